@@ -1,0 +1,1 @@
+//! What the administrator writes: main.cf and master.cf.

@@ -1,0 +1,1 @@
+//! The mail system: one module per Postfix daemon, under its Postfix name.

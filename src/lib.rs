@@ -1,0 +1,1 @@
+//! Ringpost, a mail transfer agent; see ARCHITECTURE.md.
