@@ -1,0 +1,40 @@
+//! Socket system calls that are not worth a trip through the ring: once per connection.
+
+use crate::io::Sock;
+use rustix::fd::{BorrowedFd, IntoRawFd};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use std::io;
+use std::net::SocketAddr;
+
+/// SOCK_CLOEXEC, for accepted connections.
+pub const ACCEPT_FLAGS: i32 = SocketFlags::CLOEXEC.bits() as i32;
+
+/// A stream socket for connecting to `to`.
+pub fn socket(to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC;
+    let fd = net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    if let Some(from) = from {
+        net::bind(&fd, &from)?;
+    }
+    Ok(Sock(fd.into_raw_fd()))
+}
+
+/// The address of the other end.
+pub fn peer(sock: Sock) -> io::Result<SocketAddr> {
+    let address = net::getpeername(borrow(sock))?.ok_or(io::ErrorKind::NotConnected)?;
+    Ok(SocketAddr::try_from(address)?)
+}
+
+/// The address of this end.
+pub fn local(sock: Sock) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(net::getsockname(borrow(sock))?)?)
+}
+
+#[allow(unsafe_code)]
+fn borrow(sock: Sock) -> BorrowedFd<'static> {
+    // SAFETY: a `Sock` is an open descriptor from its creation until its close operation, which is
+    // submitted only when no `Stream` or `Listener` names it any more.
+    unsafe { BorrowedFd::borrow_raw(sock.0) }
+}

@@ -1,0 +1,94 @@
+//! The same exercises as in the simulator, on the real kernel. Skipped, visibly, where io_uring is not
+//! available.
+
+use super::*;
+use crate::io::Shared;
+use crate::reactor::Rt;
+use crate::sim::tests::{Until, exercise};
+use crate::wake::Waker;
+use crate::{Sock, lane};
+use std::cell::Cell;
+use std::os::fd::IntoRawFd;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn real() -> Option<Rt> {
+    let waker = Waker::new().unwrap();
+    match UringIo::new(waker.clone()) {
+        Ok(io) => Some(Rt::new(Box::new(io), waker)),
+        Err(error) => {
+            eprintln!("skipped: io_uring is not available here: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn bytes_come_back_in_order() {
+    let Some(rt) = real() else { return };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    exercise(&rt, Sock(listener.into_raw_fd()), address, 5_000_000);
+}
+
+#[test]
+fn a_write_is_in_the_file_both_ways() {
+    let Some(rt) = real() else { return };
+    let finished = Rc::new(Cell::new(false));
+    let (rt2, done) = (rt.clone(), finished.clone());
+    rt.spawn(async move {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        for (offset, sync) in [(0, false), (4096, true)] {
+            let data = Shared::whole(Arc::new(vec![b'x'; 4096]));
+            assert_eq!(rt2.write(file.clone(), offset, data, sync).await.unwrap(), 4096);
+            let mut back = vec![0; 4096];
+            file.read_exact_at(&mut back, offset).unwrap();
+            assert!(back.iter().all(|byte| *byte == b'x'));
+        }
+        done.set(true);
+    });
+    rt.run(&mut Until(finished)).unwrap();
+}
+
+#[test]
+fn another_thread_wakes_a_sleeping_core() {
+    let Some(rt) = real() else { return };
+    struct Receiver(lane::Port<u32>, Option<u32>);
+    impl crate::reactor::Pump for Receiver {
+        fn pump(&mut self, _rt: &Rt) -> crate::Flow {
+            self.1 = self.1.or(self.0.receive());
+            if self.1.is_some() { crate::Flow::Stop } else { crate::Flow::Continue }
+        }
+        fn has_mail(&self) -> bool {
+            self.0.has_mail()
+        }
+    }
+    let wakers = [rt.waker().clone(), Waker::new().unwrap()];
+    let mut ports = lane::mesh(&wakers);
+    let other = ports.pop().unwrap();
+    let mut receiver = Receiver(ports.pop().unwrap(), None);
+    let sender = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        other.send(0, 42);
+        other.flush();
+    });
+    rt.run(&mut receiver).unwrap();
+    assert_eq!(receiver.1, Some(42));
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_timer_ends_a_wait() {
+    let Some(rt) = real() else { return };
+    let finished = Rc::new(Cell::new(false));
+    let (rt2, done) = (rt.clone(), finished.clone());
+    rt.spawn(async move {
+        let at = rt2.now() + Duration::from_millis(30);
+        rt2.sleep_until(at).await;
+        assert!(rt2.now() >= at);
+        done.set(true);
+    });
+    rt.run(&mut Until(finished)).unwrap();
+}
