@@ -1,0 +1,90 @@
+//! Message content after BDAT (RFC 3030): counted bytes, made into the wire form of [`super::data`].
+//!
+//! Lines are found in the bytes and stuffed; there is no end-of-data inside. CR and LF on their own are
+//! treated as after DATA. A last line without end gets one.
+
+use super::data::{BareNewline, Findings, Reader};
+use alloc::vec::Vec;
+
+/// Bytes kept from one chunk to the next: an unfinished line.
+#[derive(Clone, Debug)]
+pub struct Chunks {
+    reader: Reader,
+    pending: Vec<u8>,
+}
+
+impl Chunks {
+    /// No chunk yet.
+    pub fn new(policy: BareNewline) -> Chunks {
+        Chunks { reader: Reader::new(policy), pending: Vec::new() }
+    }
+
+    /// What was noticed so far.
+    pub fn findings(&self) -> Findings {
+        self.reader.findings()
+    }
+
+    /// Appends bytes of a chunk.
+    pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let mut rest = input;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, tail) = rest.split_at(end + 1);
+            rest = tail;
+            self.stuff(line);
+            self.pass(out);
+        }
+        self.stuff(rest);
+        self.pass(out);
+    }
+
+    /// Ends the content after the last chunk.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.pending.is_empty() {
+            self.pending.extend_from_slice(b"\r\n");
+            self.pass(out);
+        }
+    }
+
+    /// Adds bytes of one line; at its start a dot is doubled, so that the reader finds no end.
+    fn stuff(&mut self, bytes: &[u8]) {
+        if self.pending.is_empty() && self.reader.at_line_start() && bytes.first() == Some(&b'.') {
+            self.pending.push(b'.');
+        }
+        self.pending.extend_from_slice(bytes);
+    }
+
+    fn pass(&mut self, out: &mut Vec<u8>) {
+        let (used, ended) = self.reader.read(&self.pending, out);
+        debug_assert!(!ended);
+        self.pending.drain(..used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chunk_borders_do_not_matter(input in proptest::collection::vec(prop_oneof![Just(b'.'), Just(b'\r'), Just(b'\n'), Just(b'x')], 0..60), size in 1usize..7) {
+            let run = |size: usize| {
+                let mut chunks = Chunks::new(BareNewline::Accept);
+                let mut out = Vec::new();
+                input.chunks(size).for_each(|chunk| chunks.read(chunk, &mut out));
+                chunks.finish(&mut out);
+                out
+            };
+            prop_assert_eq!(run(size), run(1000));
+        }
+    }
+
+    #[test]
+    fn dots_are_content_and_the_last_line_is_ended() {
+        let mut chunks = Chunks::new(BareNewline::Normalize);
+        let mut out = Vec::new();
+        chunks.read(b".\r\n..\r\n.a", &mut out);
+        chunks.finish(&mut out);
+        assert_eq!(out, b"..\r\n...\r\n..a\r\n");
+    }
+}

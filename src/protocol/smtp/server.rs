@@ -1,0 +1,660 @@
+//! [`Session`]: the SMTP server's side of a dialogue, without I/O and without policy.
+//!
+//! The engine offers received bytes to [`Session::step`] and acts on the [`Event`] it gets; for an event
+//! that asks a question it calls one of the answering methods. Replies collect in the session's output,
+//! which the engine sends when the input is used up: pipelined commands get their replies in one go.
+//!
+//! | state | input | event | next |
+//! | --- | --- | --- | --- |
+//! | Command | a line | a question, or none when the reply is clear | Command |
+//! | Command | DATA, recipients accepted, engine agrees | Data | Data |
+//! | Data | content | Content | Data |
+//! | Data | end of data | EndOfData | Command once answered |
+//! | Command | BDAT n | Data (first), Content | Bdat until n bytes are read |
+//! | Bdat | last byte of the last chunk | EndOfData | Command |
+//! | any | QUIT, too many errors, forbidden command | Close | - |
+//!
+//! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer comes
+//! without a question, which is a bug of the engine.
+//!
+//! Limits: [`Limits`]; a command line is cut at [`COMMAND_LINE_MAX`] bytes.
+//!
+//! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
+
+use super::bdat::Chunks;
+use super::command::{Mail, Offered, Rcpt, Verb, split};
+use super::counters::Counters;
+use super::data::{self, BareNewline, Findings};
+use super::ehlo::Keywords;
+use super::reply::Reply;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use mail::address::{self, Address, Printable};
+
+/// `line_length_limit`: a longer command line is cut.
+pub const COMMAND_LINE_MAX: usize = 2048;
+
+/// Numbers that bound a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `smtpd_hard_error_limit`.
+    pub hard_errors: u32,
+    /// `smtpd_junk_command_limit`.
+    pub junk_commands: u32,
+    /// `smtpd_recipient_limit`.
+    pub recipients: u32,
+    /// `smtpd_recipient_overshoot_limit`.
+    pub recipient_overshoot: u32,
+    /// `message_size_limit`, zero for none.
+    pub message_size: u64,
+}
+
+/// What the session needs of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `myhostname`.
+    pub hostname: String,
+    /// What EHLO offers before per-client discards.
+    pub keywords: Keywords,
+    /// The numbers.
+    pub limits: Limits,
+    /// `smtpd_helo_required`.
+    pub helo_required: bool,
+    /// `disable_vrfy_command`.
+    pub vrfy_disabled: bool,
+    /// `smtpd_forbidden_commands`, upper case.
+    pub forbidden: Vec<String>,
+    /// `smtpd_noop_commands`, upper case.
+    pub noop: Vec<String>,
+    /// `soft_bounce`.
+    pub soft_bounce: bool,
+}
+
+/// What the engine is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Offer more input, after sending the output.
+    NeedInput,
+    /// Call again; there may be more in the same input.
+    Again,
+    /// HELO or EHLO was accepted: per-client keywords may be set before the answer. Answer with
+    /// [`Session::answer_helo`] or [`Session::refuse`].
+    Helo,
+    /// MAIL: answer with [`Session::accept`] or [`Session::refuse`].
+    Mail(Box<Mail>),
+    /// RCPT: answer with [`Session::accept`] or [`Session::refuse`].
+    Rcpt(Box<Rcpt>),
+    /// A transaction's content begins: answer with [`Session::accept`] or [`Session::refuse`].
+    Data,
+    /// Content was appended to the sink.
+    Content,
+    /// The content is complete: answer with [`Session::finish`].
+    EndOfData,
+    /// RSET, a new HELO, or a MAIL that did not work out: forget the transaction.
+    Reset,
+    /// VRFY: answer with [`Session::accept_text`] or [`Session::refuse`].
+    Vrfy(Address),
+    /// ETRN: answer with [`Session::accept_text`] or [`Session::refuse`].
+    Etrn(String),
+    /// Send the output and close; the reason is for the log.
+    Close(Closing),
+}
+
+/// Why the session is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The client said QUIT.
+    Quit,
+    /// Too many errors; `after` is the last verb that was not refused for it.
+    TooManyErrors {
+        /// The command before.
+        after: Verb,
+    },
+    /// A command of `smtpd_forbidden_commands`; the line is for the log.
+    Forbidden(Vec<u8>),
+    /// A 421 or 521 reply was given.
+    Refused,
+}
+
+enum State {
+    Command,
+    Data(data::Reader),
+    Bdat {
+        chunks: Box<Chunks>,
+        remaining: u64,
+        last: bool,
+    },
+    /// Content of a chunk that is not wanted.
+    SkipChunk {
+        remaining: u64,
+    },
+}
+
+/// One client's dialogue.
+pub struct Session {
+    state: State,
+    output: Vec<u8>,
+    counters: Counters,
+    verb: Verb,
+    awaiting: bool,
+    helo: Option<Box<str>>,
+    esmtp: bool,
+    discarded: Keywords,
+    in_mail: bool,
+    smtputf8: bool,
+    recipients: u32,
+    overshoot: u32,
+    errors: u32,
+    junk: u32,
+    /// An earlier BDAT of this transaction is still being collected.
+    chunking: Option<Box<Chunks>>,
+    bdat_failed: bool,
+    policy: BareNewline,
+}
+
+const NOT_RECOGNIZED: Reply = Reply::fixed("500 5.5.2 Error: command not recognized");
+const BAD_SYNTAX: Reply = Reply::fixed("500 5.5.2 Error: bad syntax");
+const HELO_FIRST: Reply = Reply::fixed("503 5.5.1 Error: send HELO/EHLO first");
+const NESTED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: nested MAIL command");
+const NEED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: need MAIL command");
+const NEED_RCPT: Reply = Reply::fixed("503 5.5.1 Error: need RCPT command");
+const NO_RECIPIENTS: Reply = Reply::fixed("554 5.5.1 Error: no valid recipients");
+const IN_TRANSACTION: Reply = Reply::fixed("503 5.5.1 Error: MAIL transaction in progress");
+const TOO_MANY_RECIPIENTS: Reply = Reply::fixed("452 4.5.3 Error: too many recipients");
+const SYNTAX_DATA: Reply = Reply::fixed("501 5.5.4 Syntax: DATA");
+const SYNTAX_BDAT: Reply = Reply::fixed("501 5.5.4 Syntax: BDAT count [LAST]");
+const DATA_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: DATA after BDAT");
+const BDAT_FAILED: Reply = Reply::fixed("551 5.0.0 Discarded");
+const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
+const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
+const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
+const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
+const BAD_ETRN: Reply = Reply::fixed("501 Error: invalid parameter syntax");
+const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
+const SEND_DATA: Reply = Reply::fixed("354 End data with <CR><LF>.<CR><LF>");
+const OK: Reply = Reply::fixed("250 2.0.0 Ok");
+const BYE: Reply = Reply::fixed("221 2.0.0 Bye");
+const GOODBYE: Reply = Reply::fixed("221 2.7.0 Error: I can break rules, too. Goodbye.");
+
+impl Session {
+    /// A session whose greeting is yet to be sent.
+    pub fn new(policy: BareNewline) -> Session {
+        Session {
+            state: State::Command,
+            output: Vec::new(),
+            counters: Counters::default(),
+            verb: Verb::Unknown,
+            awaiting: false,
+            helo: None,
+            esmtp: false,
+            discarded: Keywords::default(),
+            in_mail: false,
+            smtputf8: false,
+            recipients: 0,
+            overshoot: 0,
+            errors: 0,
+            junk: 0,
+            chunking: None,
+            bdat_failed: false,
+            policy,
+        }
+    }
+
+    /// Appends a line to the output without counting anything: the greeting, a 421.
+    pub fn say(&mut self, reply: &Reply) {
+        self.output.extend_from_slice(reply.0.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// What is to be sent.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.output)
+    }
+
+    /// Whether something is to be sent.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Errors so far: at `smtpd_soft_error_limit` replies are to be delayed.
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// How the client has called itself.
+    pub fn helo(&self) -> Option<&str> {
+        self.helo.as_deref()
+    }
+
+    /// Whether the client said EHLO.
+    pub fn is_esmtp(&self) -> bool {
+        self.esmtp
+    }
+
+    /// The command being worked on, or the last one.
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// Whether content is being received.
+    pub fn in_content(&self) -> bool {
+        !matches!(self.state, State::Command)
+    }
+
+    /// Whether MAIL was accepted and its transaction is not over.
+    pub fn in_transaction(&self) -> bool {
+        self.in_mail
+    }
+
+    /// The counts for the disconnect line.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What was noticed about the content.
+    pub fn findings(&self) -> Findings {
+        match &self.state {
+            State::Data(reader) => reader.findings(),
+            State::Bdat { chunks, .. } => chunks.findings(),
+            _ => Findings::default(),
+        }
+    }
+
+    /// Works on `input`: how many bytes were used, and what to do. Content goes to `sink`.
+    pub fn step(
+        &mut self,
+        settings: &Settings,
+        input: &[u8],
+        sink: &mut Vec<u8>,
+    ) -> (usize, Event) {
+        assert!(!self.awaiting, "a question was not answered");
+        match &mut self.state {
+            State::Command => self.command_step(settings, input),
+            State::Data(reader) => {
+                let (used, ended) = reader.read(input, sink);
+                let event = match (ended, used) {
+                    (true, _) => self.ask(Event::EndOfData),
+                    (false, 0) => Event::NeedInput,
+                    (false, _) => Event::Content,
+                };
+                (used, event)
+            }
+            State::Bdat { .. } => self.bdat_step(input, sink),
+            State::SkipChunk { remaining } => {
+                let used = (input.len() as u64).min(*remaining);
+                *remaining -= used;
+                if *remaining == 0 {
+                    self.state = State::Command;
+                    self.error(settings, BDAT_FAILED);
+                    return (used as usize, Event::Again);
+                }
+                (used as usize, Event::NeedInput)
+            }
+        }
+    }
+
+    /// Answers [`Event::Helo`] with the greeting; `discarded` keywords are not offered.
+    pub fn answer_helo(&mut self, settings: &Settings, discarded: Keywords) {
+        self.answered();
+        self.discarded = discarded;
+        if !self.esmtp {
+            return self.succeed(Reply::from(format!("250 {}", settings.hostname)));
+        }
+        let mut text = String::new();
+        let offered = settings.keywords.without(discarded);
+        offered.write_reply(&settings.hostname, settings.limits.message_size, &mut text);
+        self.output.extend_from_slice(text.as_bytes());
+        self.counters.accept(self.verb);
+    }
+
+    /// Answers [`Event::Mail`], [`Event::Rcpt`] or [`Event::Data`] with consent.
+    pub fn accept(&mut self) {
+        self.answered();
+        match self.verb {
+            Verb::Mail => {
+                self.in_mail = true;
+                self.succeed(Reply::fixed("250 2.1.0 Ok"));
+            }
+            Verb::Rcpt => {
+                self.recipients += 1;
+                self.succeed(Reply::fixed("250 2.1.5 Ok"));
+            }
+            Verb::Data => {
+                self.state = State::Data(data::Reader::new(self.policy));
+                self.succeed(SEND_DATA);
+            }
+            // BDAT: its chunk is answered when it is complete.
+            _ => {}
+        }
+    }
+
+    /// Answers [`Event::Vrfy`] or [`Event::Etrn`].
+    pub fn accept_text(&mut self, reply: Reply) {
+        self.answered();
+        self.succeed(reply);
+    }
+
+    /// Answers any question with a refusal. After a 421 or 521 the session is to be closed: the result
+    /// says so.
+    pub fn refuse(&mut self, settings: &Settings, reply: Reply) -> Option<Closing> {
+        self.answered();
+        let code = reply.code();
+        if self.verb == Verb::Bdat {
+            self.refuse_chunk(settings, reply);
+        } else {
+            self.error(settings, reply);
+        }
+        matches!(code, 421 | 521).then_some(Closing::Refused)
+    }
+
+    /// Answers [`Event::EndOfData`]: the transaction is over. A success forgets earlier errors.
+    pub fn finish(&mut self, settings: &Settings, reply: Reply) {
+        self.answered();
+        self.state = State::Command;
+        if reply.is_error() {
+            if self.verb == Verb::Data {
+                self.counters.take_back(Verb::Data);
+            }
+            self.error(settings, reply);
+        } else {
+            self.errors = 0;
+            self.junk = 0;
+            if self.verb == Verb::Bdat {
+                self.counters.accept(Verb::Bdat);
+            }
+            self.say(&reply);
+        }
+        self.forget_transaction();
+    }
+
+    fn ask(&mut self, question: Event) -> Event {
+        self.awaiting = true;
+        question
+    }
+
+    fn answered(&mut self) {
+        assert!(core::mem::take(&mut self.awaiting), "an answer without a question");
+    }
+
+    fn succeed(&mut self, reply: Reply) {
+        self.counters.accept(self.verb);
+        self.say(&reply);
+    }
+
+    fn error(&mut self, settings: &Settings, reply: Reply) {
+        self.errors += 1;
+        self.say(&if settings.soft_bounce { reply.softened() } else { reply });
+    }
+
+    fn forget_transaction(&mut self) {
+        self.in_mail = false;
+        self.smtputf8 = false;
+        self.recipients = 0;
+        self.overshoot = 0;
+        self.chunking = None;
+        self.bdat_failed = false;
+    }
+
+    fn command_step(&mut self, settings: &Settings, input: &[u8]) -> (usize, Event) {
+        let Some(end) = memchr::memchr(b'\n', input) else {
+            return (0, Event::NeedInput);
+        };
+        let line = &input[..end.min(COMMAND_LINE_MAX)];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        (end + 1, self.command(settings, line))
+    }
+
+    /// A command line that does not end within the limit: the engine drops what follows up to the end.
+    pub fn is_overlong(input: &[u8]) -> bool {
+        input.len() > COMMAND_LINE_MAX && memchr::memchr(b'\n', input).is_none()
+    }
+
+    fn command(&mut self, settings: &Settings, line: &[u8]) -> Event {
+        if self.errors >= settings.limits.hard_errors {
+            let reply = format!("421 4.7.0 {} Error: too many errors", settings.hostname);
+            self.say(&Reply::from(reply));
+            return Event::Close(Closing::TooManyErrors { after: self.verb });
+        }
+        let words = split(line);
+        self.verb = words.verb;
+        let args = words.words.as_slice();
+        if words.verb == Verb::Unknown {
+            return self.unknown(settings, line);
+        }
+        self.counters.give(self.verb);
+        let result = match words.verb {
+            Verb::Helo | Verb::Ehlo => self.helo_command(args),
+            Verb::Mail => self.mail_command(settings, args),
+            Verb::Rcpt => self.rcpt_command(settings, args),
+            Verb::Data => self.data_command(args),
+            Verb::Bdat => self.bdat_command(settings, args),
+            Verb::Rset => self.rset_command(settings, args),
+            Verb::Noop => self.junk_command(settings, |session| {
+                session.succeed(OK);
+                Ok(Event::Again)
+            }),
+            Verb::Vrfy => self.junk_command(settings, |session| session.vrfy(settings, args)),
+            Verb::Etrn => self.junk_command(settings, |session| session.etrn(settings, args)),
+            Verb::Quit => {
+                self.succeed(BYE);
+                Ok(Event::Close(Closing::Quit))
+            }
+            // Not offered: as unknown as any other word.
+            _ => Err(NOT_RECOGNIZED),
+        };
+        result.unwrap_or_else(|reply| {
+            self.error(settings, reply);
+            Event::Again
+        })
+    }
+
+    fn unknown(&mut self, settings: &Settings, line: &[u8]) -> Event {
+        let word: Vec<u8> = line
+            .trim_ascii_start()
+            .iter()
+            .take_while(|byte| !byte.is_ascii_whitespace())
+            .map(u8::to_ascii_uppercase)
+            .collect();
+        let listed = |list: &[String]| list.iter().any(|known| known.as_bytes() == word);
+        self.counters.give(Verb::Unknown);
+        if listed(&settings.noop) {
+            self.succeed(OK);
+            return Event::Again;
+        }
+        if listed(&settings.forbidden) {
+            self.say(&GOODBYE);
+            return Event::Close(Closing::Forbidden(line.to_vec()));
+        }
+        self.error(settings, if word.is_empty() { BAD_SYNTAX } else { NOT_RECOGNIZED });
+        Event::Again
+    }
+
+    fn helo_command(&mut self, args: &[&[u8]]) -> Result<Event, Reply> {
+        let esmtp = self.verb == Verb::Ehlo;
+        let Some(name) = args.first() else {
+            return Err(Reply::fixed(match esmtp {
+                true => "501 Syntax: EHLO hostname",
+                false => "501 Syntax: HELO hostname",
+            }));
+        };
+        self.forget_transaction();
+        self.esmtp = esmtp;
+        self.helo = Some(format!("{}", Printable(name)).into());
+        Ok(self.ask(Event::Helo))
+    }
+
+    fn offered(&self, settings: &Settings) -> Offered {
+        let keywords = settings.keywords.without(self.discarded);
+        Offered { dsn: keywords.has(Keywords::DSN), smtputf8: keywords.has(Keywords::SMTPUTF8) }
+    }
+
+    fn mail_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if self.helo.is_none() && settings.helo_required {
+            return Err(HELO_FIRST);
+        }
+        if self.in_mail {
+            return Err(NESTED_MAIL);
+        }
+        let mail = Mail::parse(args, self.offered(settings))?;
+        self.smtputf8 = mail.smtputf8;
+        Ok(self.ask(Event::Mail(Box::new(mail))))
+    }
+
+    fn rcpt_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if !self.in_mail {
+            return Err(NEED_MAIL);
+        }
+        let rcpt = Rcpt::parse(args, self.offered(settings))?;
+        if self.recipients >= settings.limits.recipients {
+            // A client that only asks once too often is not punished for it.
+            if self.overshoot < settings.limits.recipient_overshoot {
+                self.overshoot += 1;
+                self.say(&TOO_MANY_RECIPIENTS);
+                return Ok(Event::Again);
+            }
+            return Err(TOO_MANY_RECIPIENTS);
+        }
+        Ok(self.ask(Event::Rcpt(Box::new(rcpt))))
+    }
+
+    fn data_command(&mut self, args: &[&[u8]]) -> Result<Event, Reply> {
+        if self.chunking.is_some() || self.bdat_failed {
+            return Err(DATA_AFTER_BDAT);
+        }
+        if self.recipients == 0 {
+            return Err(if self.in_mail { NO_RECIPIENTS } else { NEED_RCPT });
+        }
+        if !args.is_empty() {
+            return Err(SYNTAX_DATA);
+        }
+        Ok(self.ask(Event::Data))
+    }
+
+    fn bdat_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if settings.keywords.without(self.discarded).has(Keywords::CHUNKING) {
+            let (remaining, last) = parse_bdat(args).ok_or(SYNTAX_BDAT)?;
+            return Ok(self.begin_chunk(settings, remaining, last));
+        }
+        Err(NOT_RECOGNIZED)
+    }
+
+    fn begin_chunk(&mut self, settings: &Settings, remaining: u64, last: bool) -> Event {
+        let first = self.chunking.is_none();
+        if self.recipients == 0 || self.bdat_failed {
+            let reply = if self.in_mail { NO_RECIPIENTS } else { NEED_RCPT };
+            self.bdat_failed |= self.in_mail;
+            self.skip_chunk(settings, remaining, reply);
+            return Event::Again;
+        }
+        let chunks = self.chunking.take().unwrap_or_else(|| Box::new(Chunks::new(self.policy)));
+        self.state = State::Bdat { chunks, remaining, last };
+        if first { self.ask(Event::Data) } else { Event::Again }
+    }
+
+    fn refuse_chunk(&mut self, settings: &Settings, reply: Reply) {
+        self.bdat_failed = true;
+        let remaining = match &self.state {
+            State::Bdat { remaining, .. } => *remaining,
+            _ => 0,
+        };
+        self.skip_chunk(settings, remaining, reply);
+    }
+
+    /// Refuses a chunk; its bytes are read all the same.
+    fn skip_chunk(&mut self, settings: &Settings, remaining: u64, reply: Reply) {
+        if remaining == 0 {
+            self.state = State::Command;
+            self.error(settings, reply);
+        } else {
+            self.state = State::SkipChunk { remaining };
+        }
+    }
+
+    fn bdat_step(&mut self, input: &[u8], sink: &mut Vec<u8>) -> (usize, Event) {
+        let State::Bdat { chunks, remaining, last } = &mut self.state else {
+            return (0, Event::NeedInput);
+        };
+        let used = (input.len() as u64).min(*remaining) as usize;
+        chunks.read(&input[..used], sink);
+        *remaining -= used as u64;
+        if *remaining > 0 {
+            return (used, if used == 0 { Event::NeedInput } else { Event::Content });
+        }
+        if *last {
+            chunks.finish(sink);
+            return (used, self.ask(Event::EndOfData));
+        }
+        if let State::Bdat { chunks, .. } = core::mem::replace(&mut self.state, State::Command) {
+            self.chunking = Some(chunks);
+        }
+        self.succeed(OK);
+        (used, Event::Content)
+    }
+
+    fn rset_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if !args.is_empty() {
+            return Err(SYNTAX_RSET);
+        }
+        self.junk_command(settings, |session| {
+            session.forget_transaction();
+            session.succeed(OK);
+            Ok(Event::Reset)
+        })
+    }
+
+    fn vrfy(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if settings.vrfy_disabled {
+            return Err(VRFY_DISABLED);
+        }
+        if self.helo.is_none() && settings.helo_required {
+            return Err(HELO_FIRST);
+        }
+        let path = args.first().ok_or(SYNTAX_VRFY)?;
+        let address = Address::parse_path(path).map_err(|_| BAD_RECIPIENT)?;
+        Ok(self.ask(Event::Vrfy(address)))
+    }
+
+    fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if self.helo.is_none() && settings.helo_required {
+            return Err(HELO_FIRST);
+        }
+        if self.in_mail {
+            return Err(IN_TRANSACTION);
+        }
+        let [domain] = args else { return Err(SYNTAX_ETRN) };
+        let domain = domain.strip_prefix(b"@").or(domain.strip_prefix(b"#")).unwrap_or(domain);
+        if !address::is_valid_hostname(domain) {
+            return Err(BAD_ETRN);
+        }
+        let domain = format!("{}", Printable(domain));
+        Ok(self.ask(Event::Etrn(domain)))
+    }
+
+    /// A command that does nothing for mail: too many of them count as errors.
+    fn junk_command(
+        &mut self,
+        settings: &Settings,
+        run: impl FnOnce(&mut Session) -> Result<Event, Reply>,
+    ) -> Result<Event, Reply> {
+        self.junk += 1;
+        if self.junk > settings.limits.junk_commands {
+            self.errors += 1;
+        }
+        run(self)
+    }
+}
+
+fn parse_bdat(args: &[&[u8]]) -> Option<(u64, bool)> {
+    let (count, last) = match args {
+        [count] => (count, false),
+        [count, last] if last.eq_ignore_ascii_case(b"LAST") => (count, true),
+        _ => return None,
+    };
+    let count = core::str::from_utf8(count).ok().filter(|text| !text.starts_with('+'))?;
+    count.parse().ok().map(|count| (count, last))
+}
+
+#[cfg(test)]
+mod tests;

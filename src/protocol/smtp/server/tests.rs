@@ -1,0 +1,204 @@
+//! Dialogues as transcripts, and any bytes in any pieces.
+
+use super::*;
+use proptest::prelude::*;
+use std::string::ToString;
+use std::vec;
+
+fn settings() -> Settings {
+    let keywords = ["PIPELINING", "SIZE", "VRFY", "ETRN", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN"];
+    let keywords = keywords.iter().chain(&["SMTPUTF8", "CHUNKING"]);
+    Settings {
+        hostname: "mx.example.test".into(),
+        keywords: keywords
+            .fold(Keywords::default(), |all, name| all.with(Keywords::named(name).unwrap())),
+        limits: Limits {
+            hard_errors: 20,
+            junk_commands: 100,
+            recipients: 1000,
+            recipient_overshoot: 1000,
+            message_size: 10_240_000,
+        },
+        helo_required: false,
+        vrfy_disabled: false,
+        forbidden: vec!["CONNECT".into(), "GET".into(), "POST".into()],
+        noop: Vec::new(),
+        soft_bounce: false,
+    }
+}
+
+/// An engine that says yes to everything; what it was asked and what the client got.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Transcript {
+    events: Vec<String>,
+    content: Vec<u8>,
+    output: Vec<u8>,
+    closed: bool,
+}
+
+fn converse(settings: &Settings, pieces: &[&[u8]]) -> (Session, Transcript) {
+    let mut session = Session::new(BareNewline::Normalize);
+    let mut transcript = Transcript::default();
+    let mut input = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            let (used, event) = session.step(settings, &input, &mut transcript.content);
+            input.drain(..used);
+            if event == Event::NeedInput || transcript.closed {
+                break;
+            }
+            answer(settings, &mut session, event, &mut transcript);
+            if transcript.closed {
+                transcript.output.extend(session.take_output());
+                return (session, transcript);
+            }
+        }
+    }
+    transcript.output.extend(session.take_output());
+    (session, transcript)
+}
+
+fn answer(settings: &Settings, session: &mut Session, event: Event, transcript: &mut Transcript) {
+    match &event {
+        Event::Helo => session.answer_helo(settings, Keywords::default()),
+        Event::Mail(_) | Event::Rcpt(_) | Event::Data => session.accept(),
+        Event::EndOfData => session.finish(settings, Reply::fixed("250 2.0.0 Ok: queued as X")),
+        Event::Vrfy(_) | Event::Etrn(_) => session.accept_text(OK),
+        Event::Close(_) => transcript.closed = true,
+        _ => {}
+    }
+    if !matches!(event, Event::Content | Event::Again) {
+        transcript.events.push(std::format!("{event:?}"));
+    }
+}
+
+fn replies(lines: &str) -> Vec<String> {
+    let input = lines.trim().lines().map(|line| std::format!("{}\r\n", line.trim()));
+    let input: String = input.collect();
+    let (_, transcript) = converse(&settings(), &[input.as_bytes()]);
+    String::from_utf8(transcript.output).unwrap().lines().map(String::from).collect()
+}
+
+#[test]
+fn a_whole_message() {
+    let got = replies("HELO c\nMAIL FROM:<a@b.example>\nRCPT TO:<c@d.example>\nDATA\nhi\n.\nQUIT");
+    assert_eq!(
+        got,
+        [
+            "250 mx.example.test",
+            "250 2.1.0 Ok",
+            "250 2.1.5 Ok",
+            "354 End data with <CR><LF>.<CR><LF>",
+            "250 2.0.0 Ok: queued as X",
+            "221 2.0.0 Bye"
+        ]
+    );
+}
+
+#[test]
+fn commands_out_of_order() {
+    let got = replies(
+        "RCPT TO:<a@b>\nDATA\nHELO\nMAIL FROM:<a@b>\nDATA\nMAIL FROM:<c@d>\nETRN x\nRSET now\nHELP\nVRFY",
+    );
+    assert_eq!(
+        got,
+        [
+            "503 5.5.1 Error: need MAIL command",
+            "503 5.5.1 Error: need RCPT command",
+            "501 Syntax: HELO hostname",
+            "250 2.1.0 Ok",
+            "554 5.5.1 Error: no valid recipients",
+            "503 5.5.1 Error: nested MAIL command",
+            "503 5.5.1 Error: MAIL transaction in progress",
+            "501 5.5.4 Syntax: RSET",
+            "500 5.5.2 Error: command not recognized",
+            "501 5.5.4 Syntax: VRFY address"
+        ]
+    );
+}
+
+#[test]
+fn chunks_make_a_message() {
+    let input =
+        b"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 4\r\n.a\r\nBDAT 1 LAST\r\nbQUIT\r\n";
+    let (session, transcript) = converse(&settings(), &[input]);
+    assert_eq!(transcript.content, b"..a\r\nb\r\n");
+    assert!(transcript.closed);
+    let counts = session.counters().to_string();
+    assert_eq!(counts, " ehlo=1 mail=1 rcpt=1 bdat=2 quit=1 commands=6");
+}
+
+#[test]
+fn a_refused_chunk_is_read_and_dropped() {
+    let input = b"MAIL FROM:<a@b>\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n";
+    let (_, transcript) = converse(&settings(), &[input]);
+    let output = String::from_utf8(transcript.output).unwrap();
+    assert_eq!(output, "250 2.1.0 Ok\r\n551 5.0.0 Discarded\r\n250 2.0.0 Ok\r\n");
+}
+
+#[test]
+fn the_hard_error_limit_ends_the_session_with_the_next_command() {
+    let mut settings = settings();
+    settings.limits.hard_errors = 2;
+    let (session, transcript) = converse(&settings, &[b"X\r\nY\r\nNOOP\r\nNOOP\r\n"]);
+    assert!(transcript.closed);
+    let output = String::from_utf8(transcript.output).unwrap();
+    assert!(output.ends_with("421 4.7.0 mx.example.test Error: too many errors\r\n"));
+    assert_eq!(session.counters().to_string(), " unknown=0/2 commands=0/2");
+}
+
+#[test]
+fn recipients_over_the_limit_are_forgiven_at_first() {
+    let mut settings = settings();
+    settings.limits.recipients = 1;
+    settings.limits.recipient_overshoot = 2;
+    let rcpt = "RCPT TO:<a@b>\r\n".repeat(5);
+    let input = std::format!("MAIL FROM:<>\r\n{rcpt}");
+    let (session, _) = converse(&settings, &[input.as_bytes()]);
+    assert_eq!(session.errors(), 2);
+}
+
+#[test]
+fn web_browsers_are_sent_away() {
+    let (_, transcript) = converse(&settings(), &[b"GET / HTTP/1.0\r\nHost: x\r\n"]);
+    assert!(transcript.closed);
+    assert_eq!(transcript.output, b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
+}
+
+fn lumps() -> impl Strategy<Value = Vec<u8>> {
+    let lumps = [
+        "EHLO c\r\n",
+        "MAIL FROM:<a@b>\r\n",
+        "RCPT TO:<c@d>\r\n",
+        "DATA\r\n",
+        ".\r\n",
+        "x",
+        "\r\n",
+        "\n",
+        "\r",
+        ".",
+        "BDAT 3\r\n",
+        "BDAT 2 LAST\r\n",
+        "RSET\r\n",
+        "NOOP\r\n",
+        "VRFY a\r\n",
+        " ",
+        "<",
+        "\"",
+        "\u{80}",
+    ];
+    proptest::collection::vec(proptest::sample::select(lumps.to_vec()), 0..60)
+        .prop_map(|lumps| lumps.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn the_pieces_do_not_matter(input in lumps(), size in 1usize..12) {
+        let settings = settings();
+        let (_, whole) = converse(&settings, &[&input]);
+        let pieces: Vec<&[u8]> = input.chunks(size).collect();
+        let (_, cut) = converse(&settings, &pieces);
+        prop_assert_eq!(cut, whole);
+    }
+}
