@@ -17,6 +17,7 @@ mod value;
 pub use value::{BadValue, Reason};
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -237,11 +238,11 @@ impl Params {
     fn bad(&self, name: &str, value: &str, reason: Reason) -> BadValue {
         let entry = self.main.get(name).filter(|_| !self.overrides.contains_key(name));
         BadValue {
-            file: entry.map_or_else(String::new, |_| self.main.file().to_string()),
+            file: entry.map_or("", |_| self.main.file()).into(),
             line: entry.map_or(0, |entry| entry.line),
-            name: name.to_string(),
-            value: value.to_string(),
-            reason,
+            name: name.into(),
+            value: value.into(),
+            reason: Box::new(reason),
         }
     }
 

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,15 +20,15 @@ use crate::line::is_space;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue {
     /// The file that sets it; empty for a default or a master.cf override.
-    pub file: String,
+    pub file: Box<str>,
     /// Its line, from 1, or 0.
     pub line: u32,
     /// The parameter.
-    pub name: String,
+    pub name: Box<str>,
     /// Its value: expanded unless expansion is what failed.
-    pub value: String,
+    pub value: Box<str>,
     /// What is wrong.
-    pub reason: Reason,
+    pub reason: Box<Reason>,
 }
 
 /// What is wrong with a value.
@@ -96,7 +97,7 @@ pub enum Reason {
 impl BadValue {
     /// What Postfix logs as a warning before the fatal error, if anything.
     pub fn warning(&self) -> Option<&ExpandError> {
-        match &self.reason {
+        match &*self.reason {
             Reason::Expand(error) => Some(error),
             _ => None,
         }
@@ -105,10 +106,10 @@ impl BadValue {
 
 impl fmt::Display for BadValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, value, .. } = self;
+        let Self { name, value, reason, .. } = self;
         let len = value.len();
         f.write_str("fatal: ")?;
-        match &self.reason {
+        match &**reason {
             Reason::Expand(_) => f.write_str("dictionary mail_dict: macro processing error"),
             Reason::Boolean => write!(f, "bad boolean configuration: {name} = {value}"),
             Reason::Numeric => write!(f, "bad numerical configuration: {name} = {value}"),
