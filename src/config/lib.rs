@@ -16,17 +16,22 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod check;
 pub mod expand;
+mod fuzz;
 mod host;
 mod level;
 mod line;
 pub mod main_cf;
+pub mod master_cf;
 pub mod params;
 mod source;
 
+pub use fuzz::{fuzz_main_cf, fuzz_master_cf};
 pub use host::Host;
 pub use level::{BadLevel, Level};
 pub use line::{Warning, WarningKind};
 pub use main_cf::MainCf;
+pub use master_cf::MasterCf;
 pub use params::{BadValue, Params, Reason};
 pub use source::{Source, SourceError};

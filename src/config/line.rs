@@ -45,7 +45,7 @@ pub enum WarningKind {
     Overriding {
         /// The parameter.
         name: String,
-        /// The value that wins.
+        /// The value that is lost.
         value: String,
     },
 }

@@ -150,9 +150,9 @@ impl MainCf {
     fn insert(&mut self, name: &str, value: &str, line: u32) {
         let entry = Entry { value: value.to_string(), line };
         let old = self.entries.insert(name.to_string(), entry);
-        if old.is_some_and(|old| old.value != value) {
-            let (name, value) = (name.to_string(), value.to_string());
-            self.warn(line, WarningKind::Overriding { name, value });
+        if let Some(old) = old.filter(|old| old.value != value) {
+            let name = name.to_string();
+            self.warn(line, WarningKind::Overriding { name, value: old.value });
         }
     }
 

@@ -168,7 +168,7 @@ impl Params {
 
     /// What main.cf sets and Postfix does not know: usable in `$name`, else unused.
     pub fn user_defined(&self) -> impl Iterator<Item = Setting<'_>> {
-        self.set_names().filter(|setting| !is_known(setting.name))
+        self.set_names().filter(|s| !is_known(s.name) && !table::is_legacy(s.name))
     }
 
     /// Expands any text with these parameters, as in a value of main.cf.
