@@ -1,0 +1,213 @@
+//! What `postfix check`, the start and postconf(1) say about a configuration as a whole.
+//!
+//! Pure: the caller supplies the parsed files and a predicate for what the engine acts upon, and
+//! logs or prints what comes back.
+//!
+//! **Diagnostics**: [`Finding`]s are warnings; values that do not fit their kind come as
+//! [`BadValue`] from [`bad_values`] and are fatal.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::expand::references;
+use crate::master_cf::MasterCf;
+use crate::params::{BadValue, Params, family, table};
+
+/// Something an administrator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Set, not Postfix's, and mentioned nowhere.
+    Unused(Place),
+    /// Postfix's, but this engine does not act upon it yet.
+    NotActedUpon {
+        /// Where it is set.
+        place: Place,
+        /// Whether it would restrict who may send: mail may pass that should not.
+        restricts_senders: bool,
+    },
+}
+
+/// A setting and its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The parameter.
+    pub name: String,
+    /// The value as written.
+    pub value: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unused(at) => {
+                write!(f, "{}: unused parameter: {}={}", at.file, at.name, at.value)
+            }
+            Self::NotActedUpon { place: at, restricts_senders } => {
+                let (file, line) = (&at.file, at.line);
+                write!(
+                    f,
+                    "{file}, line {line}: parameter not acted upon: {}={}",
+                    at.name, at.value
+                )?;
+                let more = "; mail may pass that it would stop";
+                f.write_str(if *restricts_senders { more } else { "" })
+            }
+        }
+    }
+}
+
+/// Unused settings and those that `acts_on` denies, main.cf first, by name.
+pub fn findings(
+    params: &Params,
+    master: &MasterCf,
+    acts_on: &dyn Fn(&str) -> bool,
+) -> Vec<Finding> {
+    let mentioned = mentioned(params, master);
+    let known = |name: &str| is_defined(name, params, master);
+    let mut out = Vec::new();
+    for (file, line, name, value) in all_settings(params, master) {
+        let place = || Place {
+            file: file.to_string(),
+            line,
+            name: name.to_string(),
+            value: value.to_string(),
+        };
+        if known(name) {
+            if !acts_on(name) {
+                let restricts_senders = restricts_senders(name);
+                out.push(Finding::NotActedUpon { place: place(), restricts_senders });
+            }
+        } else if !mentioned.contains(name) {
+            out.push(Finding::Unused(place()));
+        }
+    }
+    out
+}
+
+/// Every value of main.cf that does not fit its kind.
+pub fn bad_values(params: &Params) -> Vec<BadValue> {
+    let known = params.set_names().filter(|s| crate::params::is_known(s.name));
+    known.filter_map(|setting| params.check(setting.name).err()).collect()
+}
+
+/// Settings of main.cf by name, then the `-o` of each service.
+fn all_settings<'a>(
+    params: &'a Params,
+    master: &'a MasterCf,
+) -> impl Iterator<Item = (&'a str, u32, &'a str, &'a str)> {
+    let main = params.set_names().map(|s| (s.file, s.line, s.name, s.value));
+    let services = master.services().iter().flat_map(move |service| {
+        let pairs = service.overrides.iter();
+        pairs.map(move |(name, value)| (master.file(), service.line, &**name, &**value))
+    });
+    main.chain(services)
+}
+
+/// Names that some value or restriction class mentions.
+fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (_, _, name, value) in all_settings(params, master) {
+        names.extend(references(value));
+        if name == "smtpd_restriction_classes" {
+            let words = value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+            names.extend(words.map(ToString::to_string));
+        }
+    }
+    names
+}
+
+/// Whether Postfix knows `name`, given the services there are.
+fn is_defined(name: &str, params: &Params, master: &MasterCf) -> bool {
+    if table::find(name).is_some() || table::is_legacy(name) {
+        return true;
+    }
+    let service = |suffix: &str| {
+        let transport = name.strip_suffix(suffix);
+        master.services().iter().any(|service| transport == Some(service.name.as_str()))
+    };
+    let classes = params.list("smtpd_restriction_classes").unwrap_or_default();
+    family::of_name(name).is_some_and(|family| service(family.suffix))
+        || classes.iter().any(|class| class == name)
+}
+
+/// Parameters whose setting narrows who may send mail through or to this machine. When the engine
+/// does not act upon one of them it must not start silently.
+static RESTRICTING: &[&str] = &[
+    "address_verify_map",
+    "authorized_submit_users",
+    "body_checks",
+    "check_ccert_access",
+    "content_filter",
+    "header_checks",
+    "local_recipient_maps",
+    "mime_header_checks",
+    "mynetworks",
+    "mynetworks_style",
+    "nested_header_checks",
+    "non_smtpd_milters",
+    "permit_mx_backup_networks",
+    "postscreen_access_list",
+    "postscreen_bare_newline_action",
+    "postscreen_bare_newline_enable",
+    "postscreen_blacklist_action",
+    "postscreen_denylist_action",
+    "postscreen_dnsbl_action",
+    "postscreen_dnsbl_sites",
+    "postscreen_enforce_tls",
+    "postscreen_forbidden_commands",
+    "postscreen_greet_action",
+    "postscreen_helo_required",
+    "postscreen_non_smtp_command_action",
+    "postscreen_pipelining_action",
+    "postscreen_tls_security_level",
+    "qmqpd_authorized_clients",
+    "relay_clientcerts",
+    "relay_domains",
+    "relay_recipient_maps",
+    "smtpd_authorized_verp_clients",
+    "smtpd_authorized_xclient_hosts",
+    "smtpd_authorized_xforward_hosts",
+    "smtpd_client_connection_count_limit",
+    "smtpd_client_connection_rate_limit",
+    "smtpd_client_message_rate_limit",
+    "smtpd_client_recipient_rate_limit",
+    "smtpd_delay_open_until_valid_rcpt",
+    "smtpd_enforce_tls",
+    "smtpd_forbid_bare_newline",
+    "smtpd_forbidden_commands",
+    "smtpd_helo_required",
+    "smtpd_milters",
+    "smtpd_proxy_filter",
+    "smtpd_recipient_limit",
+    "smtpd_reject_unlisted_recipient",
+    "smtpd_reject_unlisted_sender",
+    "smtpd_relay_before_recipient_restrictions",
+    "smtpd_restriction_classes",
+    "smtpd_sasl_auth_enable",
+    "smtpd_sasl_exceptions_networks",
+    "smtpd_sasl_security_options",
+    "smtpd_sasl_tls_security_options",
+    "smtpd_sender_login_maps",
+    "smtpd_tls_ask_ccert",
+    "smtpd_tls_auth_only",
+    "smtpd_tls_req_ccert",
+    "smtpd_tls_security_level",
+    "strict_rfc821_envelopes",
+    "virtual_mailbox_maps",
+];
+
+/// Whether setting `name` may restrict who may send.
+pub fn restricts_senders(name: &str) -> bool {
+    let list = name.starts_with("smtpd_") && name.ends_with("_restrictions");
+    list || name.ends_with("_access_maps") || RESTRICTING.binary_search(&name).is_ok()
+}

@@ -1,0 +1,100 @@
+//! Who may do what at smtpd(8): restriction lists, reply codes, verification.
+//!
+//! One row per parameter, sorted by name within its area (facts: postconf(5) of Postfix 3.7).
+
+use super::Row;
+use super::row::{flag, int, int_in, nint, no, raw, text, text1, time, yes};
+
+/// Area `smtpd-access`.
+pub(super) static SMTPD_ACCESS: &[Row] = &[
+    int("access_map_defer_code", 450, 0),
+    int("access_map_reject_code", 554, 0),
+    raw(
+        "default_rbl_reply",
+        "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
+        1,
+    ),
+    no("disable_vrfy_command"),
+    int("invalid_hostname_reject_code", 501, 0),
+    text("maps_rbl_domains", ""),
+    int("maps_rbl_reject_code", 554, 0),
+    int("multi_recipient_bounce_reject_code", 550, 0),
+    int("non_fqdn_reject_code", 504, 0),
+    text(
+        "parent_domain_matches_subdomains",
+        "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps",
+    ),
+    text("permit_mx_backup_networks", ""),
+    int("plaintext_reject_code", 450, 0),
+    text("rbl_reply_maps", ""),
+    text1("reject_tempfail_action", "defer_if_permit"),
+    int("relay_domains_reject_code", 554, 0),
+    text("smtpd_client_restrictions", ""),
+    text("smtpd_data_restrictions", ""),
+    yes("smtpd_delay_reject"),
+    text("smtpd_end_of_data_restrictions", ""),
+    text("smtpd_etrn_restrictions", ""),
+    no("smtpd_helo_required"),
+    text("smtpd_helo_restrictions", ""),
+    text("smtpd_log_access_permit_actions", ""),
+    text("smtpd_null_access_lookup_key", "<>"),
+    text("smtpd_recipient_restrictions", ""),
+    yes("smtpd_reject_unlisted_recipient"),
+    no("smtpd_reject_unlisted_sender"),
+    flag(
+        "smtpd_relay_before_recipient_restrictions",
+        "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
+    ),
+    text(
+        "smtpd_relay_restrictions",
+        "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}",
+    ),
+    text("smtpd_restriction_classes", ""),
+    text("smtpd_sender_restrictions", ""),
+    no("strict_rfc821_envelopes"),
+    int("unknown_address_reject_code", 450, 0),
+    text1("unknown_address_tempfail_action", "$reject_tempfail_action"),
+    int("unknown_client_reject_code", 450, 0),
+    text1("unknown_helo_hostname_tempfail_action", "$reject_tempfail_action"),
+    int("unknown_hostname_reject_code", 450, 0),
+    int("unknown_local_recipient_reject_code", 550, 0),
+    int("unknown_relay_recipient_reject_code", 550, 0),
+    int("unknown_virtual_alias_reject_code", 550, 0),
+    int("unknown_virtual_mailbox_reject_code", 550, 0),
+    text("unverified_recipient_reject_reason", ""),
+    text1("unverified_recipient_tempfail_action", "$reject_tempfail_action"),
+    text("unverified_sender_reject_reason", ""),
+    text1("unverified_sender_tempfail_action", "$reject_tempfail_action"),
+];
+
+/// Area `verify`.
+pub(super) static VERIFY: &[Row] = &[
+    time("address_verify_cache_cleanup_interval", "12h", 0),
+    text1("address_verify_default_transport", "$default_transport"),
+    text1("address_verify_local_transport", "$local_transport"),
+    text("address_verify_map", "btree:$data_directory/verify_cache"),
+    yes("address_verify_negative_cache"),
+    time("address_verify_negative_expire_time", "3d", 1),
+    time("address_verify_negative_refresh_time", "3h", 1),
+    int("address_verify_pending_request_limit", 5000, 1),
+    nint("address_verify_poll_count", "${stress?{1}:{3}}", 1),
+    time("address_verify_poll_delay", "3s", 1),
+    time("address_verify_positive_expire_time", "31d", 1),
+    time("address_verify_positive_refresh_time", "7d", 1),
+    text1("address_verify_relay_transport", "$relay_transport"),
+    text("address_verify_relayhost", "$relayhost"),
+    text("address_verify_sender", "$double_bounce_sender"),
+    text(
+        "address_verify_sender_dependent_default_transport_maps",
+        "$sender_dependent_default_transport_maps",
+    ),
+    text("address_verify_sender_dependent_relayhost_maps", "$sender_dependent_relayhost_maps"),
+    time("address_verify_sender_ttl", "0s", 0),
+    text1("address_verify_service_name", "verify"),
+    text("address_verify_transport_maps", "$transport_maps"),
+    text1("address_verify_virtual_transport", "$virtual_transport"),
+    int_in("unverified_recipient_defer_code", 450, 200, 499),
+    int_in("unverified_recipient_reject_code", 450, 200, 599),
+    int_in("unverified_sender_defer_code", 450, 200, 499),
+    int_in("unverified_sender_reject_code", 450, 200, 599),
+];

@@ -1,0 +1,123 @@
+//! Addresses: rewriting, routing, and cleanup(8).
+//!
+//! One row per parameter, sorted by name within its area (facts: postconf(5) of Postfix 3.7).
+
+use super::Row;
+use super::row::{computed, flag, int, long, no, text, text1, yes};
+
+/// Area `rewrite`.
+pub(super) static REWRITE: &[Row] = &[
+    yes("allow_percent_hack"),
+    no("allow_untrusted_routing"),
+    yes("append_at_myorigin"),
+    flag("append_dot_mydomain", "${{$compatibility_level} <level {1} ? {yes} : {no}}"),
+    text1(
+        "canonical_classes",
+        "envelope_sender, envelope_recipient, header_sender, header_recipient",
+    ),
+    text("canonical_maps", ""),
+    text1("empty_address_default_transport_maps_lookup_key", "<>"),
+    text("empty_address_local_login_sender_maps_lookup_key", "<>"),
+    text1("empty_address_recipient", "MAILER-DAEMON"),
+    text1("empty_address_relayhost_maps_lookup_key", "<>"),
+    text("local_header_rewrite_clients", "permit_inet_interfaces"),
+    text("masquerade_classes", "envelope_sender, header_sender, header_recipient"),
+    text("masquerade_domains", ""),
+    text("masquerade_exceptions", ""),
+    yes("owner_request_special"),
+    text("propagate_unmatched_extensions", "canonical, virtual"),
+    text1("recipient_canonical_classes", "envelope_recipient, header_recipient"),
+    text("recipient_canonical_maps", ""),
+    text("recipient_delimiter", ""),
+    text("relocated_maps", ""),
+    text("remote_header_rewrite_domain", ""),
+    yes("resolve_dequoted_address"),
+    no("resolve_null_domain"),
+    no("resolve_numeric_domain"),
+    text1("rewrite_service_name", "rewrite"),
+    text1("sender_canonical_classes", "envelope_sender, header_sender"),
+    text("sender_canonical_maps", ""),
+    yes("show_user_unknown_table_name"),
+    yes("swap_bangpath"),
+];
+
+/// Area `routing-identity`.
+pub(super) static ROUTING_IDENTITY: &[Row] = &[
+    text("best_mx_transport", ""),
+    text("default_filter_nexthop", ""),
+    text1("default_transport", "smtp"),
+    no("disable_dns_lookups"),
+    no("dns_ncache_ttl_fix_enable"),
+    text("dnssec_probe", "ns:."),
+    text("fallback_transport", ""),
+    text("fallback_transport_maps", ""),
+    no("ignore_mx_lookup_error"),
+    text("inet_interfaces", "all"),
+    text("inet_protocols", "all"),
+    text("local_recipient_maps", "proxy:unix:passwd.byname $alias_maps"),
+    text1("local_transport", "local:$myhostname"),
+    text("mydestination", "$myhostname, localhost.$mydomain, localhost"),
+    computed("mydomain", 1),
+    computed("myhostname", 1),
+    computed("mynetworks", 0),
+    text1("mynetworks_style", "${{$compatibility_level} <level {2} ? {subnet} : {host}}"),
+    text1("myorigin", "$myhostname"),
+    text("relay_domains", "${{$compatibility_level} <level {2} ? {$mydestination} : {}}"),
+    text("relay_recipient_maps", ""),
+    text1("relay_transport", "relay"),
+    text("relayhost", ""),
+    text("sender_dependent_default_transport_maps", ""),
+    text("sender_dependent_relayhost_maps", ""),
+    text("transport_maps", ""),
+];
+
+/// Area `cleanup-content`.
+pub(super) static CLEANUP_CONTENT: &[Row] = &[
+    no("always_add_missing_headers"),
+    text("always_bcc", ""),
+    text("body_checks", ""),
+    int("body_checks_size_limit", 51200, 0),
+    yes("cleanup_replace_stray_cr_lf"),
+    text1("cleanup_service_name", "cleanup"),
+    text("content_filter", ""),
+    yes("detect_8bit_encoding_header"),
+    no("disable_mime_input_processing"),
+    no("disable_mime_output_conversion"),
+    int("duplicate_filter_limit", 1000, 0),
+    flag("enable_idna2003_compatibility", "no"),
+    yes("enable_original_recipient"),
+    int("header_address_token_limit", 10240, 1),
+    text("header_checks", ""),
+    text1("header_from_format", "standard"),
+    int("header_size_limit", 102400, 1),
+    int("hopcount_limit", 50, 1),
+    int("line_length_limit", 2048, 512),
+    text("message_drop_headers", "bcc, content-length, resent-bcc, return-path"),
+    text("message_reject_characters", ""),
+    long("message_size_limit", 10240000, 0),
+    text("message_strip_characters", ""),
+    int("mime_boundary_length_limit", 2048, 1),
+    text("mime_header_checks", "$header_checks"),
+    int("mime_nesting_limit", 100, 1),
+    text("nested_header_checks", "$header_checks"),
+    text("receive_override_options", ""),
+    text("recipient_bcc_maps", ""),
+    text("sender_bcc_maps", ""),
+    text1("smtputf8_autodetect_classes", "sendmail, verify"),
+    flag("smtputf8_enable", "${{$compatibility_level} <level {1} ? {no} : {yes}}"),
+    no("strict_7bit_headers"),
+    no("strict_8bitmime"),
+    no("strict_8bitmime_body"),
+    no("strict_mime_encoding_domain"),
+    no("strict_smtputf8"),
+    text("undisclosed_recipients_header", ""),
+];
+
+/// Area `cleanup-rewrite`.
+pub(super) static CLEANUP_REWRITE: &[Row] = &[
+    int("virtual_alias_address_length_limit", 1000, 1),
+    text("virtual_alias_domains", "$virtual_alias_maps"),
+    int("virtual_alias_expansion_limit", 1000, 1),
+    text("virtual_alias_maps", "$virtual_maps"),
+    int("virtual_alias_recursion_limit", 1000, 1),
+];
