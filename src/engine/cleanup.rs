@@ -1,0 +1,336 @@
+//! cleanup(8), first part: the message header on its way into the queue.
+//!
+//! Content comes in wire form (see `protocol::smtp::data`) at the end of [`Message::content`]; this
+//! module walks over complete logical headers, drops those nobody may see, counts Received:, notes
+//! which are missing, and at the end of the header adds the missing ones. After that, content is
+//! left alone: body bytes are never looked at or moved again.
+//!
+//! The places of what comes later are fixed: header_checks at [`Message::header`], address rewriting of
+//! headers right after it, body_checks in [`Message::advance`] once the header is over.
+//!
+//! Limits: `hopcount_limit`, `message_size_limit`; a header that is not complete waits at most for
+//! `header_size_limit` bytes and is then taken as it is.
+//!
+//! Standards: cleanup(8); RFC 5322 section 3.6.
+
+use mail::Address;
+use mail::date::{HeaderDate, Zone};
+use mail::header::{self, Known};
+use protocol::smtp::reply::Reply;
+use std::io::Write as _;
+
+/// What cleanup needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `myhostname`, for message ids.
+    pub myhostname: String,
+    /// `hopcount_limit`.
+    pub hopcount_limit: u32,
+    /// `header_size_limit`, bytes.
+    pub header_size_limit: usize,
+    /// `message_drop_headers` has these four by default; each may be kept.
+    pub drop: DropHeaders,
+    /// `undisclosed_recipients_header`, empty for none.
+    pub undisclosed_recipients: String,
+    /// `enable_long_queue_ids`: decides the shape of a Message-Id.
+    pub long_ids: bool,
+}
+
+/// Which headers are removed (`message_drop_headers`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropHeaders {
+    /// `bcc` and `resent-bcc`.
+    pub bcc: bool,
+    /// `return-path`.
+    pub return_path: bool,
+    /// `content-length`.
+    pub content_length: bool,
+}
+
+/// What a missing header is made from.
+pub struct Origin<'a> {
+    /// The queue id.
+    pub id: mail::queue_id::QueueId,
+    /// The envelope sender.
+    pub sender: &'a Address,
+    /// The sender's full name, for local submissions.
+    pub full_name: Option<&'a str>,
+    /// Seconds since 1970.
+    pub unix: u64,
+    /// The local zone then.
+    pub zone: &'a Zone,
+    /// Whether missing headers are added (the client is in `local_header_rewrite_clients`, or
+    /// `always_add_missing_headers` is set).
+    pub add_missing: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    message_id: bool,
+    date: bool,
+    from: bool,
+    recipient: bool,
+    resent: bool,
+    resent_message_id: bool,
+    resent_date: bool,
+    resent_from: bool,
+    resent_recipient: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Header,
+    Body,
+}
+
+/// One message's content as it becomes what the queue stores.
+pub struct Message {
+    /// The content so far, in wire form. New bytes are appended by the caller; then
+    /// [`Message::advance`] is called.
+    pub content: Vec<u8>,
+    part: Part,
+    /// Where the first header that is not complete begins.
+    at: usize,
+    first_line: bool,
+    seen: Seen,
+    hops: u32,
+    message_id: Vec<u8>,
+}
+
+impl Message {
+    /// A message that begins with `received`, the Received: header of this host (CRLF at its end), and
+    /// uses the memory of `buffer`.
+    pub fn new(mut buffer: Vec<u8>, received: std::fmt::Arguments<'_>) -> Message {
+        buffer.clear();
+        buffer.write_fmt(received).expect("writing to a vector does not fail");
+        Message {
+            content: buffer,
+            part: Part::Header,
+            at: 0,
+            first_line: true,
+            seen: Seen::default(),
+            hops: 0,
+            message_id: Vec::new(),
+        }
+    }
+
+    /// The Message-Id as it is or as it was added; empty when there is none.
+    pub fn message_id(&self) -> &[u8] {
+        &self.message_id
+    }
+
+    /// Whether the header is over, so that content may be taken away to the log.
+    pub fn in_body(&self) -> bool {
+        self.part == Part::Body
+    }
+
+    /// Walks over what has been appended.
+    ///
+    /// # Errors
+    /// The reply after end-of-data, when the message cannot be taken.
+    pub fn advance(&mut self, settings: &Settings, origin: &Origin<'_>) -> Result<(), Reply> {
+        while self.part == Part::Header {
+            match self.next_header(settings.header_size_limit) {
+                Next::Header { end } => self.header(end, settings)?,
+                Next::End { blank } => self.end_of_header(blank, settings, origin),
+                Next::Incomplete => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the content.
+    ///
+    /// # Errors
+    /// As [`Message::advance`].
+    pub fn finish(&mut self, settings: &Settings, origin: &Origin<'_>) -> Result<(), Reply> {
+        self.advance(settings, origin)?;
+        if self.part == Part::Header {
+            let end = self.content.len();
+            if self.at < end {
+                self.header(end, settings)?;
+            }
+            self.end_of_header(true, settings, origin);
+        }
+        Ok(())
+    }
+
+    fn next_header(&mut self, size_limit: usize) -> Next {
+        self.mark_mailbox_line();
+        let rest = &self.content[self.at..];
+        let Some(first_end) = line_end(rest, 0) else {
+            return Next::Incomplete;
+        };
+        if &rest[..first_end] == b"\r\n" {
+            return Next::End { blank: true };
+        }
+        if header::name(&rest[..first_end]).is_none() {
+            return Next::End { blank: false };
+        }
+        let mut end = first_end;
+        while end < rest.len() && header::is_continuation(&rest[end..]) {
+            match line_end(rest, end) {
+                Some(next) => end = next,
+                None if rest.len() > size_limit => return Next::Header { end: self.at + rest.len() },
+                None => return Next::Incomplete,
+            }
+        }
+        // The next line may go on with this header: it must have begun before we know.
+        if end == rest.len() { Next::Incomplete } else { Next::Header { end: self.at + end } }
+    }
+
+    /// A mailbox separator on top of a message is kept, as a header.
+    fn mark_mailbox_line(&mut self) {
+        if !self.first_line || self.hops == 0 {
+            return;
+        }
+        let rest = &self.content[self.at..];
+        if rest.is_empty() || rest.len() < 16 && line_end(rest, 0).is_none() {
+            return;
+        }
+        self.first_line = false;
+        let quoted = rest.iter().take_while(|byte| **byte == b'>').count();
+        if rest[quoted..].get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"from ")) {
+            self.content.splice(self.at..self.at, *b"Mailbox-Line: ");
+            self.first_line = true;
+        } else if header::is_continuation(rest) {
+            self.content.splice(self.at..self.at, *b"\r\n");
+        }
+    }
+
+    /// A complete header ends at `end`.
+    fn header(&mut self, end: usize, settings: &Settings) -> Result<(), Reply> {
+        let line = &self.content[self.at..end];
+        let known = header::name(line).map_or(Known::Other, header::classify);
+        self.note(known, end);
+        if known == Known::Received {
+            self.hops += 1;
+            if self.hops >= settings.hopcount_limit {
+                return Err(Reply::fixed("554 5.4.0 Error: too many hops"));
+            }
+        }
+        if settings.drop.drops(known) {
+            self.content.drain(self.at..end);
+        } else {
+            self.at = end;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, known: Known, end: usize) {
+        let seen = &mut self.seen;
+        seen.resent |= matches!(
+            known,
+            Known::Resent
+                | Known::ResentDate
+                | Known::ResentFrom
+                | Known::ResentMessageId
+                | Known::ResentRecipient
+        );
+        match known {
+            Known::MessageId => {
+                seen.message_id = true;
+                self.message_id = header::value(&self.content[self.at..end]).to_vec();
+            }
+            Known::Date => seen.date = true,
+            Known::From => seen.from = true,
+            Known::Recipient => seen.recipient = true,
+            Known::ResentMessageId => seen.resent_message_id = true,
+            Known::ResentDate => seen.resent_date = true,
+            Known::ResentFrom => seen.resent_from = true,
+            Known::ResentRecipient => seen.resent_recipient = true,
+            _ => {}
+        }
+    }
+
+    fn end_of_header(&mut self, blank: bool, settings: &Settings, origin: &Origin<'_>) {
+        let mut added = Vec::new();
+        if origin.add_missing {
+            self.missing(settings, origin, &mut added);
+        }
+        // A body without the blank line that must come before it.
+        if !blank {
+            added.extend_from_slice(b"\r\n");
+        }
+        if !added.is_empty() {
+            self.content.splice(self.at..self.at, added);
+        }
+        self.part = Part::Body;
+    }
+
+    /// Message-Id, Date, From, and the recipients header; or their Resent- twins.
+    fn missing(&mut self, settings: &Settings, origin: &Origin<'_>, out: &mut Vec<u8>) {
+        let seen = self.seen;
+        let resent = seen.resent;
+        let prefix = if resent { "Resent-" } else { "" };
+        let date = HeaderDate { unix: origin.unix, zone: origin.zone };
+        let write = |out: &mut Vec<u8>, line: std::fmt::Arguments<'_>| {
+            out.write_fmt(line).expect("writing to a vector does not fail");
+        };
+        if !if resent { seen.resent_message_id } else { seen.message_id } {
+            let id = message_id(settings, origin);
+            write(out, format_args!("{prefix}Message-Id: {id}\r\n"));
+            if !resent {
+                self.message_id = id.into_bytes();
+            }
+        }
+        if !if resent { seen.resent_date } else { seen.date } {
+            write(out, format_args!("{prefix}Date: {date}\r\n"));
+        }
+        if !if resent { seen.resent_from } else { seen.from } {
+            write(out, format_args!("{prefix}From: {}\r\n", from(origin)));
+        }
+        let recipients = seen.recipient || seen.resent_recipient;
+        if !recipients && !settings.undisclosed_recipients.is_empty() {
+            write(out, format_args!("{}\r\n", settings.undisclosed_recipients));
+        }
+    }
+}
+
+enum Next {
+    Header { end: usize },
+    End { blank: bool },
+    Incomplete,
+}
+
+impl DropHeaders {
+    fn drops(self, known: Known) -> bool {
+        match known {
+            Known::Bcc => self.bcc,
+            Known::ReturnPath => self.return_path,
+            Known::ContentLength => self.content_length,
+            _ => false,
+        }
+    }
+}
+
+fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    bytes[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at + 1)
+}
+
+fn message_id(settings: &Settings, origin: &Origin<'_>) -> String {
+    let host = &settings.myhostname;
+    if settings.long_ids {
+        return format!("<{}@{host}>", origin.id);
+    }
+    format!("<{}.{}@{host}>", mail::date::Stamp(origin.unix), origin.id)
+}
+
+fn from(origin: &Origin<'_>) -> String {
+    if origin.sender.is_null() {
+        return "MAILER-DAEMON".into();
+    }
+    match origin.full_name.filter(|name| !name.is_empty()) {
+        Some(name) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ') => {
+            format!("{name} <{}>", origin.sender)
+        }
+        Some(name) => {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{quoted}\" <{}>", origin.sender)
+        }
+        None => origin.sender.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Headers in, headers out.
+
+use super::*;
+use mail::queue_id::QueueId;
+use proptest::prelude::*;
+
+const RECEIVED: &str = "Received: from c (unknown [192.0.2.1])\r\n\tby mx; now\r\n";
+
+fn settings() -> Settings {
+    Settings {
+        myhostname: "mx.example.test".into(),
+        hopcount_limit: 50,
+        header_size_limit: 102_400,
+        drop: DropHeaders { bcc: true, return_path: true, content_length: true },
+        undisclosed_recipients: String::new(),
+        long_ids: true,
+    }
+}
+
+fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<u8>), Reply> {
+    let sender = Address::from_internal(b"a@example.org");
+    let zone = Zone { offset: 0, name: "UTC".into() };
+    let id = QueueId { micros: 1_704_110_400_000_000, number: 1, long: true };
+    let origin = Origin {
+        id,
+        sender: &sender,
+        full_name: None,
+        unix: 1_704_110_400,
+        zone: &zone,
+        add_missing,
+    };
+    let settings = settings();
+    let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+    for piece in input.chunks(size) {
+        message.content.extend_from_slice(piece);
+        message.advance(&settings, &origin)?;
+    }
+    message.finish(&settings, &origin)?;
+    let text = String::from_utf8_lossy(&message.content).into_owned();
+    let text = text.strip_prefix(RECEIVED).expect("our own header stays on top").to_string();
+    Ok((text, message.message_id().to_vec()))
+}
+
+fn text(input: &str) -> String {
+    cleaned(input.as_bytes(), usize::MAX, true).unwrap().0
+}
+
+const MISSING: &str = "Message-Id: <4T3bbJ0000z1@mx.example.test>\r\n\
+    Date: Mon,  1 Jan 2024 12:00:00 +0000 (UTC)\r\nFrom: a@example.org\r\n";
+
+#[test]
+fn missing_headers_are_added_at_the_end_of_the_header() {
+    let got = text("Subject: x\r\n\r\nbody\r\n");
+    let id = got.split('<').nth(1).unwrap().split('@').next().unwrap().to_string();
+    let expected = MISSING.replace("4T3bbJ0000z1", &id);
+    assert_eq!(got, format!("Subject: x\r\n{expected}\r\nbody\r\n"));
+}
+
+#[test]
+fn remote_mail_is_left_as_it_is() {
+    let (got, id) = cleaned(b"Subject: x\r\n\r\nbody\r\n", usize::MAX, false).unwrap();
+    assert_eq!(got, "Subject: x\r\n\r\nbody\r\n");
+    assert_eq!(id, b"");
+}
+
+#[test]
+fn headers_that_nobody_may_see_are_dropped() {
+    let all = "Message-Id: <i@x>\r\nDate: d\r\nFrom: f\r\n";
+    let got = text(&format!("{all}Bcc: a,\r\n b\r\nReturn-Path: x\r\nContent-Length: 5\r\n\r\nb\r\n"));
+    assert_eq!(got, format!("{all}\r\nb\r\n"));
+    let (_, id) = cleaned(format!("{all}\r\n").as_bytes(), 3, true).unwrap();
+    assert_eq!(id, b"<i@x>");
+}
+
+#[test]
+fn a_body_without_a_blank_line_gets_one() {
+    let got = cleaned(b"Subject: x\r\nno header\r\n", usize::MAX, false).unwrap().0;
+    assert_eq!(got, "Subject: x\r\n\r\nno header\r\n");
+    let got = cleaned(b" indented\r\n", usize::MAX, false).unwrap().0;
+    assert_eq!(got, "\r\n indented\r\n");
+}
+
+#[test]
+fn a_mailbox_separator_becomes_a_header() {
+    let got = cleaned(b">From a@b Mon\r\nSubject: x\r\n\r\n", 4, false).unwrap().0;
+    assert_eq!(got, "Mailbox-Line: >From a@b Mon\r\nSubject: x\r\n\r\n");
+}
+
+#[test]
+fn resent_messages_get_resent_headers() {
+    let got = text("Resent-To: r\r\nFrom: f\r\n\r\n");
+    assert!(got.contains("\r\nResent-Message-Id: <"), "{got}");
+    assert!(got.contains("\r\nResent-From: a@example.org\r\n"), "{got}");
+    assert!(!got.contains("\r\nMessage-Id"), "{got}");
+}
+
+#[test]
+fn too_many_hops_are_a_loop() {
+    let hops = "Received: x\r\n".repeat(49);
+    let error = cleaned(hops.as_bytes(), usize::MAX, true).unwrap_err();
+    assert_eq!(error.0, "554 5.4.0 Error: too many hops");
+    assert!(cleaned("Received: x\r\n".repeat(48).as_bytes(), 100, true).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn the_pieces_do_not_matter(lumps in proptest::collection::vec(proptest::sample::select(vec![
+        "Subject: x\r\n", "Bcc: y\r\n", " folded\r\n", "From ", "\r\n", "text\r\n", "To: z\r\n",
+    ]), 0..12), size in 1usize..9) {
+        let input = lumps.concat() + "\r\n";
+        prop_assert_eq!(
+            cleaned(input.as_bytes(), size, true),
+            cleaned(input.as_bytes(), usize::MAX, true)
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! What the queue manager and a delivery agent say to each other: a request and its outcome.
+//!
+//! A request names one message and some of its recipients that go to one destination. The agent logs
+//! each recipient's line itself; the queue manager settles the outcome in the queue log.
+
+use crate::maillog::Delays;
+use mail::queue_id::QueueId;
+use mail::{Dsn, Envelope, Recipient};
+use queue::{Content, Number};
+use runtime::Instant;
+use std::sync::Arc;
+
+/// A message as every core may read it.
+#[derive(Debug)]
+pub struct MessageInfo {
+    /// Its number in the queue log; the low bits name its home core.
+    pub number: Number,
+    /// Its queue id.
+    pub id: QueueId,
+    /// Who, to whom, when and how.
+    pub envelope: Envelope,
+}
+
+/// A delivery to make.
+#[derive(Clone, Debug)]
+pub struct DeliverRequest {
+    /// The queue manager's name for it.
+    pub entry: u64,
+    /// The message.
+    pub message: Arc<MessageInfo>,
+    /// Indices into the envelope's recipients; not empty.
+    pub recipients: Vec<u32>,
+    /// The master.cf service, such as `smtp` or `relay`.
+    pub transport: Arc<str>,
+    /// Where to, in the transport's own syntax.
+    pub nexthop: Arc<str>,
+    /// The message's bytes in wire form.
+    pub content: Content,
+    /// When the message became active, and how long it took to get there.
+    pub activated: Instant,
+    /// Time from arrival to the active queue.
+    pub before_queue: std::time::Duration,
+    /// Whether the connection should be kept for the next delivery to the same destination.
+    pub keep_connection: bool,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Delivered, or somebody else's responsibility now.
+    Sent,
+    /// To be tried again.
+    Deferred,
+    /// Failed for good.
+    Bounced,
+}
+
+/// One recipient's result.
+#[derive(Clone, Debug)]
+pub struct RecipientResult {
+    /// Index into the envelope's recipients.
+    pub index: u32,
+    /// What became of it.
+    pub disposition: Disposition,
+    /// Status and reason.
+    pub dsn: Dsn,
+    /// Whether the next hop has taken over the duty to report success (RFC 3461).
+    pub dsn_passed_on: bool,
+}
+
+/// The end of a delivery: every recipient of the request has exactly one result.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The request's entry.
+    pub entry: u64,
+    /// The message.
+    pub message: Arc<MessageInfo>,
+    /// One result for each recipient.
+    pub results: Vec<RecipientResult>,
+    /// Set when the destination itself failed (no connection, handshake failed): the queue manager
+    /// counts it against the destination's concurrency.
+    pub site_failure: Option<Dsn>,
+}
+
+impl DeliverRequest {
+    /// The recipients with their indices.
+    pub fn recipients(&self) -> impl Iterator<Item = (u32, &Recipient)> {
+        let all = &self.message.envelope.recipients;
+        self.recipients.iter().map(|index| (*index, &all[*index as usize]))
+    }
+
+    /// The first two parts of a delay, when the delivery starts at `now`.
+    pub fn delays(&self, now: Instant) -> Delays {
+        Delays {
+            before_queue: self.before_queue,
+            in_queue: now.since(self.activated),
+            ..Delays::default()
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! trivial-rewrite(8): which class an address is in, and which transport takes it where.
+//!
+//! Called by smtpd for access decisions and by qmgr for routing. Tables (transport, relocated, sender
+//! dependent maps, virtual domains in tables) come with their own issue; what depends on one that is
+//! configured is answered with [`Resolved::Unknown`], never guessed.
+//!
+//! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
+
+use crate::match_list::{BadItem, Domains, Match};
+use config::Params;
+use config::params::BadValue;
+use mail::Address;
+use std::net::IpAddr;
+
+/// Passes over one address before it is given up; bounded by its length in any case.
+const RESOLVE_PASSES_EXTRA: usize = 100;
+
+/// Address classes (ADDRESS_CLASS_README).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// mydestination and own address literals.
+    Local,
+    /// virtual_alias_domains.
+    VirtualAlias,
+    /// virtual_mailbox_domains.
+    VirtualMailbox,
+    /// relay_domains.
+    Relay,
+    /// Everything else.
+    Default,
+}
+
+/// Where an address goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its class.
+    pub class: Class,
+    /// The master.cf service.
+    pub transport: String,
+    /// Where to, in the transport's syntax.
+    pub nexthop: String,
+    /// The address after local domains were resolved away.
+    pub recipient: Address,
+    /// More routing operators are left in the local part.
+    pub routed: bool,
+}
+
+/// What resolving an address gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// A route.
+    Route(Route),
+    /// The domain is not one: 5.1.3 bad address syntax.
+    BadSyntax,
+    /// A table that cannot be read decides: 4.3.0.
+    Unknown,
+}
+
+/// Everything resolving needs of the configuration.
+pub struct Resolver {
+    myhostname: String,
+    myorigin: String,
+    mydomain: Option<String>,
+    own_addresses: Vec<IpAddr>,
+    mydestination: Domains,
+    virtual_alias_domains: Domains,
+    virtual_mailbox_domains: Domains,
+    relay_domains: Domains,
+    local_transport: (String, String),
+    virtual_transport: (String, String),
+    relay_transport: (String, String),
+    default_transport: (String, String),
+    relayhost: String,
+    swap_bangpath: bool,
+    allow_percent_hack: bool,
+    append_at_myorigin: bool,
+    empty_address_recipient: String,
+}
+
+impl Resolver {
+    /// Reads the configuration; list items that cannot be used are in the second half.
+    ///
+    /// # Errors
+    /// A parameter whose value is not valid.
+    pub fn new(
+        params: &Params,
+        own_addresses: Vec<IpAddr>,
+    ) -> Result<(Resolver, Vec<BadItem>), BadValue> {
+        let parents = params.list("parent_domain_matches_subdomains")?;
+        let mut bad = Vec::new();
+        let mut domains = |name: &str| -> Result<Domains, BadValue> {
+            let subdomains = parents.iter().any(|parent| parent == name);
+            let (list, unusable) = Domains::parse(&params.list(name)?, subdomains);
+            bad.extend(unusable);
+            Ok(list)
+        };
+        let append_dot = params.flag("append_dot_mydomain")?;
+        let resolver = Resolver {
+            mydestination: domains("mydestination")?,
+            virtual_alias_domains: domains("virtual_alias_domains")?,
+            virtual_mailbox_domains: domains("virtual_mailbox_domains")?,
+            relay_domains: domains("relay_domains")?,
+            myhostname: params.text("myhostname")?,
+            myorigin: params.text("myorigin")?,
+            mydomain: if append_dot { Some(params.text("mydomain")?) } else { None },
+            own_addresses,
+            local_transport: transport(&params.text("local_transport")?),
+            virtual_transport: transport(&params.text("virtual_transport")?),
+            relay_transport: transport(&params.text("relay_transport")?),
+            default_transport: transport(&params.text("default_transport")?),
+            relayhost: params.text("relayhost")?,
+            swap_bangpath: params.flag("swap_bangpath")?,
+            allow_percent_hack: params.flag("allow_percent_hack")?,
+            append_at_myorigin: params.flag("append_at_myorigin")?,
+            empty_address_recipient: params.text("empty_address_recipient")?,
+        };
+        Ok((resolver, bad))
+    }
+
+    /// `myorigin`.
+    pub fn myorigin(&self) -> &str {
+        &self.myorigin
+    }
+
+    /// The canonical form of an envelope address: qualified with the local domains.
+    pub fn canonical(&self, address: &Address) -> Address {
+        if address.is_null() {
+            return address.clone();
+        }
+        let mut bytes = address.as_bytes().to_vec();
+        if !bytes.contains(&b'@') {
+            bytes = self.qualify(bytes);
+        }
+        if let (Some(mydomain), Some(at)) = (&self.mydomain, rightmost(&bytes, b'@')) {
+            let domain = &bytes[at + 1..];
+            if !domain.is_empty() && !domain.contains(&b'.') && domain[0] != b'[' {
+                bytes.push(b'.');
+                bytes.extend_from_slice(mydomain.as_bytes());
+            }
+        }
+        if let [front @ .., last, b'.'] = bytes.as_slice()
+            && !matches!(last, b'.' | b'@')
+        {
+            bytes = [front, &[*last]].concat();
+        }
+        Address::from_internal(&bytes)
+    }
+
+    /// A bare local part becomes an address: bang paths, the percent hack, then `@$myorigin`.
+    fn qualify(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let bang = bytes.iter().position(|byte| *byte == b'!').filter(|_| self.swap_bangpath);
+        if let Some(bang) = bang {
+            return [&bytes[bang + 1..], b"@", &bytes[..bang]].concat();
+        }
+        let percent = rightmost(&bytes, b'%').filter(|_| self.allow_percent_hack);
+        if let Some(percent) = percent {
+            return [&bytes[..percent], b"@", &bytes[percent + 1..]].concat();
+        }
+        if self.append_at_myorigin {
+            return [&bytes, b"@", self.myorigin.as_bytes()].concat();
+        }
+        bytes
+    }
+
+    /// Where an address goes.
+    pub fn resolve(&self, address: &Address) -> Resolved {
+        let Some(recipient) = self.localize(address) else { return Resolved::Unknown };
+        let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
+        if !is_deliverable_domain(&domain) {
+            return Resolved::BadSyntax;
+        }
+        let Some(class) = self.class(&domain) else { return Resolved::Unknown };
+        let operators = |byte: &u8| {
+            *byte == b'@'
+                || *byte == b'!' && self.swap_bangpath
+                || *byte == b'%' && self.allow_percent_hack
+        };
+        let routed = recipient.local_part().iter().any(operators);
+        let (transport, nexthop) = self.route(class, &domain);
+        Resolved::Route(Route { class, transport, nexthop, recipient, routed })
+    }
+
+    /// Takes local domains off until something else or a plain local part is left; `None` when a table
+    /// would have to tell whether a domain is local.
+    fn localize(&self, address: &Address) -> Option<Address> {
+        let mut current = self.canonical(address);
+        let mut taken: Option<Vec<u8>> = None;
+        for _ in 0..address.as_bytes().len() + RESOLVE_PASSES_EXTRA {
+            let Some(domain) = current.domain() else { break };
+            let name = String::from_utf8_lossy(domain).into_owned();
+            match self.is_local(&name) {
+                Match::Yes => {}
+                Match::No => return Some(current),
+                Match::Unknown => return None,
+            }
+            let domain = domain.to_vec();
+            let local = current.local_part().to_vec();
+            let operators = local.contains(&b'@')
+                || local.contains(&b'!') && self.swap_bangpath
+                || local.contains(&b'%') && self.allow_percent_hack;
+            taken = Some(domain);
+            if !operators {
+                current = Address::from_internal(&local);
+                break;
+            }
+            let inner = Address::from_internal(&local);
+            current = if local.contains(&b'@') {
+                inner
+            } else {
+                self.canonical(&inner)
+            };
+        }
+        let local = match current.local_part() {
+            [] => self.empty_address_recipient.as_bytes().to_vec(),
+            local => local.to_vec(),
+        };
+        let domain = taken.unwrap_or_else(|| self.myhostname.clone().into_bytes());
+        Some(Address::from_internal(&[&local, b"@".as_slice(), &domain].concat()))
+    }
+
+    /// Whether a domain is delivered here: mydestination, or a literal of an own address.
+    pub fn is_local(&self, domain: &str) -> Match {
+        if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let address = mail::address::parse_literal(literal.as_bytes());
+            let own = address.is_some_and(|address| self.own_addresses.contains(&address));
+            return if own { Match::Yes } else { Match::No };
+        }
+        self.mydestination.contains(domain)
+    }
+
+    fn class(&self, domain: &str) -> Option<Class> {
+        let lists = [
+            (Class::VirtualAlias, &self.virtual_alias_domains),
+            (Class::VirtualMailbox, &self.virtual_mailbox_domains),
+            (Class::Relay, &self.relay_domains),
+        ];
+        match self.is_local(domain) {
+            Match::Yes => return Some(Class::Local),
+            Match::Unknown => return None,
+            Match::No => {}
+        }
+        for (class, list) in lists {
+            match list.contains(domain) {
+                Match::Yes => return Some(class),
+                Match::Unknown => return None,
+                Match::No => {}
+            }
+        }
+        Some(Class::Default)
+    }
+
+    fn route(&self, class: Class, domain: &str) -> (String, String) {
+        let relayed = || match self.relayhost.as_str() {
+            "" => domain.to_string(),
+            relayhost => relayhost.to_string(),
+        };
+        let ((transport, nexthop), fallback) = match class {
+            Class::Local => (&self.local_transport, domain.to_string()),
+            Class::VirtualMailbox => (&self.virtual_transport, domain.to_string()),
+            Class::Relay => (&self.relay_transport, relayed()),
+            Class::Default => (&self.default_transport, relayed()),
+            Class::VirtualAlias => {
+                let reason = "5.1.1 User unknown in virtual alias table";
+                return ("error".into(), reason.into());
+            }
+        };
+        let nexthop = if nexthop.is_empty() { fallback } else { nexthop.clone() };
+        (transport.clone(), nexthop)
+    }
+}
+
+/// `transport:nexthop`; the nexthop may be missing.
+fn transport(text: &str) -> (String, String) {
+    let (transport, nexthop) = text.split_once(':').unwrap_or((text, ""));
+    (transport.to_string(), nexthop.to_string())
+}
+
+fn rightmost(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().rposition(|other| *other == byte)
+}
+
+fn is_deliverable_domain(domain: &str) -> bool {
+    match domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(literal) => mail::address::parse_literal(literal.as_bytes()).is_some(),
+        None => mail::address::is_valid_hostname(domain.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
