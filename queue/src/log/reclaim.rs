@@ -1,0 +1,353 @@
+//! Reclaim: gives segments back, in order, and copies stragglers forward when the log is mostly
+//! dead.
+//!
+//! Called by the engine when idle, and each turn with a small budget. FORMAT.md, "Recycling", says
+//! why the order is strict and why nothing can come back from the dead.
+//!
+//! Diagnostics: `Reclaimed` says what happened. A straggler found damaged is put into `corrupt/`
+//! (that one write blocks; it is rare and it is the mail's last chance).
+//!
+//! Limits: about `budget` bytes copied per call; nothing is copied while earlier copies are not
+//! durable.
+
+use std::sync::Arc;
+
+use crate::{
+    Full, Lsn, Number, ReadError,
+    content::Piece,
+    index::{Entry, Place},
+    log::{Log, draft::Draft, supply::Retired, writer::Claim},
+    record::{Commit, HEADER, Kind, MESSAGE_FIXED, Message, Probe, STATE_FIXED, State, probe},
+    replay::within,
+};
+
+/// What a step did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Reclaimed {
+    /// Segments without live content, given back for reuse.
+    pub segments: usize,
+    /// Bytes of stragglers copied forward.
+    pub copied: usize,
+    /// Messages that were found damaged; their bytes are in `corrupt/`.
+    pub corrupt: Vec<Number>,
+    /// Whether another step has something to do already.
+    pub more: bool,
+}
+
+/// A small or finished copy that waits to be durable before the index follows it.
+#[derive(Debug)]
+pub(super) struct Move {
+    number: Number,
+    from: Place,
+    /// The copy; its state as of the copy is in the State record after it.
+    to: Entry,
+    old_detail: Place,
+    lsn: Lsn,
+}
+
+/// A large straggler that is being copied, piece by piece.
+#[derive(Debug)]
+pub(super) struct Mover {
+    from: Place,
+    draft: Draft,
+    /// Extents copied so far.
+    next: usize,
+}
+
+/// Why a straggler could not be copied now.
+enum Stop {
+    /// No room, or not readable yet: another time.
+    Later,
+    /// Its record is not what was written.
+    Damaged,
+}
+
+impl From<Full> for Stop {
+    fn from(_: Full) -> Stop {
+        Stop::Later
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Stop {
+        match error {
+            ReadError::Damaged => Stop::Damaged,
+            _ => Stop::Later,
+        }
+    }
+}
+
+impl Log {
+    /// Recycles segments without live content and, when the log is larger than twice its live
+    /// bytes and two segments (or no segment can be had), copies up to about `budget` bytes of
+    /// stragglers out of the oldest one.
+    pub fn reclaim_step(&mut self, budget: usize) -> Reclaimed {
+        let mut done = Reclaimed::default();
+        self.finish_moves();
+        while self.retire_oldest() {
+            done.segments += 1;
+        }
+        if !self.writer.poisoned && self.moves.is_empty() && self.mostly_dead() {
+            self.copy_stragglers(budget, &mut done);
+        }
+        done
+    }
+
+    /// Bytes of segments in use, the active one included.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let used = self.ledgers.iter().filter(|l| l.segment.epoch() <= self.writer.epoch());
+        used.map(|ledger| ledger.segment.head.size).sum()
+    }
+
+    fn mostly_dead(&self) -> bool {
+        let (used, live) = (self.log_bytes(), self.index.live_bytes());
+        let segment = self.store.segment_bytes();
+        let starved = self.hold_off && self.writer.ready_count() == 0;
+        used > 2 * live + 2 * segment || starved && used > live + live / 8 + segment
+    }
+
+    /// Retires the oldest segment when nothing needs it any more.
+    fn retire_oldest(&mut self) -> bool {
+        let Some(oldest) = self.ledgers.front() else { return false };
+        let epoch = oldest.segment.epoch();
+        let written = epoch < self.writer.oldest_unwritten();
+        if !written || oldest.items > 0 || oldest.quiet > self.writer.durable {
+            return false;
+        }
+        let ledger = self.ledgers.pop_front().expect("looked at above");
+        self.store.shelf(self.core).withdraw(epoch);
+        self.retired.push_back(Retired { segment: ledger.segment });
+        self.cursor = 0;
+        true
+    }
+
+    fn copy_stragglers(&mut self, budget: usize, done: &mut Reclaimed) {
+        while done.copied < budget {
+            let Some(number) = self.next_straggler() else { return };
+            let copied = match self.copy_forward(number, budget) {
+                Ok(bytes) => bytes,
+                Err(Stop::Later) => return,
+                Err(Stop::Damaged) => match self.put_aside(number) {
+                    Ok(()) => {
+                        done.corrupt.push(number);
+                        continue;
+                    }
+                    Err(_) => return,
+                },
+            };
+            done.copied += copied;
+            if self.mover.is_none() {
+                self.cursor += 1;
+            }
+        }
+        done.more = true;
+    }
+
+    /// The next live message with content in the oldest segment.
+    fn next_straggler(&mut self) -> Option<Number> {
+        if let Some(mover) = &self.mover {
+            return Some(mover.draft.number);
+        }
+        let oldest = self.ledgers.front()?;
+        let epoch = oldest.segment.epoch();
+        if epoch >= self.writer.oldest_unwritten() {
+            return None;
+        }
+        while let Some(number) = oldest.numbers.get(self.cursor) {
+            let number = Number::from_u64(*number).expect("ours");
+            let here = self.index.find(number).is_some_and(|e| e.epochs().any(|at| at == epoch));
+            if here {
+                return Some(number);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    fn copy_forward(&mut self, number: Number, budget: usize) -> Result<usize, Stop> {
+        let entry = self.index.find(number).expect("a straggler is live").clone();
+        if entry.spans.is_some() {
+            self.copy_large(&entry, number, budget)
+        } else {
+            self.copy_small(&entry, number)
+        }
+    }
+
+    fn copy_small(&mut self, entry: &Entry, number: Number) -> Result<usize, Stop> {
+        let record = self.whole_record(entry.place)?;
+        let message = Message::read(&record).ok_or(Stop::Damaged)?;
+        let state = self.state_record(entry)?;
+        let length = record.len() + state.as_ref().map_or(0, |s| HEADER + s.len()) + 16;
+        self.writer.admit(length, Claim::Straggler)?;
+        let fixed = Message::fixed(entry.arrival_us, entry.flags, entry.envelope);
+        let parts: [&[u8]; 3] = [&fixed, message.envelope, message.content];
+        let place = self.writer.put(Kind::Message, number.get(), &parts);
+        assert_eq!(
+            place.length as usize,
+            MESSAGE_FIXED + message.envelope.len() + message.content.len()
+        );
+        self.ledger(place.epoch).hold(number);
+        let mut to = entry.clone();
+        to.place = place;
+        self.put_moved(entry, to, number, state);
+        Ok(record.len())
+    }
+
+    /// Copies some extents; with the last one goes the commit.
+    fn copy_large(&mut self, entry: &Entry, number: Number, budget: usize) -> Result<usize, Stop> {
+        let record = self.whole_record(entry.place)?;
+        let commit = Commit::read(&record).ok_or(Stop::Damaged)?;
+        let mut mover = match self.mover.take() {
+            Some(mover) => mover,
+            None => Mover { from: entry.place, draft: new_draft(number), next: 0 },
+        };
+        assert_eq!(mover.from, entry.place, "the same message as before");
+        let mut copied = 0;
+        for extent in commit.extents().skip(mover.next) {
+            if copied >= budget {
+                break;
+            }
+            let place = Place { epoch: extent.epoch, offset: extent.offset, length: extent.length };
+            let piece = match self.extent_bytes(place, number) {
+                Ok(piece) => piece,
+                Err(stop) => return Err(self.pause(mover, stop)),
+            };
+            if let Err(full) = self.extend_as(&mut mover.draft, &piece, Claim::Straggler) {
+                return Err(self.pause(mover, full.into()));
+            }
+            copied += piece.len();
+            mover.next += 1;
+        }
+        if mover.next < commit.extents().len() {
+            self.mover = Some(mover);
+            return Ok(copied);
+        }
+        let state = self.state_record(entry)?;
+        let (arrival, flags) = (entry.arrival_us, entry.flags);
+        let room = record.len() + state.as_ref().map_or(0, |s| HEADER + s.len()) + 16;
+        let admitted = self.writer.admit(room, Claim::Straggler);
+        let put = admitted.and_then(|()| {
+            self.put_commit(&mover.draft, arrival, flags, commit.envelope, Claim::Straggler)
+        });
+        let new = match put {
+            Ok(new) => new,
+            Err(full) => return Err(self.pause(mover, full.into())),
+        };
+        let mut to = entry.clone();
+        (to.place, to.spans) = (new.place, new.spans);
+        self.put_moved(entry, to, number, state);
+        Ok(copied + record.len())
+    }
+
+    fn pause(&mut self, mover: Mover, stop: Stop) -> Stop {
+        match stop {
+            Stop::Later => self.mover = Some(mover),
+            Stop::Damaged => self.abandon(mover.draft),
+        }
+        stop
+    }
+
+    /// A record read back and checked: damage must not get a fresh checksum.
+    fn whole_record(&self, place: Place) -> Result<Piece, Stop> {
+        let record = self.store.detail(self.core, place)?;
+        match probe(&record, self.ledger_key(place.epoch)) {
+            Probe::Valid(_) => Ok(record),
+            _ => Err(Stop::Damaged),
+        }
+    }
+
+    /// An extent's content, its record checked.
+    fn extent_bytes(&self, place: Place, number: Number) -> Result<Piece, Stop> {
+        let fixed = crate::record::EXTENT_FIXED as u32;
+        let offset = place.offset.checked_sub(fixed).ok_or(Stop::Damaged)?;
+        let whole = Place { offset, length: place.length + fixed, ..place };
+        let record = self.whole_record(whole)?;
+        let own = crate::record::parse(&record).is_some_and(|h| h.number == number.get());
+        if !own {
+            return Err(Stop::Damaged);
+        }
+        Ok(record.slice(fixed as usize..record.len()))
+    }
+
+    /// The body of the State record that goes with a copy, if there is any state.
+    fn state_record(&self, entry: &Entry) -> Result<Option<Vec<u8>>, Stop> {
+        if !entry.has_state() {
+            return Ok(None);
+        }
+        let detail = match entry.detail_place() {
+            Some(place) => Some(self.store.detail(self.core, place)?),
+            None => None,
+        };
+        let marks = entry.marks.to_bytes();
+        let until = entry.deferred.then_some(entry.until);
+        let detail = detail.as_deref().unwrap_or_default();
+        let (flags, held) = (entry.flags, entry.held);
+        let state = State { flags, held, until, marks: &marks, detail };
+        let mut body = state.fixed().to_vec();
+        body.extend_from_slice(&marks);
+        body.extend_from_slice(detail);
+        Ok(Some(body))
+    }
+
+    /// Puts the State record after a copy and remembers to follow the copy once it is durable.
+    fn put_moved(&mut self, old: &Entry, mut to: Entry, number: Number, state: Option<Vec<u8>>) {
+        if let Some(body) = state {
+            let place = self.writer.put(Kind::State, number.get(), &[&body]);
+            let marks = old.marks.to_bytes().len();
+            to.detail = within(place, STATE_FIXED + marks);
+        }
+        let (from, old_detail, lsn) = (old.place, old.detail, self.writer.appended);
+        self.moves.push_back(Move { number, from, to, old_detail, lsn });
+    }
+
+    /// Lets the index follow copies that are durable.
+    pub(super) fn finish_moves(&mut self) {
+        while self.moves.front().is_some_and(|m| m.lsn <= self.writer.durable) {
+            let Move { number, from, to, old_detail, .. } =
+                self.moves.pop_front().expect("looked at above");
+            let old = self.index.change(number, |entry| {
+                assert_eq!(entry.place, from, "one copy at a time");
+                let old = entry.clone();
+                (entry.place, entry.spans) = (to.place, to.spans);
+                if entry.detail == old_detail {
+                    entry.detail = to.detail;
+                }
+                old
+            });
+            self.forget(&old.expect("removal drops the move"));
+        }
+    }
+
+    /// Drops a copy in progress of a message that is gone.
+    pub(super) fn forget_move(&mut self, number: Number) {
+        if let Some(at) = self.moves.iter().position(|m| m.number == number) {
+            let dropped = self.moves.remove(at).expect("just found");
+            self.forget(&dropped.to);
+        }
+        if let Some(mover) = self.mover.take_if(|m| m.draft.number == number) {
+            self.abandon(mover.draft);
+        }
+    }
+
+    /// Saves what is left of a damaged message and removes it.
+    fn put_aside(&mut self, number: Number) -> Result<(), Stop> {
+        let entry = self.index.find(number).expect("a straggler is live").clone();
+        let location = entry.location(number);
+        let record = self.store.detail(self.core, entry.place)?;
+        let content = match entry.spans {
+            Some(_) => self.store.content(&location).map(|c| c.to_vec()).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let (storage, dir) = (Arc::clone(self.store.storage()), self.store.corrupt_dir());
+        let path = dir.join(number.to_string());
+        let saved = storage.make_dir(&dir).and_then(|()| storage.save(&path, &[&record, &content]));
+        saved.map_err(|_| Stop::Later)?;
+        self.remove(number).map_err(|_| Stop::Later)?;
+        Ok(())
+    }
+}
+
+fn new_draft(number: Number) -> Draft {
+    Draft { number, extents: Vec::new(), spans: Vec::new(), size: 0 }
+}

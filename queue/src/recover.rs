@@ -1,0 +1,434 @@
+//! Recovery: finds a core's segments, replays them, and puts aside exactly what is damaged.
+//!
+//! Called by `Log::join`. Repairs are made once, durably, before anything new is written: the
+//! bytes of a damaged message go to `corrupt/`, then a Skip record takes their place; the broken
+//! end of an unfinished write is zeroed.
+//!
+//! Diagnostics: `Recovery` says what was found; the engine logs it.
+//!
+//! Limits: one segment in memory at a time.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    Core, Live, Lsn, Number, OpenError, Store,
+    index::Place,
+    map::Aligned,
+    record::{self, Commit, HEADER, Header, Key, Kind, Probe},
+    replay::Replay,
+    scan::{self, End, Found, Gap},
+    segment::{Head, HeadRead, PAGE, slot_of},
+    storage::{Access, Storage, StoredFile},
+};
+
+/// What opening a log found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Every live message, by number.
+    pub live: Vec<Live>,
+    /// The end of a write that the last stop cut short; nobody was promised anything in it.
+    pub torn: Option<Torn>,
+    /// Damage to what had been promised.
+    pub corrupt: Vec<CorruptReport>,
+    /// Ranges of records that are nowhere (a disk that lied about a write).
+    pub missing: Vec<(Lsn, Lsn)>,
+    /// Segment files that were unreadable as a whole and were moved to `corrupt/`.
+    pub unreadable: Vec<PathBuf>,
+}
+
+/// An unfinished write at the end of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment file.
+    pub segment: PathBuf,
+    /// Where the dropped bytes start.
+    pub offset: u64,
+    /// How many were dropped.
+    pub bytes: u64,
+}
+
+/// One damaged record or message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorruptReport {
+    /// The message, if its record still says.
+    pub number: Option<Number>,
+    /// The kind of record, if it still says.
+    pub kind: Option<Kind>,
+    /// The segment file.
+    pub segment: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// Bytes affected.
+    pub bytes: u64,
+    /// Where the bytes are now; none for records that hold no message.
+    pub saved: Option<PathBuf>,
+}
+
+/// One segment file of the core.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) head: Head,
+    pub(crate) path: PathBuf,
+    pub(crate) end: End,
+    gaps: Vec<Gap>,
+}
+
+impl Loaded {
+    /// A segment that nothing has been written to.
+    pub(crate) fn empty(head: Head, path: PathBuf) -> Loaded {
+        Loaded { head, path, end: End::default(), gaps: Vec::new() }
+    }
+}
+
+/// A core's log, found and replayed, not yet repaired.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) replay: Replay,
+    /// In order of epoch.
+    pub(crate) segments: Vec<Loaded>,
+    /// Files that are no segments and hold nothing.
+    pub(crate) blank: Vec<PathBuf>,
+    /// Files that are no segments and hold something.
+    pub(crate) unreadable: Vec<PathBuf>,
+    /// Every slot that has a file.
+    pub(crate) slots: BTreeSet<u32>,
+}
+
+/// Finds and replays the segments in `dir` without changing anything.
+pub(crate) fn find(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenError> {
+    let mut found = heads(storage, dir, core)?;
+    found.segments.sort_by_key(|segment| segment.head.key.epoch);
+    let mut bytes = Vec::new();
+    for loaded in &mut found.segments {
+        let read = read_segment(storage, loaded, &mut bytes);
+        read.map_err(OpenError::io(&loaded.path))?;
+        replay_segment(&mut found.replay, loaded, &bytes);
+    }
+    found.replay.settle();
+    Ok(found)
+}
+
+/// The segments of a core by their headers.
+fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenError> {
+    let mut found = Survey {
+        replay: Replay::new(core),
+        segments: Vec::new(),
+        blank: Vec::new(),
+        unreadable: Vec::new(),
+        slots: BTreeSet::new(),
+    };
+    let mut epochs = BTreeSet::new();
+    for name in storage.list(dir).map_err(OpenError::io(dir))? {
+        let Some(slot) = slot_of(&name, core) else { continue };
+        found.slots.insert(slot);
+        let path = dir.join(name);
+        match head_of(storage, &path, core, slot)? {
+            Ok(head) if epochs.insert(head.key.epoch) => {
+                let (end, gaps) = (End::default(), Vec::new());
+                found.segments.push(Loaded { head, path, end, gaps });
+            }
+            Ok(_) => found.unreadable.push(path),
+            Err(Blank(true)) => found.blank.push(path),
+            Err(Blank(false)) => found.unreadable.push(path),
+        }
+    }
+    Ok(found)
+}
+
+/// Not a segment; true when nothing was ever in it.
+struct Blank(bool);
+
+fn head_of(
+    storage: &dyn Storage,
+    path: &Path,
+    core: Core,
+    slot: u32,
+) -> Result<Result<Head, Blank>, OpenError> {
+    let file = storage.open(path, Access::Read).map_err(OpenError::io(path))?;
+    let mut page = vec![0; PAGE.min(file.len() as usize)];
+    read_page(&*file, 0, &mut page);
+    match Head::read(&page) {
+        HeadRead::Version(version) => Err(OpenError::Version { path: path.to_path_buf(), version }),
+        HeadRead::Good(head) if head.core == core && head.size <= file.len() => {
+            Ok(Ok(Head { slot, ..head }))
+        }
+        _ => Ok(salvage(&*file, core, slot)),
+    }
+}
+
+/// A header lost in both copies: the first whole record at a page boundary knows the key.
+fn salvage(file: &dyn StoredFile, core: Core, slot: u32) -> Result<Head, Blank> {
+    let size = file.len();
+    let mut bytes = vec![0; size as usize];
+    for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
+        read_page(file, at * PAGE, page);
+    }
+    let mut best: Option<Key> = None;
+    for at in (PAGE..bytes.len()).step_by(PAGE) {
+        let Some(header) = record::parse(&bytes[at..]) else { continue };
+        let newer = best.is_none_or(|key| key.epoch < header.key.epoch);
+        if newer && matches!(record::probe(&bytes[at..], header.key), Probe::Valid(_)) {
+            best = Some(header.key);
+        }
+    }
+    let blank = bytes.iter().all(|byte| *byte == 0);
+    let usable = size.is_power_of_two() && size >= crate::SEGMENT_MIN;
+    let key = best.filter(|key| usable && key.epoch > 0).ok_or(Blank(blank))?;
+    Ok(Head { core, slot, size, key, lease: 1 })
+}
+
+/// Reads as much of a page as the device gives; what it does not give reads as damage.
+fn read_page(file: &dyn StoredFile, offset: usize, page: &mut [u8]) {
+    if file.read_at(offset as u64, page).is_err() {
+        page.fill(0xff);
+    }
+}
+
+fn read_segment(storage: &dyn Storage, loaded: &Loaded, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let file = storage.open(&loaded.path, Access::Read)?;
+    bytes.clear();
+    bytes.resize(loaded.head.size as usize, 0);
+    if file.read_at(0, bytes).is_err() {
+        // A bad sector: read around it, page by page.
+        bytes.chunks_mut(PAGE).enumerate().for_each(|(i, page)| read_page(&*file, i * PAGE, page));
+    }
+    Ok(())
+}
+
+fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
+    replay.lease(loaded.head.lease);
+    replay.jump();
+    let gaps = &mut loaded.gaps;
+    loaded.end = scan::scan(bytes, loaded.head.key, &mut |found| match found {
+        Found::Record(at, header, record) => replay.apply(at, &header, record),
+        Found::Gap(gap) => {
+            replay.damage(gap.header);
+            gaps.push(gap);
+        }
+    });
+}
+
+/// Replays one segment from memory, for the fuzzer.
+pub(crate) fn replay_bytes(replay: &mut Replay, head: Head, bytes: &[u8]) -> End {
+    let (path, end) = (PathBuf::new(), End::default());
+    let mut loaded = Loaded { head, path, end, gaps: Vec::new() };
+    replay_segment(replay, &mut loaded, bytes);
+    loaded.end
+}
+
+/// Makes the damage known and harmless; afterwards a replay finds none of it again.
+pub(crate) fn repair(store: &Store, core: Core, found: &mut Survey) -> Result<Recovery, OpenError> {
+    let mut repair = Repair { store, core, recovery: Recovery::default(), broken: BTreeSet::new() };
+    repair.broken.extend(found.replay.broken.keys());
+    repair.files(found)?;
+    let last = found.segments.iter().rposition(|segment| segment.end.any);
+    for at in 0..found.segments.len() {
+        let tail_is_torn = last.is_none_or(|last| at >= last);
+        let segment = &mut found.segments[at];
+        if !tail_is_torn {
+            let tail = std::mem::take(&mut segment.end.tail);
+            for gap in &tail {
+                found.replay.damage(gap.header);
+                let end = gap.end.next_multiple_of(PAGE).min(segment.head.size as usize);
+                segment.end.next = segment.end.next.max(end);
+            }
+            segment.gaps.extend(tail);
+            found.replay.settle();
+        }
+        repair.torn(segment)?;
+        for gap in std::mem::take(&mut segment.gaps) {
+            repair.gap(&found.replay, segment, gap)?;
+        }
+    }
+    for (number, place) in std::mem::take(&mut found.replay.broken) {
+        repair.broken_commit(&found.segments, number, place)?;
+    }
+    repair.recovery.missing = std::mem::take(&mut found.replay.missing);
+    Ok(repair.recovery)
+}
+
+struct Repair<'a> {
+    store: &'a Store,
+    core: Core,
+    recovery: Recovery,
+    /// Messages whose commit is whole and whose extents are not.
+    broken: BTreeSet<u64>,
+}
+
+impl Repair<'_> {
+    /// Removes blank files and puts unreadable ones aside.
+    fn files(&mut self, found: &mut Survey) -> Result<(), OpenError> {
+        let storage = self.store.storage();
+        for path in found.blank.drain(..) {
+            storage.remove(&path).map_err(OpenError::io(&path))?;
+        }
+        for path in found.unreadable.drain(..) {
+            let name = path.file_name().expect("came from a listing").to_os_string();
+            let to = self.corrupt_path(&name.to_string_lossy())?;
+            storage.rename(&path, &to).map_err(OpenError::io(&path))?;
+            self.recovery.unreadable.push(to);
+        }
+        Ok(())
+    }
+
+    /// Zeroes the broken records at the end of the last segment.
+    fn torn(&mut self, segment: &Loaded) -> Result<(), OpenError> {
+        let (Some(first), Some(last)) = (segment.end.tail.first(), segment.end.tail.last()) else {
+            return Ok(());
+        };
+        // Only their headers matter: what follows cannot pass for a record without the salt.
+        let end = (last.start + HEADER).min(segment.head.size as usize);
+        self.overwrite(segment, first.start, &vec![0; end - first.start])?;
+        self.recovery.torn = Some(Torn {
+            segment: segment.path.clone(),
+            offset: first.start as u64,
+            bytes: (last.end - first.start) as u64,
+        });
+        Ok(())
+    }
+
+    /// Saves, reports and skips one gap.
+    fn gap(&mut self, replay: &Replay, segment: &Loaded, gap: Gap) -> Result<(), OpenError> {
+        let number = gap.header.and_then(|header| Number::from_u64(header.number));
+        let kind = gap.header.map(|header| header.kind);
+        let live = number.is_some_and(|number| replay.index.find(number).is_some());
+        let (report, save) = match (kind, number) {
+            (None, _) => (true, true),
+            (Some(Kind::Message | Kind::Commit), Some(number)) => {
+                let lost = replay.damaged.contains(&number.get());
+                (lost, lost)
+            }
+            (Some(Kind::Extent), Some(number)) => (self.broken.contains(&number.get()), false),
+            (Some(_), _) => (live || kind == Some(Kind::Remove), false),
+        };
+        let end = gap_end(&gap);
+        let mut saved = None;
+        if save {
+            let bytes = self.read(segment, gap.start, end - gap.start)?;
+            let name = self.name(number, segment, gap.start);
+            saved = Some(self.save(&name, &[&bytes])?);
+        }
+        if report {
+            self.report(number, kind, segment, gap.start, end - gap.start, saved);
+        }
+        self.skip(segment, gap.start, gap.end)
+    }
+
+    /// A whole commit whose extents are not: the message is put aside with what is left of them.
+    fn broken_commit(
+        &mut self,
+        segments: &[Loaded],
+        number: u64,
+        place: Place,
+    ) -> Result<(), OpenError> {
+        let Some(home) = segments.iter().find(|s| s.head.key.epoch == place.epoch) else {
+            return Ok(());
+        };
+        let (start, len) = (place.offset as usize, place.length as usize);
+        let commit = self.read(home, start, len)?;
+        let mut parts = vec![commit.clone()];
+        for extent in Commit::read(&commit).iter().flat_map(Commit::extents) {
+            let end = u64::from(extent.offset) + u64::from(extent.length);
+            let holder =
+                segments.iter().find(|s| s.head.key.epoch == extent.epoch && end <= s.head.size);
+            if let Some(holder) = holder {
+                parts.push(self.read(holder, extent.offset as usize, extent.length as usize)?);
+            }
+        }
+        let number = Number::from_u64(number);
+        let name = self.name(number, home, start);
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let saved = self.save(&name, &parts)?;
+        self.report(number, Some(Kind::Commit), home, start, len, Some(saved));
+        self.skip(home, start, start + record::aligned(len))
+    }
+
+    fn report(
+        &mut self,
+        number: Option<Number>,
+        kind: Option<Kind>,
+        segment: &Loaded,
+        offset: usize,
+        bytes: usize,
+        saved: Option<PathBuf>,
+    ) {
+        let segment = segment.path.clone();
+        let (offset, bytes) = (offset as u64, bytes as u64);
+        let report = CorruptReport { number, kind, segment, offset, bytes, saved };
+        self.recovery.corrupt.push(report);
+    }
+
+    fn name(&self, number: Option<Number>, segment: &Loaded, offset: usize) -> String {
+        match number {
+            Some(number) => number.to_string(),
+            None => format!("{:02}-{}-{offset:X}", self.core.get(), segment.head.key.epoch),
+        }
+    }
+
+    fn corrupt_path(&self, name: &str) -> Result<PathBuf, OpenError> {
+        let dir = self.store.corrupt_dir();
+        self.store.storage().make_dir(&dir).map_err(OpenError::io(&dir))?;
+        Ok(dir.join(name))
+    }
+
+    fn save(&self, name: &str, parts: &[&[u8]]) -> Result<PathBuf, OpenError> {
+        let path = self.corrupt_path(name)?;
+        self.store.storage().save(&path, parts).map_err(OpenError::io(&path))?;
+        Ok(path)
+    }
+
+    fn read(&self, segment: &Loaded, at: usize, len: usize) -> Result<Vec<u8>, OpenError> {
+        let file = self.open(segment, Access::Read)?;
+        let end = (at + len).next_multiple_of(PAGE).min(segment.head.size as usize);
+        let first = at - at % PAGE;
+        let mut pages = vec![0; end - first];
+        for (i, page) in pages.chunks_mut(PAGE).enumerate() {
+            read_page(&*file, first + i * PAGE, page);
+        }
+        Ok(pages[at - first..][..len].to_vec())
+    }
+
+    /// Puts a Skip record over `start..end`.
+    fn skip(&self, segment: &Loaded, start: usize, end: usize) -> Result<(), OpenError> {
+        let mut bytes = vec![0; end - start];
+        let length = bytes.len() as u32;
+        let (lsn, number, batch) = (0, 0, 0);
+        let key = segment.head.key;
+        let header = Header { kind: Kind::Skip, length, lsn, number, batch, key };
+        record::finish(&mut bytes, &header);
+        self.overwrite(segment, start, &bytes)
+    }
+
+    /// Replaces bytes in place, whole pages at a time, neighbours unchanged; durable.
+    fn overwrite(&self, segment: &Loaded, start: usize, bytes: &[u8]) -> Result<(), OpenError> {
+        assert!(start >= PAGE, "the header is not ours to repair");
+        let (first, end) = (start - start % PAGE, start + bytes.len());
+        let mut pages = Aligned::new(end - first);
+        let old = self.read(segment, first, pages.len().min(segment.head.size as usize - first))?;
+        pages.bytes_mut()[..old.len()].copy_from_slice(&old);
+        pages.bytes_mut()[start - first..][..bytes.len()].copy_from_slice(bytes);
+        let file = self.open(segment, Access::WriteLinked)?;
+        let written = file.write_at(first as u64, pages.bytes());
+        let wrote = written.and_then(|n| match n == pages.len() {
+            true => file.sync(),
+            false => Err(io::ErrorKind::WriteZero.into()),
+        });
+        wrote.map_err(OpenError::io(&segment.path))
+    }
+
+    fn open(&self, segment: &Loaded, access: Access) -> Result<Arc<dyn StoredFile>, OpenError> {
+        self.store.storage().open(&segment.path, access).map_err(OpenError::io(&segment.path))
+    }
+}
+
+/// Where the damaged record itself ends: its claimed length when that is plausible.
+fn gap_end(gap: &Gap) -> usize {
+    let claimed = gap.header.map_or(usize::MAX, |header| header.length as usize);
+    gap.start.saturating_add(claimed.max(HEADER)).min(gap.end)
+}

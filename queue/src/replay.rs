@@ -1,0 +1,246 @@
+//! Replay: turns the records of one core's log, in order, into its live messages.
+//!
+//! Called by `recover` (which then repairs) and `reader` (which changes nothing). Pure: bytes in,
+//! index out. Nothing is asserted about the bytes.
+//!
+//! Limits: memory in proportion to live messages and to the extents of uncommitted drafts.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    Core, Lsn, Number,
+    index::{Entry, Index, Place, add_span},
+    marks::{MARK_INDEX_MAX, Marks},
+    record::{
+        Commit, DEFER_FIXED, EXTENT_FIXED, Extent, FLAG_HELD, HEADER, Header, Kind, Message,
+        STATE_FIXED, State, u32_at, u64_at,
+    },
+};
+
+/// The state of a core's log as far as it has been replayed.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    core: Core,
+    pub(crate) index: Index,
+    pub(crate) last: Lsn,
+    /// One above the largest counter seen in a record or promised by a lease.
+    pub(crate) counter: u64,
+    /// The exact next counter, when the very last record is an orderly end.
+    pub(crate) closed: Option<u64>,
+    /// Ranges of sequence numbers that are nowhere.
+    pub(crate) missing: Vec<(Lsn, Lsn)>,
+    /// Commits whose extents are not all there.
+    pub(crate) broken: HashMap<u64, Place>,
+    /// Numbers whose content record was damaged, until a later record settles them.
+    pub(crate) damaged: HashSet<u64>,
+    drafts: HashMap<u64, HashSet<Extent>>,
+    /// Whether the next record may have any number (start of a segment, after a repaired gap).
+    jump: bool,
+}
+
+impl Replay {
+    pub(crate) fn new(core: Core) -> Replay {
+        Replay {
+            core,
+            index: Index::default(),
+            last: Lsn::default(),
+            counter: 1,
+            closed: None,
+            missing: Vec::new(),
+            broken: HashMap::new(),
+            damaged: HashSet::new(),
+            drafts: HashMap::new(),
+            jump: true,
+        }
+    }
+
+    /// A lease or a counter from a segment header.
+    pub(crate) fn lease(&mut self, counter: u64) {
+        // A damaged promise must not use up the numbers: 2^56 is beyond any real queue.
+        if counter < 1 << 56 {
+            self.counter = self.counter.max(counter);
+        }
+    }
+
+    /// The next records need not follow the last ones: something between was recycled or lost.
+    pub(crate) fn jump(&mut self) {
+        self.jump = true;
+    }
+
+    /// Notes that a record about `number` is unreadable.
+    pub(crate) fn damage(&mut self, header: Option<Header>) {
+        self.jump = true;
+        if let Some(header) = header
+            && matches!(header.kind, Kind::Message | Kind::Commit)
+        {
+            self.damaged.insert(header.number);
+        }
+    }
+
+    /// Applies one whole record that stands at `offset` of the segment used as `epoch`.
+    pub(crate) fn apply(&mut self, offset: usize, header: &Header, record: &[u8]) {
+        if header.kind == Kind::Skip {
+            self.jump = true;
+            return;
+        }
+        if header.lsn <= self.last.0 {
+            return;
+        }
+        if !self.jump && header.lsn > self.last.0 + 1 {
+            self.missing.push((self.last.next(), Lsn(header.lsn - 1)));
+        }
+        self.jump = false;
+        self.last = Lsn(header.lsn);
+        self.closed = None;
+        let place = Place { epoch: header.key.epoch, offset: offset as u32, length: header.length };
+        match header.kind {
+            Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
+            Kind::Close => self.close(u64_at(record, HEADER).unwrap_or(0)),
+            _ => self.about_message(header, place, record),
+        }
+    }
+
+    fn close(&mut self, next: u64) {
+        self.closed = (next > 0 && next < 1 << 56).then_some(next);
+    }
+
+    fn about_message(&mut self, header: &Header, place: Place, record: &[u8]) {
+        let Some(number) = Number::from_u64(header.number).filter(|n| n.core() == self.core) else {
+            return;
+        };
+        self.lease(number.counter() + 1);
+        match header.kind {
+            Kind::Message => self.message(number, place, record),
+            Kind::Extent => self.extent(number, place, record),
+            Kind::Commit => self.commit(number, place, record),
+            Kind::Remove => self.remove(number),
+            _ => drop(self.index.change(number, |e| change(e, header.kind, place, record))),
+        }
+    }
+
+    fn message(&mut self, number: Number, place: Place, record: &[u8]) {
+        let Some(message) = Message::read(record) else { return };
+        let envelope = message.envelope.len() as u32;
+        let size = message.content.len() as u64;
+        let entry = fresh(place, message.arrival_us, size, envelope, message.flags);
+        self.put(number, entry);
+    }
+
+    fn extent(&mut self, number: Number, place: Place, record: &[u8]) {
+        let Some(length) = place.length.checked_sub(EXTENT_FIXED as u32) else { return };
+        let offset = place.offset + EXTENT_FIXED as u32;
+        if record.len() > EXTENT_FIXED {
+            let extent = Extent { epoch: place.epoch, offset, length };
+            self.drafts.entry(number.get()).or_default().insert(extent);
+        }
+    }
+
+    fn commit(&mut self, number: Number, place: Place, record: &[u8]) {
+        let there = self.drafts.remove(&number.get()).unwrap_or_default();
+        let commit = Commit::read(record).filter(|c| c.extents().all(|e| there.contains(&e)));
+        let Some(commit) = commit else {
+            self.broken.insert(number.get(), place);
+            return;
+        };
+        let mut spans = Vec::new();
+        for extent in commit.extents() {
+            add_span(&mut spans, extent);
+        }
+        let envelope = commit.envelope.len() as u32;
+        let mut entry = fresh(place, commit.arrival_us, commit.size, envelope, commit.flags);
+        entry.spans = Some(Box::new(spans));
+        self.put(number, entry);
+    }
+
+    /// A new message, or a copy of a live one: a copy replaces the place, never the state.
+    fn put(&mut self, number: Number, new: Entry) {
+        self.damaged.remove(&number.get());
+        self.broken.remove(&number.get());
+        let known = self.index.change(number, |old| {
+            (old.place, old.envelope, old.size) = (new.place, new.envelope, new.size);
+            old.spans.clone_from(&new.spans);
+        });
+        if known.is_none() {
+            self.index.insert(number, new);
+        }
+    }
+
+    fn remove(&mut self, number: Number) {
+        self.damaged.remove(&number.get());
+        self.broken.remove(&number.get());
+        self.drafts.remove(&number.get());
+        drop(self.index.remove(number));
+    }
+
+    /// The extents of a broken commit that cannot be found are damage; forget what can.
+    pub(crate) fn settle(&mut self) {
+        self.drafts.clear();
+        let index = &self.index;
+        let live = |n: &u64| Number::from_u64(*n).is_some_and(|n| index.find(n).is_some());
+        self.broken.retain(|number, _| !live(number));
+        self.damaged.retain(|number| !live(number));
+    }
+}
+
+/// An entry as it is when its message has just arrived.
+pub(crate) fn fresh(place: Place, arrival_us: u64, size: u64, envelope: u32, flags: u32) -> Entry {
+    Entry {
+        arrival_us,
+        size,
+        until: 0,
+        marks: Marks::default(),
+        spans: None,
+        place,
+        detail: Place::default(),
+        envelope,
+        flags: flags & !FLAG_HELD,
+        deferred: false,
+        held: flags & FLAG_HELD != 0,
+    }
+}
+
+/// Applies a record that changes a live message.
+fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
+    match kind {
+        Kind::Mark => record[HEADER..]
+            .as_chunks()
+            .0
+            .iter()
+            .map(|word| u32::from_le_bytes(*word))
+            .filter(|index| *index <= MARK_INDEX_MAX)
+            .for_each(|index| entry.marks.insert(index)),
+        Kind::Defer => {
+            if let Some(until) = u64_at(record, HEADER) {
+                (entry.until, entry.deferred) = (until, true);
+                entry.detail = within(place, DEFER_FIXED);
+            }
+        }
+        Kind::Hold => entry.held = true,
+        Kind::Release => entry.held = false,
+        Kind::Flags => entry.flags = u32_at(record, HEADER).unwrap_or(entry.flags) & !FLAG_HELD,
+        Kind::State => {
+            if let Some(state) = State::read(record) {
+                set_state(entry, &state, place);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn set_state(entry: &mut Entry, state: &State<'_>, place: Place) {
+    entry.marks.merge(state.marks);
+    entry.flags = state.flags & !FLAG_HELD;
+    entry.held = state.held;
+    entry.deferred = state.until.is_some();
+    entry.until = state.until.unwrap_or(0);
+    entry.detail = within(place, STATE_FIXED + state.marks.len());
+}
+
+/// The part of a record after its first `skip` bytes; nowhere when there is none.
+pub(crate) fn within(place: Place, skip: usize) -> Place {
+    let skip = skip as u32;
+    match place.length.checked_sub(skip) {
+        None | Some(0) => Place::default(),
+        Some(length) => Place { epoch: place.epoch, offset: place.offset + skip, length },
+    }
+}
