@@ -16,6 +16,7 @@ use core::fmt;
 
 use crate::expand::references;
 use crate::master_cf::MasterCf;
+use crate::params::table::Kind;
 use crate::params::{BadValue, Params, family, table};
 
 /// Something an administrator should know.
@@ -73,7 +74,7 @@ pub fn findings(
     acts_on: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
     let mentioned = mentioned(params, master);
-    let known = |name: &str| is_defined(name, params, master);
+    let known = |name: &str| is_defined(name, master);
     let mut out = Vec::new();
     for (file, line, name, value) in all_settings(params, master) {
         let place = || Place {
@@ -106,38 +107,52 @@ fn all_settings<'a>(
     master: &'a MasterCf,
 ) -> impl Iterator<Item = (&'a str, u32, &'a str, &'a str)> {
     let main = params.set_names().map(|s| (s.file, s.line, s.name, s.value));
-    let services = master.services().iter().flat_map(move |service| {
-        let pairs = service.overrides.iter();
-        pairs.map(move |(name, value)| (master.file(), service.line, &**name, &**value))
-    });
+    let services = master.settings().map(|s| (master.file(), s.line, s.name, s.value));
     main.chain(services)
 }
 
 /// Names that some value or restriction class mentions.
-fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
+pub fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, _, name, value) in all_settings(params, master) {
         names.extend(references(value));
-        if name == "smtpd_restriction_classes" {
-            let words = value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
-            names.extend(words.map(ToString::to_string));
-        }
+        names.extend(classes_in(name, value).map(ToString::to_string));
     }
     names
 }
 
+/// Names mentioned that nothing defines, with the file that mentions them: master.cf first.
+pub fn undefined(params: &Params, master: &MasterCf) -> Vec<(String, String)> {
+    let mut out = BTreeSet::new();
+    for (file, _, name, value) in all_settings(params, master) {
+        let delayed = table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
+        let names = if delayed { BTreeSet::new() } else { references(value) };
+        let classes = classes_in(name, value).map(ToString::to_string);
+        for used in names.into_iter().chain(classes) {
+            if !params.is_set(&used) && !is_defined(&used, master) {
+                out.insert((file != master.file(), file.to_string(), used));
+            }
+        }
+    }
+    out.into_iter().map(|(_, file, name)| (file, name)).collect()
+}
+
+/// The words of `value` when `name` lists restriction classes.
+fn classes_in<'a>(name: &str, value: &'a str) -> impl Iterator<Item = &'a str> {
+    let value = if name == "smtpd_restriction_classes" { value } else { "" };
+    value.split([',', ' ', '\t']).filter(|word| !word.is_empty())
+}
+
 /// Whether Postfix knows `name`, given the services there are.
-fn is_defined(name: &str, params: &Params, master: &MasterCf) -> bool {
+fn is_defined(name: &str, master: &MasterCf) -> bool {
     if table::find(name).is_some() || table::is_legacy(name) {
         return true;
     }
     let service = |suffix: &str| {
         let transport = name.strip_suffix(suffix);
-        master.services().iter().any(|service| transport == Some(service.name.as_str()))
+        transport.is_some_and(|transport| master.has_name(transport))
     };
-    let classes = params.list("smtpd_restriction_classes").unwrap_or_default();
     family::of_name(name).is_some_and(|family| service(family.suffix))
-        || classes.iter().any(|class| class == name)
 }
 
 /// Parameters whose setting narrows who may send mail through or to this machine. When the engine

@@ -128,7 +128,27 @@ impl Service {
 pub struct MasterCf {
     file: String,
     services: Vec<Service>,
+    /// Services known by name and settings only, see [`MasterCf::add_settings`].
+    loose: Vec<Loose>,
     warnings: Vec<MasterWarning>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Loose {
+    name: String,
+    line: u32,
+    overrides: Vec<(String, String)>,
+}
+
+/// An `-o name=value` of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting<'a> {
+    /// The line of the service, from 1.
+    pub line: u32,
+    /// The parameter.
+    pub name: &'a str,
+    /// Its value as written.
+    pub value: &'a str,
 }
 
 /// What master(8) reads past.
@@ -255,11 +275,37 @@ impl MasterCf {
         let mut warnings = Vec::new();
         let rows = rows(file, data, &mut warnings).map_err(|line| bad(line, BadEntry::NotUtf8))?;
         let warnings = warnings.into_iter().map(MasterWarning::Line).collect();
-        let mut master = Self { file: file.to_string(), services: Vec::new(), warnings };
+        let mut master = Self { warnings, ..Self::empty(file) };
         for row in &rows {
             master.insert(service(row).map_err(|reason| bad(row.line, reason))?);
         }
         Ok(master)
+    }
+
+    /// A file without entries.
+    pub fn empty(file: &str) -> Self {
+        Self { file: file.to_string(), ..Self::default() }
+    }
+
+    /// Adds a service of which only name and settings matter, for [`crate::check`]: postconf(1)
+    /// must say something about files that master(8) refuses.
+    pub fn add_settings(&mut self, name: &str, line: u32, overrides: Vec<(String, String)>) {
+        self.loose.push(Loose { name: name.to_string(), line, overrides });
+    }
+
+    /// Every `-o` of every service.
+    pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
+        let services = self.services.iter().map(|s| (s.line, &s.overrides));
+        let all = services.chain(self.loose.iter().map(|s| (s.line, &s.overrides)));
+        all.flat_map(|(line, pairs)| {
+            pairs.iter().map(move |(name, value)| Setting { line, name, value })
+        })
+    }
+
+    /// Whether a service of any type has this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        let mut names = self.services.iter().map(|s| &s.name);
+        names.any(|n| n == name) || self.loose.iter().any(|s| s.name == name)
     }
 
     /// The file's name, for messages.
