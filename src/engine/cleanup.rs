@@ -104,12 +104,12 @@ impl Message {
         buffer.clear();
         buffer.write_fmt(received).expect("writing to a vector does not fail");
         Message {
-            content: buffer,
             part: Part::Header,
-            at: 0,
+            at: buffer.len(),
+            content: buffer,
             first_line: true,
             seen: Seen::default(),
-            hops: 0,
+            hops: 1,
             message_id: Vec::new(),
         }
     }
@@ -171,7 +171,9 @@ impl Message {
         while end < rest.len() && header::is_continuation(&rest[end..]) {
             match line_end(rest, end) {
                 Some(next) => end = next,
-                None if rest.len() > size_limit => return Next::Header { end: self.at + rest.len() },
+                None if rest.len() > size_limit => {
+                    return Next::Header { end: self.at + rest.len() };
+                }
                 None => return Next::Incomplete,
             }
         }
@@ -179,20 +181,16 @@ impl Message {
         if end == rest.len() { Next::Incomplete } else { Next::Header { end: self.at + end } }
     }
 
-    /// A mailbox separator on top of a message is kept, as a header.
+    /// A mailbox separator on top of a message is kept, as a header; a blank there begins the body.
     fn mark_mailbox_line(&mut self) {
-        if !self.first_line || self.hops == 0 {
-            return;
-        }
         let rest = &self.content[self.at..];
-        if rest.is_empty() || rest.len() < 16 && line_end(rest, 0).is_none() {
+        if !self.first_line || line_end(rest, 0).is_none() {
             return;
         }
         self.first_line = false;
         let quoted = rest.iter().take_while(|byte| **byte == b'>').count();
         if rest[quoted..].get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"from ")) {
             self.content.splice(self.at..self.at, *b"Mailbox-Line: ");
-            self.first_line = true;
         } else if header::is_continuation(rest) {
             self.content.splice(self.at..self.at, *b"\r\n");
         }

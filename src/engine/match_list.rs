@@ -84,7 +84,10 @@ impl Networks {
 
 enum DomainPattern {
     /// The name itself; with `subdomains` also everything below it.
-    Name { name: String, subdomains: bool },
+    Name {
+        name: String,
+        subdomains: bool,
+    },
     /// Everything below it.
     Below(String),
     Unusable,

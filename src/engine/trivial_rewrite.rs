@@ -157,7 +157,7 @@ impl Resolver {
             return [&bytes[..percent], b"@", &bytes[percent + 1..]].concat();
         }
         if self.append_at_myorigin {
-            return [&bytes, b"@", self.myorigin.as_bytes()].concat();
+            return [&bytes[..], b"@", self.myorigin.as_bytes()].concat();
         }
         bytes
     }
@@ -204,11 +204,7 @@ impl Resolver {
                 break;
             }
             let inner = Address::from_internal(&local);
-            current = if local.contains(&b'@') {
-                inner
-            } else {
-                self.canonical(&inner)
-            };
+            current = if local.contains(&b'@') { inner } else { self.canonical(&inner) };
         }
         let local = match current.local_part() {
             [] => self.empty_address_recipient.as_bytes().to_vec(),

@@ -66,7 +66,8 @@ fn remote_mail_is_left_as_it_is() {
 #[test]
 fn headers_that_nobody_may_see_are_dropped() {
     let all = "Message-Id: <i@x>\r\nDate: d\r\nFrom: f\r\n";
-    let got = text(&format!("{all}Bcc: a,\r\n b\r\nReturn-Path: x\r\nContent-Length: 5\r\n\r\nb\r\n"));
+    let got =
+        text(&format!("{all}Bcc: a,\r\n b\r\nReturn-Path: x\r\nContent-Length: 5\r\n\r\nb\r\n"));
     assert_eq!(got, format!("{all}\r\nb\r\n"));
     let (_, id) = cleaned(format!("{all}\r\n").as_bytes(), 3, true).unwrap();
     assert_eq!(id, b"<i@x>");

@@ -64,7 +64,8 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
 }
 
 fn reject(out: &mut String, event: &Event<'_>) -> fmt::Result {
-    let Event::Reject { id, stage, client, reply, sender, recipient, protocol, helo } = event else {
+    let Event::Reject { id, stage, client, reply, sender, recipient, protocol, helo } = event
+    else {
         return Ok(());
     };
     match id {

@@ -50,7 +50,7 @@ fn a_delivery_line() {
 fn a_reject_line_names_what_is_known() {
     let client = Client { name: "unknown".into(), address: "192.0.2.50".into() };
     let sender = Address::from_internal(b"a@example.org");
-    let mut reject = |sender, recipient, helo| {
+    let reject = |sender, recipient, helo| {
         logged(&Event::Reject {
             id: None,
             stage: "RCPT",
