@@ -62,6 +62,8 @@ struct Conn {
     lent: Option<(Lent, u32)>,
     stash: Vec<u8>,
     stash_read: usize,
+    /// Unread bytes the task has seen already: waiting goes on until there are more.
+    seen: usize,
     end: Option<io::Result<()>>,
     sending: Option<Sending>,
     send_error: Option<io::Error>,
@@ -212,7 +214,7 @@ impl Stream {
         self.rt.io().local(self.sock)
     }
 
-    /// Waits until there is something to read.
+    /// Waits until there is something to read that [`Stream::input`] has not lent before.
     ///
     /// # Errors
     /// `TimedOut` at the deadline, otherwise as recv(2).
@@ -220,7 +222,7 @@ impl Stream {
         poll_fn(|_| {
             let mut conns = self.rt.conns();
             let conn = conns.conns.get_mut(self.key).expect("ours until dropped");
-            if conn.has_input() {
+            if conn.unread() > conn.seen {
                 return Poll::Ready(Ok(Arrived::Bytes));
             }
             match conn.end.take() {
@@ -260,10 +262,11 @@ impl Stream {
         drop(io);
         assert!(used <= available);
         if used == available {
-            self.with(|conn| conn.lent = None);
+            self.with(|conn| (conn.lent, conn.seen) = (None, 0));
             self.rt.io().give_back(lent);
         } else {
-            self.with(|conn| conn.lent = Some((lent, start + used as u32)));
+            let rest = (lent, start + used as u32);
+            self.with(|conn| (conn.lent, conn.seen) = (Some(rest), available - used));
         }
         result
     }
@@ -319,6 +322,7 @@ impl Stream {
         self.with(|conn| {
             conn.stash = stash;
             conn.consume_stash(used);
+            conn.seen = conn.unread();
         });
         result
     }
@@ -342,6 +346,7 @@ impl Conn {
             lent: None,
             stash: Vec::new(),
             stash_read: 0,
+            seen: 0,
             end: None,
             sending: None,
             send_error: None,
@@ -357,6 +362,12 @@ impl Conn {
 
     fn has_input(&self) -> bool {
         self.lent.is_some() || self.stash_read < self.stash.len()
+    }
+
+    /// How many bytes wait to be read.
+    fn unread(&self) -> usize {
+        let lent = self.lent.map_or(0, |(lent, start)| lent.len as usize - start as usize);
+        lent + self.stash.len() - self.stash_read
     }
 
     fn consume_stash(&mut self, used: usize) {
@@ -504,7 +515,7 @@ impl Rt {
             conn.receive = Receive::Idle;
         }
         // A task that still waits must be polled: it arms the next receive.
-        let reader = if conn.has_input() { None } else { conn.reader.take() };
+        let reader = conn.reader.take();
         drop(conns);
         self.after_completion(key, reader);
     }

@@ -130,6 +130,8 @@ enum State {
     SkipChunk {
         remaining: u64,
     },
+    /// The rest of a command line that was too long.
+    SkipLine,
 }
 
 /// One client's dialogue.
@@ -240,7 +242,7 @@ impl Session {
 
     /// Whether content is being received.
     pub fn in_content(&self) -> bool {
-        !matches!(self.state, State::Command)
+        matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk { .. })
     }
 
     /// Whether MAIL was accepted and its transaction is not over.
@@ -282,6 +284,13 @@ impl Session {
                 (used, event)
             }
             State::Bdat { .. } => self.bdat_step(input, sink),
+            State::SkipLine => match memchr::memchr(b'\n', input) {
+                Some(end) => {
+                    self.state = State::Command;
+                    (end + 1, Event::Again)
+                }
+                None => (input.len(), Event::NeedInput),
+            },
             State::SkipChunk { remaining } => {
                 let used = (input.len() as u64).min(*remaining);
                 *remaining -= used;
@@ -399,16 +408,16 @@ impl Session {
 
     fn command_step(&mut self, settings: &Settings, input: &[u8]) -> (usize, Event) {
         let Some(end) = memchr::memchr(b'\n', input) else {
-            return (0, Event::NeedInput);
+            if input.len() <= COMMAND_LINE_MAX {
+                return (0, Event::NeedInput);
+            }
+            self.state = State::SkipLine;
+            let event = self.command(settings, &input[..COMMAND_LINE_MAX]);
+            return (COMMAND_LINE_MAX, event);
         };
         let line = &input[..end.min(COMMAND_LINE_MAX)];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         (end + 1, self.command(settings, line))
-    }
-
-    /// A command line that does not end within the limit: the engine drops what follows up to the end.
-    pub fn is_overlong(input: &[u8]) -> bool {
-        input.len() > COMMAND_LINE_MAX && memchr::memchr(b'\n', input).is_none()
     }
 
     fn command(&mut self, settings: &Settings, line: &[u8]) -> Event {
@@ -526,14 +535,15 @@ impl Session {
         if self.recipients == 0 {
             return Err(if self.in_mail { NO_RECIPIENTS } else { NEED_RCPT });
         }
-        if !args.is_empty() {
+        if !args.is_empty() || matches!(self.state, State::SkipLine) {
             return Err(SYNTAX_DATA);
         }
         Ok(self.ask(Event::Data))
     }
 
     fn bdat_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if settings.keywords.without(self.discarded).has(Keywords::CHUNKING) {
+        let overlong = matches!(self.state, State::SkipLine);
+        if !overlong && settings.keywords.without(self.discarded).has(Keywords::CHUNKING) {
             let (remaining, last) = parse_bdat(args).ok_or(SYNTAX_BDAT)?;
             return Ok(self.begin_chunk(settings, remaining, last));
         }

@@ -166,6 +166,15 @@ fn web_browsers_are_sent_away() {
     assert_eq!(transcript.output, b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
 }
 
+#[test]
+fn an_overlong_line_is_one_command() {
+    let line = std::format!("NOOP {}\r\nNOOP\r\n", "x".repeat(10_000));
+    let pieces: Vec<&[u8]> = line.as_bytes().chunks(700).collect();
+    let (session, transcript) = converse(&settings(), &pieces);
+    assert_eq!(transcript.output, b"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n");
+    assert_eq!(session.counters().to_string(), " noop=2 commands=2");
+}
+
 fn lumps() -> impl Strategy<Value = Vec<u8>> {
     let lumps = [
         "EHLO c\r\n",
