@@ -1,10 +1,9 @@
 //! The log write: one positioned write that is on stable storage when it completes.
 
 use crate::executor::TaskId;
-use crate::io::{Op, Shared};
+use crate::io::{Op, Shared, Target};
 use crate::reactor::{Pending, Rt};
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -34,7 +33,7 @@ impl Rt {
     /// As write(2) and fdatasync(2). After one, nothing written through this file can be believed.
     pub async fn write(
         &self,
-        file: Arc<File>,
+        file: Arc<dyn Target>,
         offset: u64,
         data: Shared,
         sync: bool,

@@ -10,6 +10,8 @@ use crate::clock::{Instant, UnixMicros};
 use crate::slab::Key;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,6 +46,38 @@ impl Shared {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &(*self.owner).as_ref()[self.range.clone()]
+    }
+}
+
+/// A file that the queue log is written to; a simulated disk has no descriptor.
+pub trait Target: Send + Sync {
+    /// The descriptor for a real kernel.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Writes at once, without a ring: how many bytes.
+    ///
+    /// # Errors
+    /// As pwrite(2).
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Flushes the data.
+    ///
+    /// # Errors
+    /// As fdatasync(2).
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Target for File {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
     }
 }
 
@@ -102,7 +136,7 @@ pub enum Op {
     /// Write `data` at `offset`; with `sync`, flush the file's data before completing.
     Write {
         /// The file.
-        file: Arc<File>,
+        file: Arc<dyn Target>,
         /// Where.
         offset: u64,
         /// What.

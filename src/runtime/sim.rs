@@ -11,17 +11,14 @@ mod network;
 mod rng;
 
 use crate::clock::{Instant, UnixMicros};
-use crate::io::{Completion, Io, Lent, Op, Outcome, SendData, Shared, Sock, Wait};
+use crate::io::{Completion, Io, Lent, Op, Outcome, SendData, Shared, Sock, Target, Wait};
 use crate::slab::Key;
 use network::{Event, Network};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use rng::Rng;
@@ -78,12 +75,14 @@ impl SimIo {
         Faults(self.fault.clone())
     }
 
-    fn write(&mut self, key: Key, file: &Arc<File>, offset: u64, data: &Shared) {
+    fn write(&mut self, key: Key, file: &dyn Target, offset: u64, data: &Shared, sync: bool) {
         let bytes = data.bytes();
         let refused = self.fault.borrow_mut().as_mut().and_then(|fault| fault(offset, bytes.len()));
         let result = match refused {
             Some(error) => Err(error),
-            None => file.write_all_at(bytes, offset).map(|()| bytes.len()),
+            None => file.write_at(offset, bytes).and_then(|count| {
+                if sync { file.sync().map(|()| count) } else { Ok(count) }
+            }),
         };
         self.network.schedule(self.now + WRITE_TIME, Event::Finished { key, result });
     }
@@ -128,7 +127,9 @@ impl Io for SimIo {
             Op::Connect { sock, to } => self.network.connect(self.now, key, sock, to),
             Op::Recv { sock } => self.network.receive(self.now, key, sock),
             Op::Send { sock, data, skip } => self.send(key, sock, data, skip),
-            Op::Write { file, offset, data, .. } => self.write(key, &file, offset, &data),
+            Op::Write { file, offset, data, sync } => {
+                self.write(key, &*file, offset, &data, sync);
+            }
             Op::Wake => self.wake = Some(key),
             Op::Close { sock } => self.network.close(self.now, key, sock),
         }

@@ -7,14 +7,13 @@ use super::buffers::{self, Buffers};
 use super::{BUSY_COMPLETIONS, BUSY_WANT, CQ_ENTRIES, MIN_WAIT_MICROS, SQ_ENTRIES};
 use crate::clock::{Instant, UnixMicros, monotonic, wall};
 use crate::io::{Completion, Io, Lent, Op, Outcome, SEND_CHUNKS_MAX, SendData, Shared};
-use crate::io::{Sock, Wait};
+use crate::io::{Sock, Target, Wait};
 use crate::net::system;
 use crate::slab::Key;
 use crate::wake::Waker;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::fd::AsRawFd;
 use rustix::net::addr::SocketAddrArg;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ enum Held {
     Nothing,
     Address(Box<(libc_addr::Storage, u32)>),
     Send(Box<Outgoing>),
-    Write { file: Arc<File>, data: Shared, synced: Synced },
+    Write { file: Arc<dyn Target>, data: Shared, synced: Synced },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +74,8 @@ pub struct UringIo {
     // After the ring: its descriptor is closed before the buffers are unmapped.
     buffers: Buffers,
     held: Vec<Held>,
+    /// Scratch space of one turn.
+    entries: Vec<cqueue::Entry>,
     waker: Waker,
     last_reaped: usize,
     min_wait: bool,
@@ -97,7 +98,7 @@ impl UringIo {
         let min_wait = ring.params().is_feature_min_timeout();
         let buffers = Buffers::register(&ring.submitter())?;
         ring.completion().sync();
-        Ok(UringIo { ring, buffers, held: Vec::new(), waker, last_reaped: 0, min_wait })
+        Ok(UringIo { ring, buffers, held: Vec::new(), entries: Vec::new(), waker, last_reaped: 0, min_wait })
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -142,8 +143,9 @@ impl UringIo {
         self.push(&entry.user_data(key.to_bits()));
     }
 
-    fn submit_write(&mut self, key: Key, file: Arc<File>, offset: u64, data: Shared, sync: bool) {
-        let fd = types::Fd(file.as_raw_fd());
+    fn submit_write(&mut self, key: Key, file: Arc<dyn Target>, offset: u64, data: Shared, sync: bool) {
+        let fd = file.fd().expect("a simulated file never meets a real kernel");
+        let fd = types::Fd(fd.as_raw_fd());
         let bytes = data.bytes();
         let len = u32::try_from(bytes.len()).expect("a log batch is below 4 GiB");
         let write = opcode::Write::new(fd, bytes.as_ptr(), len).offset(offset).build();
@@ -193,12 +195,14 @@ impl UringIo {
 
     fn reap(&mut self, completed: &mut Vec<Completion>) {
         let before = completed.len();
-        let entries: Vec<cqueue::Entry> = self.ring.completion().collect();
-        for entry in entries {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.extend(self.ring.completion());
+        for entry in entries.drain(..) {
             if entry.user_data() != UNATTENDED {
                 completed.extend(self.completion(&entry));
             }
         }
+        self.entries = entries;
         self.last_reaped = completed.len() - before;
     }
 

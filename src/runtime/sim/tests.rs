@@ -6,6 +6,8 @@ use crate::reactor::{Flow, Pump, Rt};
 use crate::wake::Waker;
 use crate::{Chunk, local};
 use std::cell::Cell;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Stops when the flag is set.
 pub(crate) struct Until(pub Rc<Cell<bool>>);
