@@ -1,0 +1,145 @@
+//! Group commit: one write in flight per core; everything that finishes meanwhile shares the next one.
+//!
+//! Whoever waits for a commit is released in log order when the write that holds its record has reached
+//! stable storage. After a failed write the log is poisoned: everybody waiting is told so, nothing more
+//! is promised, and the engine ends so that master can start a new one that recovers.
+
+use crate::core::Core;
+use crate::parcel::{Incoming, Parcel};
+use queue::{Batch, Flush, Lsn, storage::StoredFile};
+use runtime::Shared;
+use runtime::io::Target;
+use runtime::local::{Pledge, Promise, promise};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What waits for a record to be durable.
+enum Waiter {
+    /// A session's reply.
+    Reply(Promise<()>),
+    /// A message for the queue manager.
+    Incoming(Box<Incoming>),
+}
+
+/// What waits, and how much was written.
+#[derive(Default)]
+pub struct Commits {
+    waiting: RefCell<VecDeque<(Lsn, Waiter)>>,
+    commits: Cell<u64>,
+    messages: Cell<u64>,
+}
+
+impl Commits {
+    /// How many writes were made, and how many messages they made durable.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.commits.get(), self.messages.get())
+    }
+
+    fn push(&self, lsn: Lsn, waiter: Waiter) {
+        let mut waiting = self.waiting.borrow_mut();
+        debug_assert!(waiting.back().is_none_or(|(last, _)| *last <= lsn));
+        waiting.push_back((lsn, waiter));
+    }
+
+    fn take_until(&self, durable: Lsn) -> Option<Waiter> {
+        let mut waiting = self.waiting.borrow_mut();
+        let (lsn, _) = waiting.front()?;
+        if *lsn > durable { None } else { waiting.pop_front().map(|(_, waiter)| waiter) }
+    }
+}
+
+struct LogFile(Arc<dyn StoredFile>);
+
+impl Target for LogFile {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.fd()
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+struct BatchBytes(Arc<Batch>);
+
+impl AsRef<[u8]> for BatchBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Core {
+    /// A message was appended at `lsn`: hands it to the queue manager once it is durable, and keeps the
+    /// pledge then. A broken pledge means that nothing can be promised.
+    pub fn committed(&self, lsn: Lsn, incoming: Box<Incoming>) -> Pledge<()> {
+        let (promise, pledge) = promise(&self.rt);
+        self.commits.push(lsn, Waiter::Incoming(incoming));
+        self.commits.push(lsn, Waiter::Reply(promise));
+        pledge
+    }
+
+    /// Starts the next write, unless one is in flight or nothing is to be written. Once per turn.
+    pub fn start_commit(self: &Rc<Self>) {
+        let Some(flush) = self.queue.borrow_mut().seal() else { return };
+        let core = self.clone();
+        self.rt.spawn(async move { core.write(flush).await });
+    }
+
+    async fn write(&self, flush: Flush) {
+        let file = Arc::new(LogFile(flush.file));
+        let data = Shared::whole(Arc::new(BatchBytes(flush.batch)));
+        let result = self.rt.write(file, flush.offset, data, flush.needs_fdatasync).await;
+        let flushed = self.queue.borrow_mut().flushed(flush.id, result);
+        self.commits.commits.set(self.commits.commits.get() + 1);
+        match flushed {
+            Ok(durable) => self.release(durable),
+            Err(poisoned) => {
+                // Promises are dropped unkept; sessions answer 451.
+                self.commits.waiting.borrow_mut().clear();
+                self.fail(&format!("queue log: {poisoned}"));
+            }
+        }
+    }
+
+    fn release(&self, durable: Lsn) {
+        while let Some(waiter) = self.commits.take_until(durable) {
+            match waiter {
+                Waiter::Reply(promise) => promise.keep(()),
+                Waiter::Incoming(incoming) => {
+                    self.commits.messages.set(self.commits.messages.get() + 1);
+                    self.port.send(crate::qmgr::CORE, Parcel::Incoming(incoming));
+                }
+            }
+        }
+    }
+
+    /// Keeps the next segment ready and recycles what is free. Once per turn.
+    pub fn tend_segments(&self) {
+        let mut queue = self.queue.borrow_mut();
+        match self.desk.take() {
+            Some(Ok(ready)) => queue.supply(ready),
+            Some(Err(error)) => {
+                queue.segment_failed(&error);
+                self.segments_retry.set(Some(self.rt.now() + crate::limits::SEGMENT_RETRY));
+                self.warn_full(&error);
+            }
+            None => {}
+        }
+        if self.segments_retry.get().is_some_and(|at| at <= self.rt.now()) {
+            self.segments_retry.set(None);
+            queue.retry_segments();
+        }
+        queue.reclaim_step(crate::limits::RECLAIM_BUDGET);
+        if let Some(request) = queue.wants_segment() {
+            self.desk.prepare(request);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Every bound of the engine that is not a Postfix parameter, and what happens at it.
+
+use std::time::Duration;
+
+/// Content bytes a session collects before they go to the log as an extent.
+pub const EXTENT_BYTES: usize = 128 * 1024;
+/// Content buffers a core keeps for the next message; more are given back to the allocator.
+pub const SPARE_BUFFERS: usize = 64;
+/// A larger content buffer is given back to the allocator after use.
+pub const SPARE_BUFFER_BYTES: usize = 256 * 1024;
+/// How long accepting pauses when the system has no descriptors left.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a full log is looked at again.
+pub const FULL_RETRY: Duration = Duration::from_millis(250);
+/// How often the preparation of a segment is tried again after a failure.
+pub const SEGMENT_RETRY: Duration = Duration::from_secs(1);
+/// Bytes of stragglers one turn copies forward at most.
+pub const RECLAIM_BUDGET: usize = 64 * 1024;
+/// Parcels handled in one turn before the kernel is entered again.
+pub const PARCELS_PER_TURN: usize = 4096;
+/// Parcels waiting for a full lane at which a core stops reading commands.
+pub const OUTBOX_HIGH_WATER: usize = 1024;
+/// Client names remembered per core.
+pub const PEER_NAMES: usize = 16 * 1024;
+/// Messages one turn imports into the active queue.
+pub const IMPORTS_PER_TURN: usize = 1024;
+/// How long a stop waits for deliveries and sessions before it abandons them.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(EXTENT_BYTES <= SPARE_BUFFER_BYTES);
+const _: () = assert!(OUTBOX_HIGH_WATER < runtime::lane::LANE_CAPACITY);

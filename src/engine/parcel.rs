@@ -1,0 +1,112 @@
+//! [`Parcel`]: everything one core can say to another.
+
+use crate::delivery::{DeliverRequest, MessageInfo, Outcome};
+use crate::snapshot::Snapshot;
+use queue::{Location, Number};
+use std::sync::Arc;
+
+/// A message for another core.
+pub enum Parcel {
+    /// To the queue manager: a message has become durable.
+    Incoming(Box<Incoming>),
+    /// From the queue manager: deliver.
+    Deliver(Box<DeliverRequest>),
+    /// To the queue manager: the result.
+    Outcome(Box<Outcome>),
+    /// From the queue manager to the message's home: write this down.
+    Settle(Settle),
+    /// To the queue manager: all of these were in the log at start.
+    Recovered(Vec<queue::Live>),
+    /// From the queue manager to a home core: make a notice.
+    Notice(Box<Notice>),
+    /// To the queue manager: the notice is durable, or cannot be made now.
+    Noticed {
+        /// The message it is about.
+        about: Number,
+        /// Whether it worked.
+        made: bool,
+    },
+    /// A new configuration.
+    Reload(Arc<Snapshot>),
+    /// Stop taking work, finish, and leave.
+    Stop,
+}
+
+/// A message that has been committed.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The message.
+    pub message: Arc<MessageInfo>,
+    /// Where it stands in the log.
+    pub location: Location,
+}
+
+/// What a message's home core is to append to its log.
+#[derive(Debug)]
+pub enum Settle {
+    /// These recipients are done.
+    Mark {
+        /// The message.
+        number: Number,
+        /// Recipient indices.
+        recipients: Vec<u32>,
+    },
+    /// Try again later.
+    Defer {
+        /// The message.
+        number: Number,
+        /// Seconds since 1970.
+        until: u64,
+        /// Encoded reasons, see `defer`.
+        detail: Vec<u8>,
+    },
+    /// Replace the sticky flags.
+    Flags {
+        /// The message.
+        number: Number,
+        /// All of them.
+        flags: u32,
+    },
+    /// Park it.
+    Hold {
+        /// The message.
+        number: Number,
+    },
+    /// Take it off hold.
+    Release {
+        /// The message.
+        number: Number,
+    },
+    /// All recipients are done.
+    Remove {
+        /// The message.
+        number: Number,
+    },
+}
+
+/// A notice to be queued.
+#[derive(Debug)]
+pub struct Notice {
+    /// The message it is about.
+    pub about: Arc<MessageInfo>,
+    /// Its envelope.
+    pub envelope: mail::Envelope,
+    /// Its content in wire form, without Received: and Message-Id.
+    pub content: Vec<u8>,
+    /// `sender non-delivery`, `postmaster non-delivery`, ...
+    pub kind: &'static str,
+}
+
+impl Settle {
+    /// Which message it is about; the number names the home core.
+    pub fn number(&self) -> Number {
+        match self {
+            Settle::Mark { number, .. }
+            | Settle::Defer { number, .. }
+            | Settle::Flags { number, .. }
+            | Settle::Hold { number }
+            | Settle::Release { number }
+            | Settle::Remove { number } => *number,
+        }
+    }
+}
