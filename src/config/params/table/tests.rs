@@ -33,7 +33,9 @@ fn every_default_fits_its_kind_at_every_level() {
         let host = Host { hostname: "a.test".to_string(), ..Host::default() };
         let params = Params::new(main, host);
         for row in rows() {
-            assert_eq!(params.check(row.name), Ok(()), "{}", row.name);
+            // virtual(8) refuses to start without it: its default is no valid value.
+            let expected = row.name != "virtual_mailbox_base";
+            assert_eq!(params.check(row.name).is_ok(), expected, "{}", row.name);
         }
     }
 }
