@@ -192,7 +192,8 @@ fn show_entry(
     for (name, value) in pairs.iter().filter(|(name, _)| fits_pattern(pattern, 2, name)) {
         matched = true;
         let value = if request.expand {
-            let settings: Vec<_> = entry.overrides().into_iter().collect();
+            let mut settings = vec![("service_name".to_owned(), entry.name().to_owned())];
+            settings.extend(entry.overrides());
             show::expanded(&loaded.params.with_overrides(&settings), value, out)?
         } else {
             value.clone()

@@ -65,7 +65,11 @@ fn service_names(loaded: &Loaded) -> impl Iterator<Item = String> {
 fn user_names(loaded: &Loaded) -> Vec<String> {
     let mentioned = check::mentioned(&loaded.params, &loaded.master);
     let set = loaded.params.set_names().map(|setting| setting.name.to_owned());
-    set.filter(|name| table::is_legacy(name) || mentioned.contains(name)).collect()
+    let own = set.filter(|name| table::find(name).is_none());
+    let services: BTreeSet<String> = service_names(loaded).collect();
+    own.filter(|name| table::is_legacy(name) || mentioned.contains(name))
+        .filter(|name| !services.contains(name))
+        .collect()
 }
 
 fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Result<(), Fatal> {
