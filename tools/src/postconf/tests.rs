@@ -155,6 +155,7 @@ fn output_is_that_of_postfix() {
         &["-A"],
         &["-C", "user"],
         &["-C", "service"],
+        &["-C", "builtin"],
         &["-C", "builtin,user", "-n"],
         &["-d", "-C", "service"],
         &["relayhost", "nosuch", "myown", "unused_parameter", "cls", "cls2", "virtual_maps"],
@@ -169,11 +170,14 @@ fn output_is_that_of_postfix() {
         &["-n", "-d"],
         &["-C", "foo"],
         &["-o", "foo"],
-        &["-x", "-o", "relayhost=${", "relayhost"],
-        &["-xh", "-o", "relayhost=$relayhost", "relayhost"],
     ];
     for args in all {
         compare(directory.path(), args);
+    }
+    let plain = self::directory("mydomain = a.test\n", "");
+    for value in ["${", "$relayhost", "${x y}", "${{a} == b}", "${{a} <level {3}}"] {
+        let value = format!("relayhost={value}");
+        compare(plain.path(), &["-x", "-o", &value, "relayhost"]);
     }
 }
 
