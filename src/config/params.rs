@@ -82,7 +82,7 @@ impl Params {
         &self.host
     }
 
-    /// A text parameter, expanded.
+    /// A text parameter, expanded; [`Kind::Raw`] text as written, for its user to expand.
     pub fn text(&self, name: &str) -> Result<String, BadValue> {
         self.read(name).map(|(text, _)| text)
     }
@@ -90,11 +90,10 @@ impl Params {
     /// Any parameter as written, unexpanded.
     pub fn raw(&self, name: &str) -> Result<String, BadValue> {
         let known = self.known(name);
-        let text = self.unexpanded(name, Some(&known)).into_owned();
-        if let Kind::Raw { .. } = known.kind {
-            value::typed(known.kind, &text, b's').map_err(|why| self.bad(name, &text, why))?;
+        match known.kind {
+            Kind::Raw { .. } => self.text(name),
+            _ => Ok(self.unexpanded(name, Some(&known)).into_owned()),
         }
-        Ok(text)
     }
 
     /// A yes-or-no parameter.
@@ -227,8 +226,10 @@ impl Params {
             return self.own_networks().map(|text| (text, Typed::Text));
         }
         let raw = self.unexpanded(name, Some(&known));
-        let text =
-            self.expand(&raw).map_err(|error| self.bad(name, &raw, Reason::Expand(error)))?;
+        let text = match known.kind {
+            Kind::Raw { .. } => raw.into_owned(),
+            _ => self.expand(&raw).map_err(|e| self.bad(name, &raw, Reason::Expand(e)))?,
+        };
         match value::typed(known.kind, &text, default_unit(&known)) {
             Ok(typed) => Ok((text, typed)),
             Err(why) => Err(self.bad(name, &text, why)),

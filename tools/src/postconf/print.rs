@@ -2,7 +2,7 @@
 
 use super::mode::Request;
 
-/// Columns of a line when folding.
+/// Columns of a folded line of main.cf; one of master.cf stays below.
 pub(super) const LINE_LIMIT: usize = 80;
 /// What a continuation line starts with.
 pub(super) const INDENT: &str = "    ";

@@ -192,7 +192,8 @@ fn show_entry(
     for (name, value) in pairs.iter().filter(|(name, _)| fits_pattern(pattern, 2, name)) {
         matched = true;
         let value = if request.expand {
-            let settings: Vec<_> = entry.overrides().into_iter().collect();
+            let mut settings = vec![("service_name".to_owned(), entry.name().to_owned())];
+            settings.extend(entry.overrides());
             show::expanded(&loaded.params.with_overrides(&settings), value, out)?
         } else {
             value.clone()
@@ -232,16 +233,16 @@ fn plain_args(out: &mut String, entry: &Entry) {
 /// Options with their values on lines of their own, other words filled up to the limit.
 fn folded_args(out: &mut String, entry: &Entry) {
     let mut column = out.len();
-    let mut at = 0;
+    let (mut at, mut options) = (0, true);
     while let Some(arg) = entry.args.get(at) {
-        let option = arg.starts_with('-');
+        options &= arg.starts_with('-');
         let mut text = quoted(arg);
         at += 1;
-        if let Some(value) = entry.args.get(at).filter(|_| arg == "-o") {
+        if let Some(value) = entry.args.get(at).filter(|_| options && arg == "-o") {
             text = format!("-o {}", quoted(value));
             at += 1;
         }
-        if option || column + 1 + text.len() > print::LINE_LIMIT {
+        if options || column + 1 + text.len() >= print::LINE_LIMIT {
             out.push('\n');
             out.push_str(print::INDENT);
             column = print::INDENT.len() + text.len();

@@ -34,7 +34,9 @@ pub(super) fn parameters(
 fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     if request.classes.builtin {
-        names.extend(table::rows().map(|row| row.name.to_owned()));
+        let services: BTreeSet<String> = service_names(loaded).collect();
+        let rows = table::rows().map(|row| row.name.to_owned());
+        names.extend(rows.filter(|name| !services.contains(name)));
     }
     if request.classes.service {
         names.extend(service_names(loaded));
@@ -45,9 +47,9 @@ fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
     names
 }
 
-/// Parameters that the services of master.cf have, apart from those in the table.
+/// Parameters that the services of master.cf have, some of them also in the table.
 fn service_names(loaded: &Loaded) -> impl Iterator<Item = String> {
-    let members = loaded.rows.iter().filter(|entry| entry.kind() == "unix").flat_map(|entry| {
+    loaded.rows.iter().filter(|entry| entry.kind() == "unix").flat_map(|entry| {
         let (queue, command) = match entry.command() {
             "local" | "error" | "virtual" | "smtp" | "lmtp" => (true, false),
             "pipe" => (true, true),
@@ -57,15 +59,18 @@ fn service_names(loaded: &Loaded) -> impl Iterator<Item = String> {
         let queue = family::QUEUE_MANAGER.iter().filter(move |_| queue);
         let command = family::COMMAND.iter().filter(move |_| command);
         queue.chain(command).map(|family| format!("{}{}", entry.name(), family.suffix))
-    });
-    members.filter(|name| table::find(name).is_none())
+    })
 }
 
 /// The administrator's own parameters that something mentions.
 fn user_names(loaded: &Loaded) -> Vec<String> {
     let mentioned = check::mentioned(&loaded.params, &loaded.master);
     let set = loaded.params.set_names().map(|setting| setting.name.to_owned());
-    set.filter(|name| table::is_legacy(name) || mentioned.contains(name)).collect()
+    let own = set.filter(|name| table::find(name).is_none());
+    let services: BTreeSet<String> = service_names(loaded).collect();
+    own.filter(|name| table::is_legacy(name) || mentioned.contains(name))
+        .filter(|name| !services.contains(name))
+        .collect()
 }
 
 fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Result<(), Fatal> {

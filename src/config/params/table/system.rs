@@ -19,7 +19,7 @@ pub(super) static SYSTEM: &[Row] = &[
     text1("data_directory", "/var/lib/postfix"),
     int("debug_peer_level", 2, 1),
     text("debug_peer_list", ""),
-    text1("debugger_command", ""),
+    text("debugger_command", ""),
     int("default_process_limit", 100, 1),
     int("dont_remove", 0, 0),
     text("export_environment", "TZ MAIL_CONFIG LANG"),
