@@ -1,20 +1,28 @@
-//! One thread beside the cores for file work that blocks: preparing log segments.
+//! One thread beside the cores for file work that blocks: preparing log segments, reading maildrop.
 //!
-//! Requests go in by a channel, results come back by a bounded lock-free queue and a wake-up. At most one
-//! request per core is open at any time, so the queue cannot be full.
+//! A job goes in by a channel; what is to be done with its result on the core comes back by a bounded
+//! lock-free queue and a wake-up. A core has at most [`OPEN_MAX`] jobs open, so the queue is never full.
 
+use crate::core::Core;
 use crossbeam_queue::ArrayQueue;
-use queue::{ReadySegment, SegmentRequest};
 use runtime::wake::Waker;
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-type Prepared = io::Result<ReadySegment>;
+/// Jobs a core may have open. More are a bug: each kind of job is open at most once.
+const OPEN_MAX: usize = 16;
+
+/// What to do on the core with a job's result.
+pub type Answer = Box<dyn FnOnce(&Rc<Core>) + Send>;
+
+type Work = Box<dyn FnOnce() -> Answer + Send>;
 
 struct Job {
-    request: SegmentRequest,
-    done: Arc<ArrayQueue<Prepared>>,
+    work: Work,
+    done: Arc<ArrayQueue<Answer>>,
     waker: Waker,
 }
 
@@ -25,8 +33,9 @@ pub struct Background(Sender<Job>);
 /// One core's way to the thread and back.
 pub struct Desk {
     background: Background,
-    done: Arc<ArrayQueue<Prepared>>,
+    done: Arc<ArrayQueue<Answer>>,
     waker: Waker,
+    open: Cell<usize>,
 }
 
 impl Background {
@@ -42,20 +51,26 @@ impl Background {
 
     /// A desk for the core that `waker` wakes.
     pub fn desk(&self, waker: Waker) -> Desk {
-        Desk { background: self.clone(), done: Arc::new(ArrayQueue::new(1)), waker }
+        let done = Arc::new(ArrayQueue::new(OPEN_MAX));
+        Desk { background: self.clone(), done, waker, open: Cell::new(0) }
     }
 }
 
 impl Desk {
-    /// Hands over a request. The previous one must have been answered.
-    pub fn prepare(&self, request: SegmentRequest) {
-        let job = Job { request, done: self.done.clone(), waker: self.waker.clone() };
+    /// Hands over a job.
+    pub fn run(&self, work: impl FnOnce() -> Answer + Send + 'static) {
+        assert!(self.open.get() < OPEN_MAX, "each kind of job is open once");
+        self.open.set(self.open.get() + 1);
+        let (done, waker) = (self.done.clone(), self.waker.clone());
+        let job = Job { work: Box::new(work), done, waker };
         self.background.0.send(job).expect("the thread lives as long as a desk");
     }
 
-    /// The answer, when there is one.
-    pub fn take(&self) -> Option<Prepared> {
-        self.done.pop()
+    /// The next answer, when there is one.
+    pub fn take(&self) -> Option<Answer> {
+        let answer = self.done.pop()?;
+        self.open.set(self.open.get() - 1);
+        Some(answer)
     }
 
     /// Whether an answer waits.
@@ -65,9 +80,9 @@ impl Desk {
 }
 
 fn work(jobs: &Receiver<Job>) {
-    while let Ok(Job { request, done, waker }) = jobs.recv() {
-        let prepared = request.prepare();
-        assert!(done.push(prepared).is_ok(), "one request per desk");
+    while let Ok(Job { work, done, waker }) = jobs.recv() {
+        let answer = work();
+        assert!(done.push(answer).is_ok(), "no more jobs than places");
         waker.wake();
     }
 }

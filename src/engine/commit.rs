@@ -5,8 +5,11 @@
 //! is promised, and the engine ends so that master can start a new one that recovers.
 
 use crate::core::Core;
+use crate::limits::{RECLAIM_BUDGET, SEGMENT_RETRY};
+use crate::maillog::Daemon;
 use crate::parcel::{Incoming, Parcel};
-use queue::{Batch, Flush, Lsn, storage::StoredFile};
+use queue::storage::StoredFile;
+use queue::{Batch, Flush, Lsn, ReadySegment};
 use runtime::Shared;
 use runtime::io::Target;
 use runtime::local::{Pledge, Promise, promise};
@@ -123,23 +126,37 @@ impl Core {
 
     /// Keeps the next segment ready and recycles what is free. Once per turn.
     pub fn tend_segments(&self) {
-        let mut queue = self.queue.borrow_mut();
-        match self.desk.take() {
-            Some(Ok(ready)) => queue.supply(ready),
-            Some(Err(error)) => {
-                queue.segment_failed(&error);
-                self.segments_retry.set(Some(self.rt.now() + crate::limits::SEGMENT_RETRY));
-                self.warn_full(&error);
-            }
-            None => {}
-        }
         if self.segments_retry.get().is_some_and(|at| at <= self.rt.now()) {
             self.segments_retry.set(None);
-            queue.retry_segments();
+            self.queue.borrow_mut().retry_segments();
         }
-        queue.reclaim_step(crate::limits::RECLAIM_BUDGET);
-        if let Some(request) = queue.wants_segment() {
-            self.desk.prepare(request);
+        let mut queue = self.queue.borrow_mut();
+        let reclaimed = queue.reclaim_step(RECLAIM_BUDGET);
+        let request = queue.wants_segment();
+        drop(queue);
+        for number in reclaimed.corrupt {
+            let text = format!("saving corrupt message {number} to queue \"corrupt\"");
+            self.log.warn(Daemon::Qmgr, &text);
         }
+        if let Some(request) = request {
+            self.desk.run(move || {
+                let prepared = request.prepare();
+                Box::new(move |core| core.segment_prepared(prepared))
+            });
+        }
+    }
+
+    fn segment_prepared(self: &Rc<Self>, prepared: io::Result<ReadySegment>) {
+        let error = match prepared {
+            Ok(ready) => return self.queue.borrow_mut().supply(ready),
+            Err(error) => error,
+        };
+        self.queue.borrow_mut().segment_failed(&error);
+        let retry_at = self.rt.now() + SEGMENT_RETRY;
+        self.segments_retry.set(Some(retry_at));
+        // The alarm gives the loop a turn when it is time.
+        let rt = self.rt.clone();
+        self.rt.spawn(async move { rt.sleep_until(retry_at).await });
+        self.warn_full(&error);
     }
 }

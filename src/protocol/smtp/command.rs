@@ -234,6 +234,11 @@ impl Mail {
         Ok(mail)
     }
 
+    /// Whether the sender needs SMTPUTF8 and the client did not ask for it (RFC 6531 section 3.4).
+    pub fn smtputf8_missing(&self) -> bool {
+        self.sender.is_8bit() && !self.smtputf8
+    }
+
     fn parameter(&mut self, word: &[u8], offered: Offered) -> Result<(), Reply> {
         let (name, value) = halves(word);
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());

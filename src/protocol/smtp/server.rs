@@ -264,6 +264,11 @@ impl Session {
         }
     }
 
+    /// Whether a message with bare newlines is to be refused.
+    pub fn rejects_bare_newline(&self) -> bool {
+        self.policy == BareNewline::Reject
+    }
+
     /// Works on `input`: how many bytes were used, and what to do. Content goes to `sink`.
     pub fn step(
         &mut self,

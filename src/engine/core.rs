@@ -1,0 +1,318 @@
+//! [`Core`]: what one core owns, and the turn it takes between two visits to the kernel.
+//!
+//! A turn: ready tasks have run; parcels are received and handled; core 0 lets the queue manager work;
+//! one commit is started for everything appended; the log lines of the turn are written; other cores
+//! are woken. Nothing in it blocks.
+
+use crate::background::Desk;
+use crate::commit::Commits;
+use crate::delivery::DeliverRequest;
+use crate::limits::{OUTBOX_HIGH_WATER, PARCELS_PER_TURN, SPARE_BUFFER_BYTES, SPARE_BUFFERS};
+use crate::localtime::LocalTime;
+use crate::maillog::{Daemon, Event, Maillog};
+use crate::parcel::{Parcel, Settle};
+use crate::qmgr::Qmgr;
+use crate::snapshot::Snapshot;
+use crate::{agent, bounce, pickup};
+use mail::queue_id::QueueId;
+use queue::{Number, Refused, Store};
+use runtime::lane::Port;
+use runtime::reactor::Pump;
+use runtime::{Flow, Instant, Rt};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a stop has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopping {
+    /// Not asked for.
+    No,
+    /// New work is refused; what is under way goes on until the deadline.
+    Draining(Instant),
+}
+
+/// What one core owns. Built on its own thread, never sent.
+pub struct Core {
+    /// Which core this is.
+    pub index: usize,
+    /// Its loop.
+    pub rt: Rt,
+    /// Its end of the mesh.
+    pub port: Port<Parcel>,
+    /// The configuration.
+    pub snapshot: RefCell<Arc<Snapshot>>,
+    /// The mail log.
+    pub log: Maillog,
+    /// The local zone.
+    pub local: Rc<LocalTime>,
+    /// This core's part of the queue log.
+    pub queue: RefCell<queue::Log>,
+    /// All cores' parts, for reading.
+    pub store: Store,
+    /// Who waits for a commit.
+    pub commits: Commits,
+    /// Delivery agents.
+    pub agents: agent::Agents,
+    /// The queue manager, on [`crate::qmgr::CORE`] only.
+    pub qmgr: Option<RefCell<Qmgr>>,
+    /// Changes that found the log full, to be tried again.
+    pub unsettled: RefCell<VecDeque<Settle>>,
+    pub(crate) desk: Desk,
+    pub(crate) segments_retry: Cell<Option<Instant>>,
+    pub(crate) stopping: Cell<Stopping>,
+    pub(crate) sessions: Cell<usize>,
+    pub(crate) deliveries: Cell<usize>,
+    full: Cell<bool>,
+    failed: Cell<bool>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+/// What a core is made of.
+pub struct Parts {
+    /// Which core.
+    pub index: usize,
+    /// Its loop.
+    pub rt: Rt,
+    /// Its end of the mesh.
+    pub port: Port<Parcel>,
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// The mail log.
+    pub log: Maillog,
+    /// The local zone.
+    pub local: Rc<LocalTime>,
+    /// Its part of the queue log.
+    pub queue: queue::Log,
+    /// All cores' parts.
+    pub store: Store,
+    /// Its way to the background thread.
+    pub desk: Desk,
+    /// Delivery agents.
+    pub agents: agent::Agents,
+}
+
+impl Core {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Rc<Core> {
+        let first = parts.index == crate::qmgr::CORE;
+        let qmgr = first.then(|| RefCell::new(Qmgr::new(&parts.snapshot, parts.port.cores())));
+        Rc::new(Core {
+            index: parts.index,
+            rt: parts.rt,
+            port: parts.port,
+            snapshot: RefCell::new(parts.snapshot),
+            log: parts.log,
+            local: parts.local,
+            queue: RefCell::new(parts.queue),
+            store: parts.store,
+            commits: Commits::default(),
+            agents: parts.agents,
+            qmgr,
+            unsettled: RefCell::default(),
+            desk: parts.desk,
+            segments_retry: Cell::new(None),
+            stopping: Cell::new(Stopping::No),
+            sessions: Cell::new(0),
+            deliveries: Cell::new(0),
+            full: Cell::new(false),
+            failed: Cell::new(false),
+            buffers: RefCell::default(),
+        })
+    }
+
+    /// Runs until it is told to stop, or fails.
+    ///
+    /// # Errors
+    /// When the kernel's interface or the queue log has failed: the engine must be started anew.
+    pub fn run(self: &Rc<Self>) -> io::Result<()> {
+        let rt = self.rt.clone();
+        rt.run(&mut Turn(self.clone()))?;
+        self.log.flush();
+        if self.failed.get() { Err(io::Error::other("the queue log has failed")) } else { Ok(()) }
+    }
+
+    /// The configuration of this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// The queue id of a message.
+    pub fn queue_id(&self, micros: u64, number: Number) -> QueueId {
+        QueueId { micros, number: number.get(), long: self.snapshot.borrow().long_ids }
+    }
+
+    /// Whether new work is refused.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get() != Stopping::No
+    }
+
+    /// Whether other cores cannot keep up: no new commands are read then.
+    pub fn is_backed_up(&self) -> bool {
+        self.port.backlog() >= OUTBOX_HIGH_WATER
+    }
+
+    /// An empty buffer for content.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a content buffer back.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BUFFER_BYTES {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Says once that the disk is full; and once when it is not any more.
+    pub(crate) fn warn_full(&self, error: &io::Error) {
+        if !self.full.replace(true) {
+            self.log.warn(Daemon::Qmgr, &format!("queue log: no new segment: {error}"));
+        }
+    }
+
+    /// Nothing can be promised any more: this process ends and master starts another.
+    pub(crate) fn fail(&self, text: &str) {
+        if !self.failed.replace(true) {
+            self.log.log(&Event::Fatal { daemon: Daemon::Qmgr, text });
+        }
+    }
+
+    fn handle(self: &Rc<Self>, parcel: Parcel) {
+        match parcel {
+            Parcel::Deliver(request) => self.start_delivery(request),
+            Parcel::Settle(settle) => self.settle(settle),
+            Parcel::Notice(notice) => bounce::post(self, notice),
+            Parcel::Reload(snapshot) => self.reload(snapshot),
+            Parcel::Stop => self.stop(),
+            Parcel::Incoming(_) | Parcel::Outcome(_) | Parcel::Recovered(_)
+            | Parcel::Noticed { .. } => {
+                let qmgr = self.qmgr.as_ref().expect("sent to the queue manager's core");
+                qmgr.borrow_mut().receive(self, parcel);
+            }
+        }
+    }
+
+    fn start_delivery(self: &Rc<Self>, request: Box<DeliverRequest>) {
+        self.deliveries.set(self.deliveries.get() + 1);
+        let core = self.clone();
+        self.rt.spawn(async move {
+            let outcome = core.agents.deliver(&core, *request).await;
+            core.deliveries.set(core.deliveries.get() - 1);
+            core.port.send(crate::qmgr::CORE, Parcel::Outcome(Box::new(outcome)));
+        });
+    }
+
+    fn reload(&self, snapshot: Arc<Snapshot>) {
+        if let Some(qmgr) = &self.qmgr {
+            qmgr.borrow_mut().reload(&snapshot);
+        }
+        *self.snapshot.borrow_mut() = snapshot;
+    }
+
+    fn stop(&self) {
+        if self.stopping.get() == Stopping::No {
+            let deadline = self.rt.now() + crate::limits::STOP_GRACE;
+            self.stopping.set(Stopping::Draining(deadline));
+            // The alarm gives the loop a turn at the deadline.
+            let rt = self.rt.clone();
+            self.rt.spawn(async move { rt.sleep_until(deadline).await });
+        }
+    }
+
+    /// Appends a change to the log; kept and tried again while the log is full.
+    fn settle(&self, settle: Settle) {
+        if !self.unsettled.borrow().is_empty() || !self.try_settle(&settle) {
+            self.unsettled.borrow_mut().push_back(settle);
+        }
+    }
+
+    fn try_settle(&self, settle: &Settle) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        let result = match settle {
+            Settle::Mark { number, recipients } => queue.mark(*number, recipients),
+            Settle::Defer { number, until, detail } => queue.defer(*number, *until, detail),
+            Settle::Flags { number, flags } => queue.set_flags(*number, *flags),
+            Settle::Hold { number } => queue.hold(*number),
+            Settle::Release { number } => queue.release(*number),
+            Settle::Remove { number } => queue.remove(*number),
+        };
+        drop(queue);
+        match result {
+            Ok(_) => true,
+            // Poisoned: this process ends; what is not written is tried again by the next one.
+            Err(Refused::Full(full)) => {
+                self.warn_full(&io::Error::other(full.to_string()));
+                false
+            }
+            Err(refused) => {
+                self.log.warn(Daemon::Qmgr, &format!("queue log: {refused}"));
+                true
+            }
+        }
+    }
+
+    fn settle_again(&self) {
+        while let Some(settle) = self.unsettled.borrow_mut().pop_front() {
+            if !self.try_settle(&settle) {
+                self.unsettled.borrow_mut().push_front(settle);
+                return;
+            }
+        }
+        if self.full.get() && self.queue.borrow().room() > 0 && self.segments_retry.get().is_none() {
+            self.full.set(false);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let Stopping::Draining(deadline) = self.stopping.get() else { return false };
+        let idle = self.sessions.get() == 0 && self.deliveries.get() == 0;
+        let written = {
+            let queue = self.queue.borrow();
+            queue.durable() == queue.appended()
+        };
+        idle && written || self.rt.now() >= deadline
+    }
+}
+
+struct Turn(Rc<Core>);
+
+impl Pump for Turn {
+    fn pump(&mut self, rt: &Rt) -> Flow {
+        let core = &self.0;
+        core.log.set_time(rt.unix_time());
+        for _ in 0..PARCELS_PER_TURN {
+            let Some(parcel) = core.port.receive() else { break };
+            core.handle(parcel);
+        }
+        while let Some(answer) = core.desk.take() {
+            answer(core);
+        }
+        core.settle_again();
+        if let Some(qmgr) = &core.qmgr {
+            qmgr.borrow_mut().work(core);
+        }
+        core.tend_segments();
+        core.start_commit();
+        core.port.flush();
+        core.log.flush();
+        if core.failed.get() || core.is_done() { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn has_mail(&self) -> bool {
+        self.0.port.has_mail() || self.0.desk.has_answer()
+    }
+}
+
+impl Core {
+    /// Starts what every core runs: the local submissions and the commands on core 0.
+    pub fn start_services(self: &Rc<Self>) {
+        if self.qmgr.is_some() {
+            pickup::start(self);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! error(8), retry and discard(8): deliveries that go nowhere.
+//!
+//! The next hop is the reason: an optional enhanced status code and text.
+//!
+//! Standards: error(8), discard(8).
+
+use crate::core::Core;
+use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
+use crate::maillog::{Daemon, Event};
+use mail::{Dsn, Status};
+
+/// What error and retry say when the next hop says nothing.
+const UNDELIVERABLE: &str = "Address is undeliverable";
+
+/// error(8): every recipient fails; under the service name `retry`, every recipient is deferred.
+pub fn refuse(core: &Core, request: DeliverRequest) -> Outcome {
+    let retry = request.transport.as_ref() == "retry";
+    let class = if retry { 4 } else { 5 };
+    let dsn = reason(&request.nexthop, Status::new(class, 0, 0));
+    finish(core, request, &Daemon::Error, "none", &dsn)
+}
+
+/// A transport nobody serves: what is meant for it waits.
+pub fn unavailable(core: &Core, request: DeliverRequest) -> Outcome {
+    let dsn = Dsn::local(Status::new(4, 3, 0), "mail transport unavailable");
+    let mut outcome = finish(core, request, &Daemon::Error, "none", &dsn);
+    outcome.site_failure = Some(dsn);
+    outcome
+}
+
+/// discard(8): success without a trace.
+pub fn discard(core: &Core, request: DeliverRequest) -> Outcome {
+    let text = if request.nexthop.is_empty() { "none" } else { &request.nexthop };
+    let dsn = Dsn::local(Status::new(2, 0, 0), text);
+    finish(core, request, &Daemon::Discard, "none", &dsn)
+}
+
+fn reason(nexthop: &str, default: Status) -> Dsn {
+    match Status::parse_prefix(nexthop.as_bytes()) {
+        Some((status, used)) => {
+            let status = Status { class: default.class, ..status };
+            Dsn::local(status, nexthop[used..].trim_start())
+        }
+        None if nexthop.is_empty() => Dsn::local(default, UNDELIVERABLE),
+        None => Dsn::local(default, nexthop),
+    }
+}
+
+/// The same result for every recipient, logged.
+pub fn finish(
+    core: &Core,
+    request: DeliverRequest,
+    daemon: &Daemon,
+    relay: &str,
+    dsn: &Dsn,
+) -> Outcome {
+    let (disposition, status) = match dsn.status.class {
+        2 => (Disposition::Sent, "sent"),
+        4 => (Disposition::Deferred, "deferred"),
+        _ => (Disposition::Bounced, "bounced"),
+    };
+    let delays = request.delays(core.rt.now());
+    for (_, recipient) in request.recipients() {
+        core.log.log(&Event::Delivery {
+            daemon,
+            id: request.message.id,
+            recipient: &recipient.address,
+            original: &recipient.original,
+            relay,
+            conn_use: 1,
+            delays,
+            dsn: dsn.status,
+            status,
+            text: &dsn.reason,
+        });
+    }
+    let result = |index: &u32| RecipientResult {
+        index: *index,
+        disposition,
+        dsn: dsn.clone(),
+        dsn_passed_on: false,
+    };
+    Outcome {
+        entry: request.entry,
+        results: request.recipients.iter().map(result).collect(),
+        message: request.message,
+        site_failure: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_hop_is_the_reason() {
+        let told = reason("5.1.6 User has moved to b@c", Status::new(5, 0, 0));
+        assert_eq!((told.status, told.reason.as_str()), (Status::new(5, 1, 6), "User has moved to b@c"));
+        assert_eq!(reason("", Status::new(4, 0, 0)).reason, UNDELIVERABLE);
+        assert_eq!(reason("4.3.2 deferred transport", Status::new(4, 0, 0)).status.subject, 3);
+    }
+}

@@ -1,0 +1,170 @@
+//! smtpd(8): the SMTP server.
+//!
+//! [`Service`] is one line of master.cf with its parameters; [`session`] serves one client. Sessions are
+//! tasks of the core that accepted the connection.
+//!
+//! Standards: smtpd(8), postconf(5); RFC 5321.
+
+use crate::core::Core;
+use crate::limits::ACCEPT_PAUSE;
+use crate::maillog::Daemon;
+use crate::match_list::Networks;
+use config::Params;
+use config::params::BadValue;
+use protocol::smtp::data::BareNewline;
+use protocol::smtp::ehlo::Keywords;
+use protocol::smtp::server;
+use runtime::Sock;
+use runtime::net::Listener;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub mod restrictions;
+mod session;
+mod transaction;
+
+use restrictions::Restrictions;
+
+/// One smtpd service of master.cf.
+pub struct Service {
+    /// Its name there, by which a reload finds it again.
+    pub name: String,
+    /// What the dialogue needs.
+    pub protocol: server::Settings,
+    /// The greeting, without code and host name checks: `smtpd_banner`.
+    pub banner: String,
+    /// `smtpd_timeout`.
+    pub timeout: Duration,
+    /// `smtpd_error_sleep_time`.
+    pub error_sleep: Duration,
+    /// `smtpd_soft_error_limit`.
+    pub soft_errors: u32,
+    /// `smtpd_forbid_bare_newline`.
+    pub bare_newline: BareNewline,
+    /// `smtpd_forbid_bare_newline_exclusions`.
+    pub bare_newline_exclusions: Networks,
+    /// `smtpd_forbid_bare_newline_reject_code`.
+    pub bare_newline_code: u16,
+    /// Who may send where.
+    pub restrictions: Restrictions,
+    /// `mynetworks`.
+    pub mynetworks: Networks,
+    /// `smtpd_peername_lookup`.
+    pub peername_lookup: bool,
+    /// `smtpd_delay_open_until_valid_rcpt`.
+    pub delay_open: bool,
+    /// `smtpd_discard_ehlo_keywords`.
+    pub discarded: Keywords,
+}
+
+impl Service {
+    /// Reads the parameters; what should be said about them is in the second half.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn new(name: &str, params: &Params) -> Result<(Service, Vec<String>), BadValue> {
+        let mut warnings = Vec::new();
+        let mut networks = |parameter: &str| -> Result<Networks, BadValue> {
+            let (list, bad) = Networks::parse(&params.list(parameter)?);
+            let bad = bad.into_iter().map(|bad| format!("{parameter}: {}: {}", bad.item, bad.reason));
+            warnings.extend(bad);
+            Ok(list)
+        };
+        let service = Service {
+            name: name.to_string(),
+            protocol: protocol_settings(params)?,
+            banner: params.text("smtpd_banner")?,
+            timeout: Duration::from_secs(params.seconds("smtpd_timeout")?),
+            error_sleep: Duration::from_secs(params.seconds("smtpd_error_sleep_time")?),
+            soft_errors: params.int("smtpd_soft_error_limit")? as u32,
+            bare_newline: bare_newline(params)?,
+            bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
+            bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
+            mynetworks: networks("mynetworks")?,
+            restrictions: Restrictions::new(params)?,
+            peername_lookup: params.flag("smtpd_peername_lookup")?,
+            delay_open: params.flag("smtpd_delay_open_until_valid_rcpt")?,
+            discarded: discarded(params)?,
+        };
+        warnings.extend(service.restrictions.warnings.iter().cloned());
+        Ok((service, warnings))
+    }
+}
+
+fn protocol_settings(params: &Params) -> Result<server::Settings, BadValue> {
+    let upper = |words: Vec<String>| words.iter().map(|word| word.to_ascii_uppercase()).collect();
+    let number = |name: &str| params.int(name).map(|value| value as u32);
+    Ok(server::Settings {
+        hostname: params.text("myhostname")?,
+        keywords: offered(params)?,
+        limits: server::Limits {
+            hard_errors: number("smtpd_hard_error_limit")?,
+            junk_commands: number("smtpd_junk_command_limit")?,
+            recipients: number("smtpd_recipient_limit")?,
+            recipient_overshoot: number("smtpd_recipient_overshoot_limit")?,
+            message_size: params.int("message_size_limit")?.unsigned_abs(),
+        },
+        helo_required: params.flag("smtpd_helo_required")?,
+        vrfy_disabled: params.flag("disable_vrfy_command")?,
+        forbidden: upper(params.list("smtpd_forbidden_commands")?),
+        noop: upper(params.list("smtpd_noop_commands")?),
+        soft_bounce: params.flag("soft_bounce")?,
+    })
+}
+
+fn offered(params: &Params) -> Result<Keywords, BadValue> {
+    let mut keywords = Keywords::PIPELINING
+        .with(Keywords::SIZE)
+        .with(Keywords::ETRN)
+        .with(Keywords::ENHANCED)
+        .with(Keywords::EIGHT_BIT_MIME)
+        .with(Keywords::DSN)
+        .with(Keywords::CHUNKING);
+    if !params.flag("disable_vrfy_command")? {
+        keywords = keywords.with(Keywords::VRFY);
+    }
+    if params.flag("smtputf8_enable")? {
+        keywords = keywords.with(Keywords::SMTPUTF8);
+    }
+    Ok(keywords)
+}
+
+fn discarded(params: &Params) -> Result<Keywords, BadValue> {
+    let words = params.list("smtpd_discard_ehlo_keywords")?;
+    let named = words.iter().filter_map(|word| Keywords::named(word));
+    Ok(named.fold(Keywords::default(), Keywords::with))
+}
+
+/// Set by the administrator, or safe: 3.7's own default lets messages be smuggled.
+fn bare_newline(params: &Params) -> Result<BareNewline, BadValue> {
+    let value = params.text("smtpd_forbid_bare_newline")?;
+    Ok(match value.as_str() {
+        "no" if params.is_set("smtpd_forbid_bare_newline") => BareNewline::Accept,
+        "reject" => BareNewline::Reject,
+        _ => BareNewline::Normalize,
+    })
+}
+
+/// Accepts clients at `sock` until the core stops. `service` is an index into the snapshot's services.
+pub fn listen(core: &Rc<Core>, sock: Sock, service: usize) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        let listener = Listener::new(&core.rt, sock);
+        while !core.is_stopping() {
+            match listener.accept().await {
+                Ok(stream) => {
+                    // A reload may have taken the service away; its listener goes with the next start.
+                    let Some(service) = core.snapshot().smtpd.get(service).cloned() else { return };
+                    core.sessions.set(core.sessions.get() + 1);
+                    let session = session::serve(core.clone(), service, stream);
+                    core.rt.spawn(session);
+                }
+                Err(error) => {
+                    core.log.warn(Daemon::Smtpd, &format!("accept connection: {error}"));
+                    core.rt.sleep_until(core.rt.now() + ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,377 @@
+//! One client, from connect to disconnect: bytes to the dialogue, the dialogue's questions to policy and
+//! to the transaction, replies to the client, facts to the log.
+
+use super::Service;
+use super::restrictions::Question;
+use super::transaction::{Sender, Transaction};
+use crate::core::Core;
+use crate::maillog::{Client, Event as LogEvent};
+use crate::trivial_rewrite::Resolved;
+use mail::Address;
+use mail::queue_id::QueueId;
+use protocol::smtp::command::{Mail, Rcpt};
+use protocol::smtp::data::BareNewline;
+use protocol::smtp::reply::Reply;
+use protocol::smtp::server::{Closing, Event, Session};
+use runtime::net::{Arrived, Stream};
+use runtime::{Chunk, Instant};
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Why a session is over.
+enum End {
+    /// As the dialogue says.
+    Closed(Closing),
+    /// The client is gone.
+    Lost,
+    /// The client is too slow.
+    TimedOut,
+}
+
+struct Task {
+    core: Rc<Core>,
+    service: Arc<Service>,
+    stream: Stream,
+    session: Session,
+    client: Client,
+    address: IpAddr,
+    transaction: Option<Box<Transaction>>,
+    last_recipient: Option<Address>,
+    /// The last command that was worked on, for `lost connection after`.
+    after: &'static str,
+}
+
+/// Serves a client to the end.
+pub async fn serve(core: Rc<Core>, service: Arc<Service>, stream: Stream) {
+    if let Ok(peer) = stream.peer() {
+        let address = peer.ip().to_canonical();
+        let task = Task::new(core.clone(), service, stream, address).await;
+        Box::pin(task.run()).await;
+    }
+    core.sessions.set(core.sessions.get() - 1);
+}
+
+impl Task {
+    async fn new(core: Rc<Core>, service: Arc<Service>, stream: Stream, address: IpAddr) -> Task {
+        let name = match service.peername_lookup {
+            true => core.agents.client_name(address).await,
+            false => None,
+        };
+        let name = name.unwrap_or_else(|| "unknown".into());
+        let excluded = service.bare_newline_exclusions.contains(address).is_yes();
+        let policy = if excluded { BareNewline::Accept } else { service.bare_newline };
+        Task {
+            session: Session::new(policy),
+            client: Client { name, address: address.to_string() },
+            core,
+            service,
+            stream,
+            address,
+            transaction: None,
+            last_recipient: None,
+            after: "CONNECT",
+        }
+    }
+
+    async fn run(mut self) {
+        self.core.log.log(&LogEvent::Connect { client: &self.client });
+        self.session.say(&Reply::from(format!("220 {}", self.service.banner)));
+        let end = self.converse().await;
+        self.log_end(&end);
+        if matches!(end, End::TimedOut) {
+            let hostname = &self.service.protocol.hostname;
+            let reply = format!("421 4.4.2 {hostname} Error: timeout exceeded");
+            self.session.say(&Reply::from(reply));
+        }
+        if !matches!(end, End::Lost) {
+            // What the client does not take in time it does not get.
+            self.flush().await.ok();
+            self.stream.drained(self.deadline()).await.ok();
+        }
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abandon(&self.core);
+        }
+        let counters = self.session.counters();
+        self.core.log.log(&LogEvent::Disconnect { client: &self.client, counters });
+    }
+
+    fn log_end(&self, end: &End) {
+        let (client, after) = (&self.client, self.after);
+        let content_bytes = self.content_bytes();
+        match end {
+            End::Lost => self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes }),
+            End::TimedOut => self.core.log.log(&LogEvent::Timeout { client, after, content_bytes }),
+            End::Closed(Closing::TooManyErrors { after }) => {
+                let after = after.name();
+                self.core.log.log(&LogEvent::TooManyErrors { client, after });
+            }
+            End::Closed(Closing::Forbidden(line)) => {
+                self.core.log.log(&LogEvent::NonSmtp { client, line });
+            }
+            End::Closed(_) => {}
+        }
+    }
+
+    /// How much of the content has come, when it is under way.
+    fn content_bytes(&self) -> Option<u64> {
+        let transaction = self.transaction.as_ref().filter(|_| self.session.in_content())?;
+        transaction.message.as_ref().map(|message| message.received())
+    }
+
+    async fn converse(&mut self) -> End {
+        loop {
+            if let Err(end) = self.wait_for_input().await {
+                return end;
+            }
+            if let Err(end) = self.work().await {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what has collected and waits for the client.
+    async fn wait_for_input(&mut self) -> Result<(), End> {
+        self.flush().await.map_err(ended)?;
+        while self.core.is_backed_up() {
+            self.core.rt.yield_now().await;
+        }
+        if self.core.is_stopping() && !self.session.in_content() {
+            return Err(self.shut_down());
+        }
+        match self.stream.readable(self.deadline()).await {
+            Ok(Arrived::Bytes) => Ok(()),
+            Ok(Arrived::Eof) => Err(End::Lost),
+            Err(error) => Err(ended(error)),
+        }
+    }
+
+    fn shut_down(&mut self) -> End {
+        let hostname = &self.service.protocol.hostname;
+        let reply = format!("421 4.3.2 {hostname} Error: service shutting down");
+        self.session.say(&Reply::from(reply));
+        End::Closed(Closing::Refused)
+    }
+
+    /// Works on everything that has arrived.
+    async fn work(&mut self) -> Result<(), End> {
+        loop {
+            let slow = self.session.errors() >= self.service.soft_errors;
+            if slow && self.session.has_output() {
+                self.flush().await.map_err(ended)?;
+            }
+            let event = self.step();
+            if event == Event::NeedInput {
+                return Ok(());
+            }
+            self.after = self.session.verb().name();
+            self.answer(event).await?;
+            if slow && self.session.has_output() {
+                self.core.rt.sleep_until(self.core.rt.now() + self.service.error_sleep).await;
+            }
+        }
+    }
+
+    fn step(&mut self) -> Event {
+        let Task { stream, session, service, transaction, .. } = self;
+        let message = transaction.as_mut().and_then(|transaction| transaction.message.as_mut());
+        let mut nowhere = Vec::new();
+        let sink = message.map_or(&mut nowhere, |message| &mut message.content);
+        stream.input(|bytes| session.step(&service.protocol, bytes, sink))
+    }
+
+    async fn answer(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::NeedInput | Event::Again => {}
+            Event::Helo => self.helo(),
+            Event::Reset => self.reset(),
+            Event::Mail(mail) => self.mail(*mail)?,
+            Event::Rcpt(rcpt) => self.rcpt(*rcpt)?,
+            Event::Data => self.data()?,
+            Event::Content => self.content().await,
+            Event::EndOfData => self.end_of_data().await,
+            Event::Vrfy(address) => {
+                let reply = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                self.session.accept_text(Reply::from(reply));
+            }
+            Event::Etrn(domain) => {
+                let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
+                self.refuse("ETRN", reply, None, None)?;
+            }
+            Event::Close(closing) => return Err(End::Closed(closing)),
+        }
+        Ok(())
+    }
+
+    fn helo(&mut self) {
+        self.reset();
+        let discarded = self.service.discarded;
+        self.session.answer_helo(&self.service.protocol, discarded);
+    }
+
+    fn reset(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abandon(&self.core);
+        }
+        self.last_recipient = None;
+    }
+
+    fn mail(&mut self, mail: Mail) -> Result<(), End> {
+        let limit = self.service.protocol.limits.message_size;
+        if mail.smtputf8_missing() {
+            let reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        if limit > 0 && mail.size.is_some_and(|size| size > limit) {
+            let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        if self.is_disk_full(mail.size.unwrap_or(0)) {
+            let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit)));
+        self.session.accept();
+        Ok(())
+    }
+
+    /// Room for half as much again as the largest message, as Postfix has it, and for this one.
+    fn is_disk_full(&self, announced: u64) -> bool {
+        let limit = self.service.protocol.limits.message_size;
+        let room = self.core.queue.borrow().room();
+        let minimum = self.core.snapshot.borrow().queue_minfree;
+        room <= minimum.max(limit + limit / 2).max(announced)
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Result<(), End> {
+        let Some(transaction) = self.transaction.take() else {
+            unreachable!("the dialogue asks for recipients only within a transaction");
+        };
+        let (verdict, address) = self.judge(&transaction.envelope.sender, &rcpt.address);
+        self.transaction = Some(transaction);
+        if let Err(reply) = verdict {
+            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+            return self.refuse("RCPT", reply, sender.as_ref(), Some(&rcpt.address));
+        }
+        self.last_recipient = Some(rcpt.address.clone());
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        if transaction.add_recipient(&self.core, address, rcpt)
+            && let Some(id) = transaction.id()
+        {
+            self.core.log.log(&LogEvent::ClientOf { id, client: &self.client });
+        }
+        self.session.accept();
+        Ok(())
+    }
+
+    /// The restrictions' verdict, and the recipient in canonical form.
+    fn judge(&self, sender: &Address, recipient: &Address) -> (Result<(), Reply>, Address) {
+        let snapshot = self.core.snapshot();
+        let canonical = snapshot.resolver.canonical(recipient);
+        // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
+        if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
+            return (Ok(()), canonical);
+        }
+        if snapshot.resolver.resolve(recipient) == Resolved::BadSyntax {
+            return (Err(Reply::fixed("501 5.1.3 Bad recipient address syntax")), canonical);
+        }
+        let question = Question {
+            client: self.address,
+            client_name: &self.client.to_string(),
+            service: &self.service,
+            snapshot: &snapshot,
+            helo: self.session.helo(),
+            sender,
+            recipient,
+        };
+        (self.service.restrictions.recipient(&question), canonical)
+    }
+
+    fn data(&mut self) -> Result<(), End> {
+        let is_local = self.core.snapshot.borrow().own_addresses.contains(&self.address);
+        let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
+        let protocol = self.protocol();
+        let Some(transaction) = &mut self.transaction else {
+            unreachable!("the dialogue asks for content only within a transaction");
+        };
+        let sender = Sender { client: &self.client, helo: &helo, protocol, is_local };
+        transaction.begin(&self.core, &sender);
+        self.session.accept();
+        Ok(())
+    }
+
+    async fn content(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.content(&self.core).await;
+        }
+    }
+
+    async fn end_of_data(&mut self) {
+        let findings = self.session.findings();
+        let Some(mut transaction) = self.transaction.take() else {
+            unreachable!("content belongs to a transaction");
+        };
+        if findings.bare_newline && self.session.rejects_bare_newline() {
+            let code = self.service.bare_newline_code;
+            let reply = format!("{code} 5.5.2 bare <LF> received");
+            transaction.failure.get_or_insert(Reply::from(reply));
+        }
+        // Boxed: the commit's state is needed only now, not in every idle session.
+        let reply = Box::pin(transaction.commit(&self.core, findings)).await;
+        self.session.finish(&self.service.protocol, reply);
+        self.last_recipient = None;
+    }
+
+    fn protocol(&self) -> &'static str {
+        let utf8 = self.transaction.as_ref().is_some_and(|t| t.envelope.smtputf8);
+        match (self.session.is_esmtp(), utf8) {
+            (true, true) => "UTF8SMTP",
+            (true, false) => "ESMTP",
+            (false, _) => "SMTP",
+        }
+    }
+
+    /// Refuses, and logs it.
+    fn refuse(
+        &mut self,
+        stage: &str,
+        reply: Reply,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+    ) -> Result<(), End> {
+        let soft = self.service.protocol.soft_bounce;
+        let shown = if soft { reply.clone().softened() } else { reply.clone() };
+        let id: Option<QueueId> = self.transaction.as_ref().and_then(|t| t.id());
+        self.core.log.log(&LogEvent::Reject {
+            id,
+            stage,
+            client: &self.client,
+            reply: &shown.0,
+            sender,
+            recipient,
+            protocol: self.protocol(),
+            helo: self.session.helo(),
+        });
+        match self.session.refuse(&self.service.protocol, reply) {
+            Some(closing) => Err(End::Closed(closing)),
+            None => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.session.has_output() {
+            let output = self.session.take_output();
+            self.stream.send(vec![Chunk::Owned(output)], self.deadline()).await?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        self.core.rt.now() + self.service.timeout
+    }
+}
+
+fn ended(error: io::Error) -> End {
+    if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Lost }
+}

@@ -1,0 +1,324 @@
+//! One mail transaction: from MAIL FROM to the commit.
+//!
+//! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a large
+//! one goes there in extents while it arrives, so that neither is in memory whole for long.
+
+use crate::cleanup::{self, Message, Origin};
+use crate::core::Core;
+use crate::delivery::MessageInfo;
+use crate::limits::{EXTENT_BYTES, FULL_RETRY};
+use crate::maillog::{Client, Daemon, Event};
+use crate::parcel::Incoming;
+use mail::address::Address;
+use mail::date::Zone;
+use mail::queue_id::QueueId;
+use mail::received::Received;
+use mail::{Envelope, Recipient};
+use protocol::smtp::command::{Mail, Rcpt};
+use protocol::smtp::data::Findings;
+use protocol::smtp::reply::Reply;
+use queue::{Draft, Full, Number, Placed};
+use runtime::UnixMicros;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Tries to append while the disk catches up, before the client is told to come back.
+const BUSY_RETRIES: usize = 40;
+
+const WRITE_ERROR: Reply = Reply::fixed("451 4.3.0 Error: queue file write error");
+const TOO_BIG: Reply = Reply::fixed("552 5.3.4 Error: message file too big");
+
+/// What is known about the client when the content begins.
+pub struct Sender<'a> {
+    /// `name[address]`.
+    pub client: &'a Client,
+    /// HELO's argument, or the client's name.
+    pub helo: &'a str,
+    /// `SMTP`, `ESMTP`, ...
+    pub protocol: &'a str,
+    /// Whether missing headers are added.
+    pub is_local: bool,
+}
+
+/// A transaction.
+pub struct Transaction {
+    /// Its envelope so far.
+    pub envelope: Envelope,
+    /// Number and id, once a recipient was accepted.
+    pub opened: Option<(Number, QueueId)>,
+    /// The content, once it has begun.
+    pub message: Option<Message>,
+    /// Why the message cannot be taken, once that is known.
+    pub failure: Option<Reply>,
+    draft: Option<Draft>,
+    add_missing: bool,
+    micros: u64,
+    zone: Rc<Zone>,
+    size_limit: u64,
+}
+
+impl Transaction {
+    /// A transaction after MAIL.
+    pub fn new(core: &Core, mail: Mail, size_limit: u64) -> Transaction {
+        let UnixMicros(micros) = core.rt.unix_time();
+        let envelope = Envelope {
+            sender: mail.sender,
+            envid: mail.envid,
+            ret: mail.ret,
+            encoding: mail.encoding,
+            smtputf8: mail.smtputf8,
+            arrival_micros: micros,
+            ..Envelope::default()
+        };
+        Transaction {
+            envelope,
+            opened: None,
+            message: None,
+            failure: None,
+            draft: None,
+            add_missing: false,
+            micros,
+            zone: Rc::default(),
+            size_limit,
+        }
+    }
+
+    /// The queue id, once there is one.
+    pub fn id(&self) -> Option<QueueId> {
+        self.opened.map(|(_, id)| id)
+    }
+
+    /// Adds an accepted recipient. The first one opens the message: true.
+    pub fn add_recipient(&mut self, core: &Core, address: Address, rcpt: Rcpt) -> bool {
+        let original = rcpt.address;
+        let (dsn_orcpt, notify) = (rcpt.orcpt, rcpt.notify);
+        self.envelope.recipients.push(Recipient { address, original, dsn_orcpt, notify });
+        if self.opened.is_some() {
+            return false;
+        }
+        let number = core.queue.borrow_mut().reserve_number();
+        self.micros = core.rt.unix_time().0;
+        self.opened = Some((number, core.queue_id(self.micros, number)));
+        true
+    }
+
+    /// The content begins: our Received: header goes on top.
+    pub fn begin(&mut self, core: &Core, sender: &Sender<'_>) {
+        let (_, id) = self.opened.expect("a recipient was accepted");
+        let snapshot = core.snapshot();
+        let unix = self.micros / 1_000_000;
+        self.zone = core.local.at(unix);
+        self.add_missing = sender.is_local || snapshot.always_add_missing;
+        self.note_client(sender);
+        let recipient = match self.envelope.recipients.as_slice() {
+            [only] => Some(&only.original),
+            _ => None,
+        };
+        let received = Received {
+            helo: sender.helo,
+            client_name: &sender.client.name,
+            client_address: &sender.client.address,
+            authenticated: None,
+            hostname: &snapshot.myhostname,
+            mail_name: &snapshot.mail_name,
+            protocol: sender.protocol,
+            queue_id: &id,
+            recipient,
+            unix,
+            zone: &self.zone,
+        };
+        self.message = Some(Message::new(core.take_buffer(), format_args!("{received}")));
+    }
+
+    fn note_client(&mut self, sender: &Sender<'_>) {
+        let attributes = [
+            ("log_client_name", sender.client.name.as_str()),
+            ("log_client_address", sender.client.address.as_str()),
+            ("log_helo_name", sender.helo),
+            ("log_protocol_name", sender.protocol),
+        ];
+        let owned = attributes.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        self.envelope.attributes.extend(owned);
+    }
+
+    /// Content was appended: cleans it and hands large messages on to the log.
+    pub async fn content(&mut self, core: &Rc<Core>) {
+        if self.failure.is_none()
+            && let Err(reply) = self.take_in(core).await
+        {
+            self.fail(core, reply);
+        }
+        if self.failure.is_some()
+            && let Some(message) = &mut self.message
+        {
+            message.content.clear();
+        }
+    }
+
+    async fn take_in(&mut self, core: &Rc<Core>) -> Result<(), Reply> {
+        self.clean(core, Message::advance)?;
+        let message = self.message.as_mut().expect("the content has begun");
+        let written = self.draft.as_ref().map_or(0, Draft::size);
+        if self.size_limit > 0 && written + message.content.len() as u64 > self.size_limit {
+            return Err(TOO_BIG);
+        }
+        if message.in_body() && message.content.len() >= EXTENT_BYTES {
+            self.spill(core).await?;
+        }
+        Ok(())
+    }
+
+    fn clean(
+        &mut self,
+        core: &Core,
+        step: impl FnOnce(&mut Message, &cleanup::Settings, &Origin<'_>) -> Result<(), Reply>,
+    ) -> Result<(), Reply> {
+        let (_, id) = self.opened.expect("a recipient was accepted");
+        let origin = Origin {
+            id,
+            sender: &self.envelope.sender,
+            full_name: None,
+            unix: self.micros / 1_000_000,
+            zone: &self.zone,
+            add_missing: self.add_missing,
+        };
+        let snapshot = core.snapshot();
+        let message = self.message.as_mut().expect("the content has begun");
+        step(message, &snapshot.cleanup, &origin)
+    }
+
+    /// Moves collected content to the log.
+    async fn spill(&mut self, core: &Rc<Core>) -> Result<(), Reply> {
+        let (number, _) = self.opened.expect("a recipient was accepted");
+        let mut draft = match self.draft.take() {
+            Some(draft) => draft,
+            None => core.queue.borrow_mut().begin(number),
+        };
+        let message = self.message.as_mut().expect("the content has begun");
+        let mut result = Ok(());
+        let most = core.queue.borrow().append_max();
+        for piece in message.content.chunks(most) {
+            result = append_patiently(core, || {
+                core.queue.borrow_mut().extend(&mut draft, piece)
+            })
+            .await;
+            if result.is_err() {
+                break;
+            }
+        }
+        message.content.clear();
+        self.draft = Some(draft);
+        result
+    }
+
+    fn fail(&mut self, core: &Core, reply: Reply) {
+        if let Some(draft) = self.draft.take() {
+            core.queue.borrow_mut().abandon(draft);
+        }
+        if reply == TOO_BIG
+            && let Some((_, id)) = self.opened
+        {
+            let text = "queue file size limit exceeded";
+            core.log.log(&Event::MessageWarning { daemon: Daemon::Cleanup, id, text });
+            core.log.log(&Event::MessageWarning { daemon: Daemon::Smtpd, id, text });
+        }
+        self.failure = Some(reply);
+    }
+
+    /// The content is complete: commits the message and waits until it is durable.
+    pub async fn commit(mut self, core: &Rc<Core>, findings: Findings) -> Reply {
+        self.content(core).await;
+        if self.failure.is_none()
+            && let Err(reply) = self.clean(core, Message::finish)
+        {
+            self.fail(core, reply);
+        }
+        let reply = match self.failure.take() {
+            Some(reply) => reply,
+            None => self.append(core, findings).await.unwrap_or_else(|reply| reply),
+        };
+        if let Some(draft) = self.draft.take() {
+            core.queue.borrow_mut().abandon(draft);
+        }
+        if let Some(message) = self.message.take() {
+            core.give_buffer(message.content);
+        }
+        reply
+    }
+
+    async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
+        let (number, id) = self.opened.expect("a recipient was accepted");
+        self.complete_envelope(core, findings);
+        let message = self.message.as_ref().expect("the content has begun");
+        core.log.log(&Event::MessageId { id, message_id: message.message_id() });
+        let placed = self.place(core, number).await?;
+        let envelope = std::mem::take(&mut self.envelope);
+        let message = Arc::new(MessageInfo { number, id, envelope });
+        let incoming = Box::new(Incoming { message, location: placed.location });
+        let pledge = core.committed(placed.lsn, incoming);
+        match pledge.wait().await {
+            Some(()) => Ok(Reply::from(format!("250 2.0.0 Ok: queued as {id}"))),
+            None => Err(WRITE_ERROR),
+        }
+    }
+
+    fn complete_envelope(&mut self, core: &Core, findings: Findings) {
+        let written = self.draft.as_ref().map_or(0, Draft::size);
+        let message = self.message.as_ref().expect("the content has begun");
+        let delay_warning = core.snapshot().delay_warning;
+        let envelope = &mut self.envelope;
+        envelope.size = written + message.content.len() as u64;
+        envelope.has_8bit = findings.has_8bit;
+        envelope.longest_line = findings.longest_line;
+        envelope.arrival_micros = self.micros;
+        if delay_warning > 0 && !envelope.sender.is_null() {
+            envelope.warn_at = Some(self.micros / 1_000_000 + delay_warning);
+        }
+    }
+
+    async fn place(&mut self, core: &Rc<Core>, number: Number) -> Result<Placed, Reply> {
+        let mut encoded = Vec::with_capacity(256);
+        self.envelope.encode(&mut encoded);
+        if self.draft.is_some() {
+            self.spill(core).await?;
+        }
+        let content = &self.message.as_ref().expect("the content has begun").content;
+        let (micros, draft) = (self.micros, &mut self.draft);
+        append_patiently(core, || match draft.take() {
+            None => core.queue.borrow_mut().append(number, micros, 0, &encoded, &[content]),
+            Some(large) => {
+                core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(|(full, large)| {
+                    *draft = Some(large);
+                    full
+                })
+            }
+        })
+        .await
+    }
+
+    /// Gives up: the client is gone or has reset.
+    pub fn abandon(mut self, core: &Core) {
+        if let Some(draft) = self.draft.take() {
+            core.queue.borrow_mut().abandon(draft);
+        }
+        if let Some(message) = self.message.take() {
+            core.give_buffer(message.content);
+        }
+    }
+}
+
+/// Appends to the log; waits while too much is on its way to the disk.
+async fn append_patiently<T>(
+    core: &Rc<Core>,
+    mut append: impl FnMut() -> Result<T, Full>,
+) -> Result<T, Reply> {
+    for _ in 0..BUSY_RETRIES {
+        match append() {
+            Ok(done) => return Ok(done),
+            Err(Full::Busy) => core.rt.sleep_until(core.rt.now() + FULL_RETRY / 50).await,
+            Err(Full::NoSpace) => return Err(Reply::fixed("452 4.3.1 Insufficient system storage")),
+            Err(_) => return Err(WRITE_ERROR),
+        }
+    }
+    Err(WRITE_ERROR)
+}

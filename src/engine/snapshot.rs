@@ -1,0 +1,137 @@
+//! [`Snapshot`]: the configuration as the engine uses it, read once and replaced whole on reload.
+//!
+//! Sessions keep the snapshot they began with; a reload drops none of them.
+
+use crate::cleanup;
+use crate::match_list::{BadItem, Domains};
+use crate::qmgr;
+use crate::smtpd::Service;
+use crate::trivial_rewrite::Resolver;
+use config::params::BadValue;
+use config::{MasterCf, Params};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Everything read from main.cf and master.cf.
+pub struct Snapshot {
+    /// main.cf.
+    pub params: Params,
+    /// `myhostname`.
+    pub myhostname: String,
+    /// `mail_name`.
+    pub mail_name: String,
+    /// `enable_long_queue_ids`.
+    pub long_ids: bool,
+    /// The smtpd services, in master.cf's order.
+    pub smtpd: Vec<Arc<Service>>,
+    /// Address classes and routes.
+    pub resolver: Resolver,
+    /// What cleanup needs.
+    pub cleanup: cleanup::Settings,
+    /// What the queue manager needs.
+    pub qmgr: qmgr::Settings,
+    /// Own addresses: clients among them are local (`permit_inet_interfaces`).
+    pub own_addresses: Vec<IpAddr>,
+    /// `always_add_missing_headers`.
+    pub always_add_missing: bool,
+    /// `delay_warning_time` in seconds, zero for never.
+    pub delay_warning: u64,
+    /// `queue_minfree`, bytes.
+    pub queue_minfree: u64,
+    /// Which transports master.cf has, with the program behind each.
+    pub transports: Vec<(String, String)>,
+    /// `fast_flush_domains`.
+    pub flush_domains: Domains,
+    /// What should be said about the configuration at start.
+    pub warnings: Vec<String>,
+}
+
+impl Snapshot {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn new(params: Params, master: &MasterCf) -> Result<Snapshot, BadValue> {
+        let own_addresses = own_addresses(&params)?;
+        let (resolver, unusable) = Resolver::new(&params, own_addresses.clone())?;
+        let mut warnings: Vec<String> = unusable.iter().map(bad_item).collect();
+        let mut smtpd = Vec::new();
+        for service in master.services().iter().filter(|service| service.command == "smtpd") {
+            let params = params.with_overrides(&service.overrides);
+            let (service, bad) = Service::new(&service.name, &params)?;
+            warnings.extend(bad);
+            smtpd.push(Arc::new(service));
+        }
+        warnings.dedup();
+        let flush = params.list("fast_flush_domains")?;
+        Ok(Snapshot {
+            myhostname: params.text("myhostname")?,
+            mail_name: params.text("mail_name")?,
+            long_ids: params.flag("enable_long_queue_ids")?,
+            smtpd,
+            resolver,
+            cleanup: cleanup_settings(&params)?,
+            qmgr: qmgr::Settings::new(&params)?,
+            own_addresses,
+            always_add_missing: params.flag("always_add_missing_headers")?,
+            delay_warning: params.seconds("delay_warning_time")?,
+            queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
+            transports: transports(master),
+            flush_domains: Domains::parse(&flush, true).0,
+            warnings,
+            params,
+        })
+    }
+
+    /// The program behind a master.cf transport.
+    pub fn program(&self, transport: &str) -> Option<&str> {
+        let found = self.transports.iter().find(|(name, _)| name == transport)?;
+        Some(&found.1)
+    }
+}
+
+fn bad_item(bad: &BadItem) -> String {
+    format!("{}: {}", bad.item, bad.reason)
+}
+
+fn transports(master: &MasterCf) -> Vec<(String, String)> {
+    let local = |service: &&config::Service| service.endpoint.is_none();
+    let services = master.services().iter().filter(local);
+    services.map(|service| (service.name.clone(), service.command.clone())).collect()
+}
+
+/// The addresses mail is received at: the interfaces, as `inet_interfaces` selects them, and
+/// `proxy_interfaces`.
+fn own_addresses(params: &Params) -> Result<Vec<IpAddr>, BadValue> {
+    let words = params.list("inet_interfaces")?;
+    let interfaces = params.host().interfaces.iter().map(|(address, _)| *address);
+    let mut own: Vec<IpAddr> = Vec::new();
+    for word in &words {
+        let plain = word.trim_matches(['[', ']']);
+        match word.as_str() {
+            "all" => own.extend(interfaces.clone()),
+            "loopback-only" => own.extend(interfaces.clone().filter(IpAddr::is_loopback)),
+            _ => own.extend(plain.parse::<IpAddr>()),
+        }
+    }
+    let proxies = params.list("proxy_interfaces")?;
+    own.extend(proxies.iter().filter_map(|word| word.trim_matches(['[', ']']).parse().ok()));
+    Ok(own)
+}
+
+fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
+    let dropped = params.list("message_drop_headers")?;
+    let drops = |name: &str| dropped.iter().any(|word| word.eq_ignore_ascii_case(name));
+    Ok(cleanup::Settings {
+        myhostname: params.text("myhostname")?,
+        hopcount_limit: params.int("hopcount_limit")? as u32,
+        header_size_limit: params.int("header_size_limit")? as usize,
+        drop: cleanup::DropHeaders {
+            bcc: drops("bcc"),
+            return_path: drops("return-path"),
+            content_length: drops("content-length"),
+        },
+        undisclosed_recipients: params.text("undisclosed_recipients_header")?,
+        long_ids: params.flag("enable_long_queue_ids")?,
+    })
+}
