@@ -25,8 +25,8 @@ pub(crate) struct Replay {
     pub(crate) last: Lsn,
     /// One above the largest counter seen in a record or promised by a lease.
     pub(crate) counter: u64,
-    /// The exact next counter, when the very last record is an orderly end.
-    pub(crate) closed: Option<u64>,
+    /// When the very last record is an orderly end: the next counter, and the promise of then.
+    closed: Option<(u64, u64)>,
     /// Ranges of sequence numbers that are nowhere.
     pub(crate) missing: Vec<(Lsn, Lsn)>,
     /// Commits whose extents are not all there.
@@ -95,13 +95,16 @@ impl Replay {
         let place = Place { epoch: header.key.epoch, offset: offset as u32, length: header.length };
         match header.kind {
             Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
-            Kind::Close => self.close(u64_at(record, HEADER).unwrap_or(0)),
+            Kind::Close => self.closed = u64_at(record, HEADER).zip(u64_at(record, HEADER + 8)),
             _ => self.about_message(header, place, record),
         }
     }
 
-    fn close(&mut self, next: u64) {
-        self.closed = (next > 0 && next < 1 << 56).then_some(next);
+    /// The next counter to give out. An orderly end counts as long as nothing was promised after
+    /// it: numbers may have been given out since, and every start promises more than before.
+    pub(crate) fn next_counter(&self) -> u64 {
+        let exact = self.closed.filter(|(next, promise)| *next > 0 && *promise >= self.counter);
+        exact.map_or(self.counter, |(next, _)| next.min(self.counter))
     }
 
     fn about_message(&mut self, header: &Header, place: Place, record: &[u8]) {

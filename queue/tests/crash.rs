@@ -225,8 +225,22 @@ impl World {
         }
     }
 
+    /// An orderly end and a new start.
+    fn restart(&mut self) {
+        self.drafts.clear();
+        self.log.take().unwrap().close().unwrap();
+        let (log, recovery) = open(&self.disk, &mut self.rng);
+        assert!(recovery.torn.is_none() && recovery.corrupt.is_empty(), "{recovery:?}");
+        self.check(&log, &recovery.live, Lsn::MAX);
+        self.adopt(&log, &recovery.live);
+        self.log = Some(log);
+    }
+
     /// One step, perhaps with a picture taken at one of its writes.
     fn turn(&mut self) {
+        if self.rng.one_in(100) {
+            self.restart();
+        }
         if !self.rng.one_in(12) {
             return self.step();
         }

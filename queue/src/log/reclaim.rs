@@ -129,6 +129,8 @@ impl Log {
         self.store.shelf(self.core).withdraw(epoch);
         self.retired.push_back(Retired { segment: ledger.segment });
         self.cursor = 0;
+        // There is a file to reuse again, whatever failed before.
+        self.hold_off = false;
         true
     }
 
