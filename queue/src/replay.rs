@@ -34,6 +34,8 @@ pub(crate) struct Replay {
     /// Numbers whose content record was damaged, until a later record settles them.
     pub(crate) damaged: HashSet<u64>,
     drafts: HashMap<u64, HashSet<Extent>>,
+    /// The latest copy of a live message, until the State record right after it is met.
+    copy: Option<(Number, Lsn, Entry)>,
     /// Whether the next record may have any number (start of a segment, after a repaired gap).
     jump: bool,
 }
@@ -50,6 +52,7 @@ impl Replay {
             broken: HashMap::new(),
             damaged: HashSet::new(),
             drafts: HashMap::new(),
+            copy: None,
             jump: true,
         }
     }
@@ -117,6 +120,7 @@ impl Replay {
             Kind::Extent => self.extent(number, place, record),
             Kind::Commit => self.commit(number, place, record),
             Kind::Remove => self.remove(number),
+            Kind::State => self.state(number, place, record),
             _ => drop(self.index.change(number, |e| change(e, header.kind, place, record))),
         }
     }
@@ -155,17 +159,29 @@ impl Replay {
         self.put(number, entry);
     }
 
-    /// A new message, or a copy of a live one: a copy replaces the place, never the state.
+    /// A new message, or a copy of a live one, which counts only with its State record.
     fn put(&mut self, number: Number, new: Entry) {
         self.damaged.remove(&number.get());
         self.broken.remove(&number.get());
-        let known = self.index.change(number, |old| {
-            (old.place, old.envelope, old.size) = (new.place, new.envelope, new.size);
-            old.spans.clone_from(&new.spans);
-        });
-        if known.is_none() {
+        if self.index.find(number).is_some() {
+            self.copy = Some((number, self.last, new));
+        } else {
             self.index.insert(number, new);
         }
+    }
+
+    /// A State record: follows the copy right before it. A copy whose State was torn away is not
+    /// followed, for the original's segment would be recycled, and the marks in it with it.
+    fn state(&mut self, number: Number, place: Place, record: &[u8]) {
+        let last = self.last;
+        let copy = self.copy.take_if(|(of, at, _)| *of == number && at.next() == last);
+        self.index.change(number, |entry| {
+            change(entry, Kind::State, place, record);
+            if let Some((_, _, new)) = copy {
+                (entry.place, entry.envelope, entry.size) = (new.place, new.envelope, new.size);
+                entry.spans = new.spans;
+            }
+        });
     }
 
     fn remove(&mut self, number: Number) {

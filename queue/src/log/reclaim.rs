@@ -218,7 +218,7 @@ impl Log {
         let record = self.whole_record(entry.place)?;
         let message = Message::read(&record).ok_or(Stop::Damaged)?;
         let state = self.state_record(entry)?;
-        let length = record.len() + state_room(state.as_deref());
+        let length = record.len() + state_room(&state);
         self.writer.admit(length, Claim::Straggler)?;
         let fixed = Message::fixed(entry.arrival_us, entry.flags, entry.envelope);
         let parts: [&[u8]; 3] = [&fixed, message.envelope, message.content];
@@ -264,7 +264,7 @@ impl Log {
     ) -> Result<(), Stop> {
         let state = self.state_record(entry)?;
         let more = draft.extents.len() * EXTENT_ENTRY;
-        let room = record.len() + more + state_room(state.as_deref());
+        let room = record.len() + more + state_room(&state);
         self.writer.admit(room, Claim::Straggler)?;
         let (arrival, flags) = (entry.arrival_us, entry.flags);
         let new = self.put_commit(draft, arrival, flags, commit.envelope, Claim::Straggler)?;
@@ -296,11 +296,8 @@ impl Log {
         Ok(record.slice(fixed as usize..record.len()))
     }
 
-    /// The body of the State record that goes with a copy, if there is any state.
-    fn state_record(&self, entry: &Entry) -> Result<Option<Vec<u8>>, Stop> {
-        if !entry.has_state() {
-            return Ok(None);
-        }
+    /// The body of the State record that goes with every copy: only both together count.
+    fn state_record(&self, entry: &Entry) -> Result<Vec<u8>, Stop> {
         let detail = match entry.detail_place() {
             Some(place) => Some(self.store.detail(self.core, place)?),
             None => None,
@@ -313,16 +310,14 @@ impl Log {
         let mut body = state.fixed().to_vec();
         body.extend_from_slice(&marks);
         body.extend_from_slice(detail);
-        Ok(Some(body))
+        Ok(body)
     }
 
-    /// Puts the State record after a copy and remembers to follow the copy once it is durable.
-    fn put_moved(&mut self, old: &Entry, mut to: Entry, number: Number, state: Option<Vec<u8>>) {
-        if let Some(body) = state {
-            let place = self.writer.put(Kind::State, number.get(), &[&body]);
-            let marks = old.marks.to_bytes().len();
-            to.detail = within(place, STATE_FIXED + marks);
-        }
+    /// Puts the State record right after a copy and remembers to follow the copy once both are
+    /// durable.
+    fn put_moved(&mut self, old: &Entry, mut to: Entry, number: Number, state: Vec<u8>) {
+        let place = self.writer.put(Kind::State, number.get(), &[&state]);
+        to.detail = within(place, STATE_FIXED + old.marks.to_bytes().len());
         let (from, old_detail, lsn) = (old.place, old.detail, self.writer.appended);
         self.moves.push_back(Move { number, from, to, old_detail, lsn });
     }
@@ -379,6 +374,6 @@ impl Log {
 }
 
 /// Room for the State record and for the padding of both records.
-fn state_room(body: Option<&[u8]>) -> usize {
-    body.map_or(0, |body| HEADER + body.len()) + 2 * ALIGN
+fn state_room(body: &[u8]) -> usize {
+    HEADER + body.len() + 2 * ALIGN
 }
