@@ -101,7 +101,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_replay_without_a_panic(data in proptest::collection::vec(any::<u8>(), 0..9000)) {
+        fn any_bytes_replay_without_a_panic(
+            data in proptest::collection::vec(any::<u8>(), 0..9000),
+        ) {
             fuzz_queue_replay(&data);
         }
 

@@ -77,11 +77,6 @@ impl Entry {
         (self.detail.length > 0).then_some(self.detail)
     }
 
-    /// Whether there is anything a State record would have to carry forward.
-    pub(crate) fn has_state(&self) -> bool {
-        self.deferred || self.held || !self.marks.is_empty()
-    }
-
     /// Bytes of log that this message keeps alive.
     pub(crate) fn live_bytes(&self) -> u64 {
         let spans = self.spans.iter().flat_map(|spans| spans.iter()).map(|span| span.bytes);

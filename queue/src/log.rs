@@ -14,8 +14,6 @@ mod change;
 mod draft;
 mod reclaim;
 mod supply;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::{
@@ -242,7 +240,7 @@ impl Log {
         let space = store.storage().space(&store.core_dir(core));
         let smallest = survey.segments[at..].iter().map(|s| s.head.size).min();
         let smallest = smallest.unwrap_or(store.segment_bytes()).min(store.segment_bytes());
-        let next = replay.closed.unwrap_or(replay.counter).max(1);
+        let (next, promised) = (replay.next_counter(), replay.counter);
         let mut log = Log {
             store: store.clone(),
             core,
@@ -252,7 +250,7 @@ impl Log {
             retired: VecDeque::new(),
             slots: survey.segments.iter().map(|s| s.head.slot).collect(),
             epoch: survey.segments.last().map_or(0, |s| s.head.key.epoch),
-            lease: Lease { next, durable: next, pending: None, step: LEASE_STEP },
+            lease: Lease { next, durable: promised, pending: None, step: LEASE_STEP },
             request: None,
             hold_off: false,
             volume_free: space.map_or(0, |space| space.free),
@@ -337,11 +335,12 @@ impl Log {
 
     /// Writes the promise into the active segment's header and waits for it.
     fn renew_lease_now(&mut self) -> io::Result<()> {
-        let end = self.lease.next + self.lease.step;
+        // More than ever before, so that an orderly end of the past does not count any more.
+        let end = (self.lease.next + self.lease.step).max(self.lease.promised() + 1);
         let epoch = self.writer.epoch();
         let ledger = self.ledgers.iter().find(|l| l.segment.epoch() == epoch);
         let head = ledger.expect("the active segment is known").segment.head;
-        let page = Head { lease: end.max(self.lease.promised()), ..head }.page();
+        let page = Head { lease: end, ..head }.page();
         let file = self.writer.active_file();
         if file.write_at(0, page.bytes())? != PAGE {
             return Err(io::ErrorKind::WriteZero.into());
@@ -554,9 +553,10 @@ impl Log {
     /// # Errors
     /// What the system said; everything durable so far stays durable.
     pub fn close(mut self) -> io::Result<()> {
-        let next = self.lease.next;
-        if self.writer.admit(HEADER + 8, Claim::State).is_ok() {
-            self.writer.put(Kind::Close, 0, &[&next.to_le_bytes()]);
+        let (next, promised) = (self.lease.next, self.lease.promised());
+        if self.writer.admit(HEADER + 16, Claim::State).is_ok() {
+            let parts: [&[u8]; 2] = [&next.to_le_bytes(), &promised.to_le_bytes()];
+            self.writer.put(Kind::Close, 0, &parts);
         }
         while let Some(flush) = self.seal() {
             let written = flush.write_blocking();
@@ -580,7 +580,7 @@ impl Log {
     /// Takes a message's content out of the ledgers.
     fn forget(&mut self, entry: &Entry) {
         let lsn = self.writer.appended;
-        for epoch in entry.epochs().collect::<Vec<_>>() {
+        for epoch in entry.epochs() {
             self.ledger(epoch).let_go(lsn);
         }
     }

@@ -94,6 +94,9 @@ impl fmt::Display for Number {
 pub struct Lsn(pub(crate) u64);
 
 impl Lsn {
+    /// After everything.
+    pub const MAX: Lsn = Lsn(u64::MAX);
+
     /// The plain value.
     #[must_use]
     pub fn get(self) -> u64 {

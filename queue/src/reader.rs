@@ -22,6 +22,9 @@ use crate::{
     store::cores_on_disk,
 };
 
+/// How often a log that a running engine overtakes is walked.
+const WALKS_MAX: u32 = 4;
+
 /// A queue directory as it was when it was opened.
 #[derive(Debug)]
 pub struct Reader {
@@ -47,6 +50,21 @@ pub struct Message {
     pub detail: Vec<u8>,
 }
 
+impl CoreView {
+    /// Reads a core's log; again when segments came or went meanwhile, but not for ever.
+    fn read(storage: &dyn Storage, dir: &Path, core: Core) -> Result<CoreView, OpenError> {
+        let mut tries = 0;
+        loop {
+            let before = recover::keys(storage, dir, core)?;
+            let survey = recover::find(storage, dir, core)?;
+            tries += 1;
+            if tries == WALKS_MAX || before == recover::keys(storage, dir, core)? {
+                return Ok(CoreView { replay: survey.replay, segments: survey.segments });
+            }
+        }
+    }
+}
+
 impl Reader {
     /// Reads the logs of all cores in the queue directory `dir`.
     ///
@@ -64,9 +82,7 @@ impl Reader {
         let mut cores = BTreeMap::new();
         for core in cores_on_disk(&*storage, dir).map_err(OpenError::io(dir))? {
             let path = dir.join("log").join(core_dir(core));
-            let survey = recover::find(&*storage, &path, core)?;
-            let view = CoreView { replay: survey.replay, segments: survey.segments };
-            cores.insert(core, view);
+            cores.insert(core, CoreView::read(&*storage, &path, core)?);
         }
         Ok(Reader { storage, dir: dir.to_path_buf(), cores })
     }

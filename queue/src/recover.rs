@@ -128,7 +128,12 @@ fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenEr
         let Some(slot) = slot_of(&name, core) else { continue };
         found.slots.insert(slot);
         let path = dir.join(name);
-        match head_of(storage, &path, core, slot)? {
+        let head = match head_of(storage, &path, core, slot) {
+            // Beside a running engine (the reader) files come and go.
+            Err(OpenError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        match head {
             Ok(head) if epochs.insert(head.key.epoch) => {
                 let (end, gaps) = (End::default(), Vec::new());
                 found.segments.push(Loaded { head, path, end, gaps });
@@ -183,6 +188,16 @@ fn salvage(file: &dyn StoredFile, core: Core, slot: u32) -> Result<Head, Blank> 
     Ok(Head { core, slot, size, key, lease: 1 })
 }
 
+/// The uses of the core's segments at this moment, to see whether a walk was overtaken.
+pub(crate) fn keys(
+    storage: &dyn Storage,
+    dir: &Path,
+    core: Core,
+) -> Result<BTreeSet<(u32, u64)>, OpenError> {
+    let found = heads(storage, dir, core)?;
+    Ok(found.segments.iter().map(|s| (s.head.key.epoch, s.head.key.salt)).collect())
+}
+
 /// Reads as much of a page as the device gives; what it does not give reads as damage.
 fn read_page(file: &dyn StoredFile, offset: usize, page: &mut [u8]) {
     if file.read_at(offset as u64, page).is_err() {
@@ -191,8 +206,12 @@ fn read_page(file: &dyn StoredFile, offset: usize, page: &mut [u8]) {
 }
 
 fn read_segment(storage: &dyn Storage, loaded: &Loaded, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let file = storage.open(&loaded.path, Access::Read)?;
     bytes.clear();
+    let file = match storage.open(&loaded.path, Access::Read) {
+        // Only beside a running engine: the segment was recycled.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
     bytes.resize(loaded.head.size as usize, 0);
     if file.read_at(0, bytes).is_err() {
         // A bad sector: read around it, page by page.
@@ -212,6 +231,8 @@ fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
             gaps.push(gap);
         }
     });
+    // Whether a tail is torn or damaged is known later; what settles its messages comes now.
+    loaded.end.tail.iter().for_each(|gap| replay.damage(gap.header));
 }
 
 /// Replays one segment from memory, for the fuzzer.
@@ -234,12 +255,10 @@ pub(crate) fn repair(store: &Store, core: Core, found: &mut Survey) -> Result<Re
         if !tail_is_torn {
             let tail = std::mem::take(&mut segment.end.tail);
             for gap in &tail {
-                found.replay.damage(gap.header);
                 let end = gap.end.next_multiple_of(PAGE).min(segment.head.size as usize);
                 segment.end.next = segment.end.next.max(end);
             }
             segment.gaps.extend(tail);
-            found.replay.settle();
         }
         repair.torn(segment)?;
         for gap in std::mem::take(&mut segment.gaps) {

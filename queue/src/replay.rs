@@ -25,8 +25,8 @@ pub(crate) struct Replay {
     pub(crate) last: Lsn,
     /// One above the largest counter seen in a record or promised by a lease.
     pub(crate) counter: u64,
-    /// The exact next counter, when the very last record is an orderly end.
-    pub(crate) closed: Option<u64>,
+    /// When the very last record is an orderly end: the next counter, and the promise of then.
+    closed: Option<(u64, u64)>,
     /// Ranges of sequence numbers that are nowhere.
     pub(crate) missing: Vec<(Lsn, Lsn)>,
     /// Commits whose extents are not all there.
@@ -34,6 +34,8 @@ pub(crate) struct Replay {
     /// Numbers whose content record was damaged, until a later record settles them.
     pub(crate) damaged: HashSet<u64>,
     drafts: HashMap<u64, HashSet<Extent>>,
+    /// The latest copy of a live message, until the State record right after it is met.
+    copy: Option<(Number, Lsn, Entry)>,
     /// Whether the next record may have any number (start of a segment, after a repaired gap).
     jump: bool,
 }
@@ -50,6 +52,7 @@ impl Replay {
             broken: HashMap::new(),
             damaged: HashSet::new(),
             drafts: HashMap::new(),
+            copy: None,
             jump: true,
         }
     }
@@ -95,13 +98,16 @@ impl Replay {
         let place = Place { epoch: header.key.epoch, offset: offset as u32, length: header.length };
         match header.kind {
             Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
-            Kind::Close => self.close(u64_at(record, HEADER).unwrap_or(0)),
+            Kind::Close => self.closed = u64_at(record, HEADER).zip(u64_at(record, HEADER + 8)),
             _ => self.about_message(header, place, record),
         }
     }
 
-    fn close(&mut self, next: u64) {
-        self.closed = (next > 0 && next < 1 << 56).then_some(next);
+    /// The next counter to give out. An orderly end counts as long as nothing was promised after
+    /// it: numbers may have been given out since, and every start promises more than before.
+    pub(crate) fn next_counter(&self) -> u64 {
+        let exact = self.closed.filter(|(next, promise)| *next > 0 && *promise >= self.counter);
+        exact.map_or(self.counter, |(next, _)| next.min(self.counter))
     }
 
     fn about_message(&mut self, header: &Header, place: Place, record: &[u8]) {
@@ -114,6 +120,7 @@ impl Replay {
             Kind::Extent => self.extent(number, place, record),
             Kind::Commit => self.commit(number, place, record),
             Kind::Remove => self.remove(number),
+            Kind::State => self.state(number, place, record),
             _ => drop(self.index.change(number, |e| change(e, header.kind, place, record))),
         }
     }
@@ -152,17 +159,29 @@ impl Replay {
         self.put(number, entry);
     }
 
-    /// A new message, or a copy of a live one: a copy replaces the place, never the state.
+    /// A new message, or a copy of a live one, which counts only with its State record.
     fn put(&mut self, number: Number, new: Entry) {
         self.damaged.remove(&number.get());
         self.broken.remove(&number.get());
-        let known = self.index.change(number, |old| {
-            (old.place, old.envelope, old.size) = (new.place, new.envelope, new.size);
-            old.spans.clone_from(&new.spans);
-        });
-        if known.is_none() {
+        if self.index.find(number).is_some() {
+            self.copy = Some((number, self.last, new));
+        } else {
             self.index.insert(number, new);
         }
+    }
+
+    /// A State record: follows the copy right before it. A copy whose State was torn away is not
+    /// followed, for the original's segment would be recycled, and the marks in it with it.
+    fn state(&mut self, number: Number, place: Place, record: &[u8]) {
+        let last = self.last;
+        let copy = self.copy.take_if(|(of, at, _)| *of == number && at.next() == last);
+        self.index.change(number, |entry| {
+            change(entry, Kind::State, place, record);
+            if let Some((_, _, new)) = copy {
+                (entry.place, entry.envelope, entry.size) = (new.place, new.envelope, new.size);
+                entry.spans = new.spans;
+            }
+        });
     }
 
     fn remove(&mut self, number: Number) {

@@ -67,7 +67,7 @@ impl Log {
         claim: Claim,
     ) -> Result<(), Full> {
         let table = COMMIT_FIXED + (draft.extents.len() + 1) * EXTENT_ENTRY;
-        if bytes.len() > super::BATCH_BYTES_MAX / 2 || table > self.record_max {
+        if bytes.len() > super::BATCH_BYTES_MAX / 2 || table > self.commit_max(claim) {
             return Err(Full::TooLarge);
         }
         // Each record's header and padding, and the unused end of each segment on the way.
@@ -81,6 +81,12 @@ impl Log {
             rest = after;
         }
         Ok(())
+    }
+
+    /// Largest Commit record. A copy may be cut into more extents than its original was, and must
+    /// not fail for that.
+    fn commit_max(&self, claim: Claim) -> usize {
+        if claim == Claim::Straggler { 2 * self.record_max } else { self.record_max }
     }
 
     fn extent_max(&self) -> usize {
@@ -127,6 +133,8 @@ impl Log {
         };
         let location = entry.location(draft.number);
         self.index.insert(draft.number, entry);
+        // The search for stragglers may have passed it by while it was not a message yet.
+        self.cursor = 0;
         let lsn = self.writer.appended;
         Ok(Placed { number: draft.number, location, lsn })
     }
@@ -141,7 +149,7 @@ impl Log {
     ) -> Result<Entry, Full> {
         let table = Commit::table(&draft.extents);
         let (length, count) = (COMMIT_FIXED + envelope.len() + table.len(), draft.extents.len());
-        if length > self.record_max {
+        if length > self.commit_max(claim) {
             return Err(Full::TooLarge);
         }
         self.writer.admit(length, claim)?;

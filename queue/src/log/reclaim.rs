@@ -17,7 +17,10 @@ use crate::{
     content::Piece,
     index::{Entry, Place},
     log::{Log, draft::Draft, supply::Retired, writer::Claim},
-    record::{Commit, HEADER, Kind, MESSAGE_FIXED, Message, Probe, STATE_FIXED, State, probe},
+    record::{
+        ALIGN, Commit, EXTENT_ENTRY, EXTENT_FIXED, Extent, HEADER, Kind, MESSAGE_FIXED, Message,
+        Probe, STATE_FIXED, State, parse, probe,
+    },
     replay::within,
 };
 
@@ -53,6 +56,13 @@ pub(super) struct Mover {
     draft: Draft,
     /// Extents copied so far.
     next: usize,
+}
+
+impl Mover {
+    fn new(from: Place, number: Number) -> Mover {
+        let draft = Draft { number, extents: Vec::new(), spans: Vec::new(), size: 0 };
+        Mover { from, draft, next: 0 }
+    }
 }
 
 /// Why a straggler could not be copied now.
@@ -119,6 +129,8 @@ impl Log {
         self.store.shelf(self.core).withdraw(epoch);
         self.retired.push_back(Retired { segment: ledger.segment });
         self.cursor = 0;
+        // There is a file to reuse again, whatever failed before.
+        self.hold_off = false;
         true
     }
 
@@ -156,8 +168,11 @@ impl Log {
         }
         while let Some(number) = oldest.numbers.get(self.cursor) {
             let number = Number::from_u64(*number).expect("ours");
-            let here = self.index.find(number).is_some_and(|e| e.epochs().any(|at| at == epoch));
-            if here {
+            let entry = self.index.find(number);
+            let here = entry.filter(|entry| entry.epochs().any(|at| at == epoch));
+            // A large message counts once per part in the segment, but is copied once.
+            let moving = |e: &Entry| e.spans.is_some() && self.is_moving(number);
+            if here.is_some_and(|entry| !moving(entry)) {
                 return Some(number);
             }
             self.cursor += 1;
@@ -167,10 +182,35 @@ impl Log {
 
     fn copy_forward(&mut self, number: Number, budget: usize) -> Result<usize, Stop> {
         let entry = self.index.find(number).expect("a straggler is live").clone();
-        if entry.spans.is_some() {
-            self.copy_large(&entry, number, budget)
-        } else {
-            self.copy_small(&entry, number)
+        if entry.spans.is_none() {
+            return self.copy_small(&entry, number);
+        }
+        let record = self.whole_record(entry.place)?;
+        let commit = Commit::read(&record).ok_or(Stop::Damaged)?;
+        let mut mover = self.mover.take().unwrap_or_else(|| Mover::new(entry.place, number));
+        assert_eq!(mover.from, entry.place, "the same message as before");
+        let copied = self.copy_extents(&mut mover, &commit, budget);
+        let finished = copied.and_then(|bytes| {
+            let all = mover.next == commit.extents().len();
+            if all {
+                self.copy_commit(&mover.draft, &entry, &record, &commit)?
+            }
+            Ok((bytes, all))
+        });
+        match finished {
+            Ok((bytes, true)) => Ok(bytes + record.len()),
+            Ok((bytes, false)) => {
+                self.mover = Some(mover);
+                Ok(bytes)
+            }
+            Err(Stop::Later) => {
+                self.mover = Some(mover);
+                Err(Stop::Later)
+            }
+            Err(Stop::Damaged) => {
+                self.abandon(mover.draft);
+                Err(Stop::Damaged)
+            }
         }
     }
 
@@ -178,7 +218,7 @@ impl Log {
         let record = self.whole_record(entry.place)?;
         let message = Message::read(&record).ok_or(Stop::Damaged)?;
         let state = self.state_record(entry)?;
-        let length = record.len() + state.as_ref().map_or(0, |s| HEADER + s.len()) + 16;
+        let length = record.len() + state_room(&state);
         self.writer.admit(length, Claim::Straggler)?;
         let fixed = Message::fixed(entry.arrival_us, entry.flags, entry.envelope);
         let parts: [&[u8]; 3] = [&fixed, message.envelope, message.content];
@@ -194,58 +234,44 @@ impl Log {
         Ok(record.len())
     }
 
-    /// Copies some extents; with the last one goes the commit.
-    fn copy_large(&mut self, entry: &Entry, number: Number, budget: usize) -> Result<usize, Stop> {
-        let record = self.whole_record(entry.place)?;
-        let commit = Commit::read(&record).ok_or(Stop::Damaged)?;
-        let mut mover = match self.mover.take() {
-            Some(mover) => mover,
-            None => Mover { from: entry.place, draft: new_draft(number), next: 0 },
-        };
-        assert_eq!(mover.from, entry.place, "the same message as before");
+    /// Copies extents until about `budget` bytes are copied or there are no more.
+    fn copy_extents(
+        &mut self,
+        mover: &mut Mover,
+        commit: &Commit<'_>,
+        budget: usize,
+    ) -> Result<usize, Stop> {
         let mut copied = 0;
         for extent in commit.extents().skip(mover.next) {
             if copied >= budget {
                 break;
             }
-            let place = Place { epoch: extent.epoch, offset: extent.offset, length: extent.length };
-            let piece = match self.extent_bytes(place, number) {
-                Ok(piece) => piece,
-                Err(stop) => return Err(self.pause(mover, stop)),
-            };
-            if let Err(full) = self.extend_as(&mut mover.draft, &piece, Claim::Straggler) {
-                return Err(self.pause(mover, full.into()));
-            }
+            let piece = self.extent_bytes(extent, mover.draft.number)?;
+            self.extend_as(&mut mover.draft, &piece, Claim::Straggler)?;
             copied += piece.len();
             mover.next += 1;
         }
-        if mover.next < commit.extents().len() {
-            self.mover = Some(mover);
-            return Ok(copied);
-        }
-        let state = self.state_record(entry)?;
-        let (arrival, flags) = (entry.arrival_us, entry.flags);
-        let room = record.len() + state.as_ref().map_or(0, |s| HEADER + s.len()) + 16;
-        let admitted = self.writer.admit(room, Claim::Straggler);
-        let put = admitted.and_then(|()| {
-            self.put_commit(&mover.draft, arrival, flags, commit.envelope, Claim::Straggler)
-        });
-        let new = match put {
-            Ok(new) => new,
-            Err(full) => return Err(self.pause(mover, full.into())),
-        };
-        let mut to = entry.clone();
-        (to.place, to.spans) = (new.place, new.spans);
-        self.put_moved(entry, to, number, state);
-        Ok(copied + record.len())
+        Ok(copied)
     }
 
-    fn pause(&mut self, mover: Mover, stop: Stop) -> Stop {
-        match stop {
-            Stop::Later => self.mover = Some(mover),
-            Stop::Damaged => self.abandon(mover.draft),
-        }
-        stop
+    /// Ends the copy of a large message, its state with it.
+    fn copy_commit(
+        &mut self,
+        draft: &Draft,
+        entry: &Entry,
+        record: &[u8],
+        commit: &Commit<'_>,
+    ) -> Result<(), Stop> {
+        let state = self.state_record(entry)?;
+        let more = draft.extents.len() * EXTENT_ENTRY;
+        let room = record.len() + more + state_room(&state);
+        self.writer.admit(room, Claim::Straggler)?;
+        let (arrival, flags) = (entry.arrival_us, entry.flags);
+        let new = self.put_commit(draft, arrival, flags, commit.envelope, Claim::Straggler)?;
+        let mut to = entry.clone();
+        (to.place, to.spans) = (new.place, new.spans);
+        self.put_moved(entry, to, draft.number, state);
+        Ok(())
     }
 
     /// A record read back and checked: damage must not get a fresh checksum.
@@ -258,23 +284,20 @@ impl Log {
     }
 
     /// An extent's content, its record checked.
-    fn extent_bytes(&self, place: Place, number: Number) -> Result<Piece, Stop> {
-        let fixed = crate::record::EXTENT_FIXED as u32;
-        let offset = place.offset.checked_sub(fixed).ok_or(Stop::Damaged)?;
-        let whole = Place { offset, length: place.length + fixed, ..place };
-        let record = self.whole_record(whole)?;
-        let own = crate::record::parse(&record).is_some_and(|h| h.number == number.get());
+    fn extent_bytes(&self, extent: Extent, number: Number) -> Result<Piece, Stop> {
+        let fixed = EXTENT_FIXED as u32;
+        let offset = extent.offset.checked_sub(fixed).ok_or(Stop::Damaged)?;
+        let length = extent.length.checked_add(fixed).ok_or(Stop::Damaged)?;
+        let record = self.whole_record(Place { epoch: extent.epoch, offset, length })?;
+        let own = parse(&record).is_some_and(|h| h.number == number.get());
         if !own {
             return Err(Stop::Damaged);
         }
         Ok(record.slice(fixed as usize..record.len()))
     }
 
-    /// The body of the State record that goes with a copy, if there is any state.
-    fn state_record(&self, entry: &Entry) -> Result<Option<Vec<u8>>, Stop> {
-        if !entry.has_state() {
-            return Ok(None);
-        }
+    /// The body of the State record that goes with every copy: only both together count.
+    fn state_record(&self, entry: &Entry) -> Result<Vec<u8>, Stop> {
         let detail = match entry.detail_place() {
             Some(place) => Some(self.store.detail(self.core, place)?),
             None => None,
@@ -287,16 +310,14 @@ impl Log {
         let mut body = state.fixed().to_vec();
         body.extend_from_slice(&marks);
         body.extend_from_slice(detail);
-        Ok(Some(body))
+        Ok(body)
     }
 
-    /// Puts the State record after a copy and remembers to follow the copy once it is durable.
-    fn put_moved(&mut self, old: &Entry, mut to: Entry, number: Number, state: Option<Vec<u8>>) {
-        if let Some(body) = state {
-            let place = self.writer.put(Kind::State, number.get(), &[&body]);
-            let marks = old.marks.to_bytes().len();
-            to.detail = within(place, STATE_FIXED + marks);
-        }
+    /// Puts the State record right after a copy and remembers to follow the copy once both are
+    /// durable.
+    fn put_moved(&mut self, old: &Entry, mut to: Entry, number: Number, state: Vec<u8>) {
+        let place = self.writer.put(Kind::State, number.get(), &[&state]);
+        to.detail = within(place, STATE_FIXED + old.marks.to_bytes().len());
         let (from, old_detail, lsn) = (old.place, old.detail, self.writer.appended);
         self.moves.push_back(Move { number, from, to, old_detail, lsn });
     }
@@ -317,6 +338,10 @@ impl Log {
             });
             self.forget(&old.expect("removal drops the move"));
         }
+    }
+
+    fn is_moving(&self, number: Number) -> bool {
+        self.moves.iter().any(|m| m.number == number)
     }
 
     /// Drops a copy in progress of a message that is gone.
@@ -348,6 +373,7 @@ impl Log {
     }
 }
 
-fn new_draft(number: Number) -> Draft {
-    Draft { number, extents: Vec::new(), spans: Vec::new(), size: 0 }
+/// Room for the State record and for the padding of both records.
+fn state_room(body: &[u8]) -> usize {
+    HEADER + body.len() + 2 * ALIGN
 }

@@ -306,3 +306,10 @@ impl Writer {
         Poisoned { durable: self.durable, appended: self.appended, error }
     }
 }
+
+const _: () = {
+    const fn sendable<T: Send>() {}
+    sendable::<Flush>();
+    sendable::<super::SegmentRequest>();
+    sendable::<super::ReadySegment>();
+};

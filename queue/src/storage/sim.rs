@@ -123,6 +123,9 @@ struct Disk {
     total: u64,
     /// Writes that still succeed; none for no limit.
     writes_left: Option<u64>,
+    /// Writes until the picture is taken, and the picture.
+    capture: Option<u64>,
+    captured: Option<BTreeMap<PathBuf, File>>,
 }
 
 impl Disk {
@@ -146,6 +149,15 @@ impl Disk {
         }
     }
 
+    /// Takes the picture when its write has come.
+    fn count_down(&mut self) {
+        let Some(left) = self.capture else { return };
+        self.capture = left.checked_sub(1).filter(|left| *left > 0);
+        if self.capture.is_none() {
+            self.captured = Some(self.files.clone());
+        }
+    }
+
     fn file(&mut self, path: &Path) -> io::Result<&mut File> {
         self.files.get_mut(path).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -166,7 +178,8 @@ impl SimDisk {
 
     fn with(files: BTreeMap<PathBuf, File>, rng: Rng, total: u64) -> SimDisk {
         let locks = std::collections::BTreeSet::new();
-        let disk = Disk { files, locks, rng, total, writes_left: None };
+        let disk =
+            Disk { files, locks, rng, total, writes_left: None, capture: None, captured: None };
         SimDisk { disk: Arc::new(Mutex::new(disk)) }
     }
 
@@ -181,6 +194,23 @@ impl SimDisk {
         let seed = rng.next_u64();
         let files = disk.files.iter().map(|(p, f)| (p.clone(), f.clone().crash(tear, rng)));
         SimDisk::with(files.collect(), Rng::new(seed), disk.total)
+    }
+
+    /// Takes a picture right after the `nth` write from now (1 is the next), before any sync.
+    pub fn capture_after(&self, nth: u64) {
+        let mut disk = self.lock_disk();
+        (disk.capture, disk.captured) = ((nth > 0).then_some(nth), None);
+    }
+
+    /// The disk as a crash at the moment of the picture would leave it, if it was taken.
+    #[must_use]
+    pub fn captured(&self, tear: Tear, rng: &mut Rng) -> Option<SimDisk> {
+        let mut disk = self.lock_disk();
+        disk.capture = None;
+        let picture = disk.captured.take()?;
+        let seed = rng.next_u64();
+        let files = picture.into_iter().map(|(p, f)| (p, f.crash(tear, rng)));
+        Some(SimDisk::with(files.collect(), Rng::new(seed), disk.total))
     }
 
     /// Changes the size of the volume.
@@ -260,8 +290,9 @@ impl StoredFile for SimFile {
         assert!(offset + pages.len() as u64 <= self.len, "a segment never grows");
         let mut disk = self.disk.lock_disk();
         disk.spend_write()?;
+        disk.file(&self.path)?.write(offset as usize, pages);
+        disk.count_down();
         let file = disk.file(&self.path)?;
-        file.write(offset as usize, pages);
         if self.access == Access::WriteDsync {
             file.sync();
         }
