@@ -119,6 +119,11 @@ impl Message {
         &self.message_id
     }
 
+    /// The header given to [`Message::new`] has a Date: already, as notices do.
+    pub fn note_own_date(&mut self) {
+        self.seen.date = true;
+    }
+
     /// Bytes collected at this moment.
     pub fn received(&self) -> u64 {
         self.content.len() as u64

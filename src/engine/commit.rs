@@ -91,19 +91,24 @@ impl Core {
 
     /// Starts the next write, unless one is in flight or nothing is to be written. Once per turn.
     pub fn start_commit(self: &Rc<Self>) {
-        let Some(flush) = self.queue.borrow_mut().seal() else { return };
-        let core = self.clone();
-        self.rt.spawn(async move { core.write(flush).await });
+        for (index, log) in self.logs().enumerate() {
+            let Some(flush) = log.borrow_mut().seal() else { continue };
+            let core = self.clone();
+            self.rt.spawn(async move { core.write(index, flush).await });
+        }
     }
 
-    async fn write(&self, flush: Flush) {
+    async fn write(&self, log: usize, flush: Flush) {
         let file = Arc::new(LogFile(flush.file));
         let data = Shared::whole(Arc::new(BatchBytes(flush.batch)));
         let result = self.rt.write(file, flush.offset, data, flush.needs_fdatasync).await;
-        let flushed = self.queue.borrow_mut().flushed(flush.id, result);
+        let own = log == 0;
+        let log = self.logs().nth(log).expect("logs are never taken away");
+        let flushed = log.borrow_mut().flushed(flush.id, result);
         self.commits.commits.set(self.commits.commits.get() + 1);
         match flushed {
-            Ok(durable) => self.release(durable),
+            Ok(durable) if own => self.release(durable),
+            Ok(_) => {}
             Err(poisoned) => {
                 // Promises are dropped unkept; sessions answer 451.
                 self.commits.waiting.borrow_mut().clear();

@@ -13,7 +13,7 @@ use crate::maillog::{Daemon, Event, Maillog};
 use crate::parcel::{Parcel, Settle};
 use crate::qmgr::Qmgr;
 use crate::snapshot::Snapshot;
-use crate::{agent, bounce, pickup};
+use crate::{agent, bounce, pickup, showq};
 use mail::queue_id::QueueId;
 use queue::{Number, Refused, Store};
 use runtime::lane::Port;
@@ -50,6 +50,8 @@ pub struct Core {
     pub local: Rc<LocalTime>,
     /// This core's part of the queue log.
     pub queue: RefCell<queue::Log>,
+    /// Parts of cores that are not used any more: their mail is delivered from here.
+    pub adopted: Vec<RefCell<queue::Log>>,
     /// All cores' parts, for reading.
     pub store: Store,
     /// Who waits for a commit.
@@ -86,6 +88,8 @@ pub struct Parts {
     pub local: Rc<LocalTime>,
     /// Its part of the queue log.
     pub queue: queue::Log,
+    /// Parts without a core of their own.
+    pub adopted: Vec<queue::Log>,
     /// All cores' parts.
     pub store: Store,
     /// Its way to the background thread.
@@ -107,6 +111,7 @@ impl Core {
             log: parts.log,
             local: parts.local,
             queue: RefCell::new(parts.queue),
+            adopted: parts.adopted.into_iter().map(RefCell::new).collect(),
             store: parts.store,
             commits: Commits::default(),
             agents: parts.agents,
@@ -142,6 +147,17 @@ impl Core {
     /// The queue id of a message.
     pub fn queue_id(&self, micros: u64, number: Number) -> QueueId {
         QueueId { micros, number: number.get(), long: self.snapshot.borrow().long_ids }
+    }
+
+    /// The part of the log that owns a message homed here.
+    pub fn log_of(&self, number: Number) -> &RefCell<queue::Log> {
+        let owns = |log: &&RefCell<queue::Log>| log.borrow().core() == number.core();
+        self.adopted.iter().find(owns).unwrap_or(&self.queue)
+    }
+
+    /// Every part of the log that is written here, this core's own first.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &RefCell<queue::Log>> {
+        std::iter::once(&self.queue).chain(&self.adopted)
     }
 
     /// Whether new work is refused.
@@ -189,8 +205,13 @@ impl Core {
             Parcel::Notice(notice) => bounce::post(self, notice),
             Parcel::Reload(snapshot) => self.reload(snapshot),
             Parcel::Stop => self.stop(),
-            Parcel::Incoming(_) | Parcel::Outcome(_) | Parcel::Recovered(_)
-            | Parcel::Noticed { .. } => {
+            Parcel::Locate { number } => {
+                if let Some(location) = self.log_of(number).borrow().location(number) {
+                    self.port.send(crate::qmgr::CORE, Parcel::Located { number, location });
+                }
+            }
+            Parcel::ShowAsk { token, messages } => showq::tell(self, token, &messages),
+            _ => {
                 let qmgr = self.qmgr.as_ref().expect("sent to the queue manager's core");
                 qmgr.borrow_mut().receive(self, parcel);
             }
@@ -232,7 +253,7 @@ impl Core {
     }
 
     fn try_settle(&self, settle: &Settle) -> bool {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.log_of(settle.number()).borrow_mut();
         let result = match settle {
             Settle::Mark { number, recipients } => queue.mark(*number, recipients),
             Settle::Defer { number, until, detail } => queue.defer(*number, *until, detail),
@@ -271,10 +292,7 @@ impl Core {
     fn is_done(&self) -> bool {
         let Stopping::Draining(deadline) = self.stopping.get() else { return false };
         let idle = self.sessions.get() == 0 && self.deliveries.get() == 0;
-        let written = {
-            let queue = self.queue.borrow();
-            queue.durable() == queue.appended()
-        };
+        let written = self.logs().all(|log| log.borrow().durable() == log.borrow().appended());
         idle && written || self.rt.now() >= deadline
     }
 }

@@ -5,8 +5,9 @@
 //! Standards: error(8), discard(8).
 
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
-use crate::maillog::{Daemon, Event};
+use crate::defer::Deferral;
+use crate::delivery::{DeliverRequest, Disposition, MessageInfo, Outcome, RecipientResult};
+use crate::maillog::{Daemon, Delays, Event};
 use mail::{Dsn, Status};
 
 /// What error and retry say when the next hop says nothing.
@@ -33,6 +34,38 @@ pub fn discard(core: &Core, request: DeliverRequest) -> Outcome {
     let text = if request.nexthop.is_empty() { "none" } else { &request.nexthop };
     let dsn = Dsn::local(Status::new(2, 0, 0), text);
     finish(core, request, &Daemon::Discard, "none", &dsn)
+}
+
+/// Recipients whose destination is out of service: deferred without an attempt, logged.
+pub fn suspend(
+    core: &Core,
+    message: &MessageInfo,
+    indices: &[u32],
+    delays: Delays,
+    reason: &str,
+) -> Vec<Deferral> {
+    let (status, text) = match Status::parse_prefix(reason.as_bytes()) {
+        Some((status, used)) => (status, reason[used..].trim_start()),
+        None => (Status::new(4, 3, 0), reason),
+    };
+    let text = format!("delivery temporarily suspended: {text}");
+    let dsn = Dsn::local(Status { class: 4, ..status }, text);
+    for index in indices {
+        let recipient = &message.envelope.recipients[*index as usize];
+        core.log.log(&Event::Delivery {
+            daemon: &Daemon::Error,
+            id: message.id,
+            recipient: &recipient.address,
+            original: &recipient.original,
+            relay: "none",
+            conn_use: 1,
+            delays,
+            dsn: dsn.status,
+            status: "deferred",
+            text: &dsn.reason,
+        });
+    }
+    indices.iter().map(|index| Deferral { index: *index, dsn: dsn.clone() }).collect()
 }
 
 fn reason(nexthop: &str, default: Status) -> Dsn {

@@ -4,9 +4,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod background;
+pub mod bounce;
 pub mod cleanup;
+pub mod commit;
+pub mod core;
+pub mod defer;
 pub mod delivery;
+pub mod error;
+pub mod limits;
 pub mod localtime;
 pub mod maillog;
 pub mod match_list;
+pub mod parcel;
+pub mod pickup;
+pub mod qmgr;
+pub mod showq;
+pub mod smtpd;
+pub mod snapshot;
 pub mod trivial_rewrite;

@@ -26,6 +26,32 @@ pub enum Parcel {
         /// Whether it worked.
         made: bool,
     },
+    /// From the queue manager to a home core: where does this message stand?
+    Locate {
+        /// The message.
+        number: Number,
+    },
+    /// The answer.
+    Located {
+        /// The message.
+        number: Number,
+        /// Where.
+        location: Location,
+    },
+    /// From a listing to a home core: describe these.
+    ShowAsk {
+        /// Names the question.
+        token: u64,
+        /// The messages.
+        messages: Vec<crate::showq::Listed>,
+    },
+    /// The answer: lines of a listing.
+    ShowTell {
+        /// Names the question.
+        token: u64,
+        /// The lines.
+        text: String,
+    },
     /// A new configuration.
     Reload(Arc<Snapshot>),
     /// Stop taking work, finish, and leave.

@@ -1,0 +1,391 @@
+//! pickup(8): local submissions from the maildrop directory.
+//!
+//! `postdrop` leaves complete files there (owner may execute); a trigger on `public/pickup` or the wakeup
+//! of master.cf makes us look. A file is read on the background thread, committed like any message, and
+//! removed only after the commit, so a crash in between delivers it twice at worst and never loses it.
+//!
+//! Diagnostics: a file that is not a submission is left where it is, with a warning; one that can never
+//! be taken (no recipients) too.
+//!
+//! Standards: pickup(8), postdrop(1).
+
+use crate::cleanup::{Message, Origin};
+use crate::core::Core;
+use crate::delivery::MessageInfo;
+use crate::maillog::{Daemon, Event};
+use crate::parcel::Incoming;
+use mail::address::Address;
+use mail::date::HeaderDate;
+use mail::record::{self, kind};
+use mail::{Envelope, Recipient};
+use queue::Full;
+use runtime::Sock;
+use runtime::net::Listener;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// master.cf's wakeup for pickup.
+const WAKEUP: Duration = Duration::from_secs(60);
+/// Files read in one go.
+const BATCH: usize = 64;
+
+/// A file of the maildrop directory.
+struct Submission {
+    path: PathBuf,
+    uid: u32,
+    records: Vec<u8>,
+}
+
+/// What a submission says.
+#[derive(Default)]
+struct Parsed {
+    envelope: Envelope,
+    full_name: Option<String>,
+    content: Vec<u8>,
+}
+
+/// Looks at the maildrop directory at start, on every trigger and now and then.
+pub fn start(core: &Rc<Core>) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        while !core.is_stopping() {
+            scan(&core);
+            core.rt.sleep_until(core.rt.now() + WAKEUP).await;
+        }
+    });
+}
+
+/// Takes triggers at `public/pickup`: whoever connects wants us to look.
+pub fn listen(core: &Rc<Core>, sock: Sock) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        let listener = Listener::new(&core.rt, sock);
+        while let Ok(trigger) = listener.accept().await {
+            drop(trigger);
+            scan(&core);
+        }
+    });
+}
+
+thread_local! {
+    /// One scan at a time; a trigger meanwhile asks for another.
+    static SCAN: Cell<Scan> = const { Cell::new(Scan::Idle) };
+    /// Files that were warned about once.
+    static BAD: std::cell::RefCell<BTreeSet<PathBuf>> = const { std::cell::RefCell::new(BTreeSet::new()) };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scan {
+    Idle,
+    Running,
+    Again,
+}
+
+/// Starts a scan, or asks for another after the one that runs.
+pub fn scan(core: &Rc<Core>) {
+    if SCAN.get() != Scan::Idle {
+        return SCAN.set(Scan::Again);
+    }
+    SCAN.set(Scan::Running);
+    let directory = PathBuf::from("maildrop");
+    let bad = BAD.with_borrow(Clone::clone);
+    core.desk.run(move || {
+        let found = read_directory(&directory, &bad);
+        Box::new(move |core| take_all(core, found))
+    });
+}
+
+fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        let submissions = found.unwrap_or_default();
+        let more = submissions.len() == BATCH;
+        let mut taken = Vec::new();
+        for submission in submissions {
+            let path = submission.path.clone();
+            match take(&core, submission).await {
+                Ok(()) => taken.push(path),
+                Err(reason) => {
+                    let text = format!("{}: {reason}", path.display());
+                    core.log.warn(Daemon::Pickup, &text);
+                    BAD.with_borrow_mut(|bad| bad.insert(path));
+                }
+            }
+        }
+        core.desk.run(move || {
+            taken.iter().for_each(|path| drop(std::fs::remove_file(path)));
+            Box::new(move |core| scanned(core, more))
+        });
+    });
+}
+
+fn scanned(core: &Rc<Core>, more: bool) {
+    let again = SCAN.replace(Scan::Idle) == Scan::Again;
+    if again || more {
+        scan(core);
+    }
+}
+
+/// Complete files, oldest names first. Runs on the background thread.
+fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Vec<Submission>> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths.into_iter().filter(|path| !bad.contains(path)) {
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        let complete = metadata.is_file() && metadata.permissions().mode() & 0o100 != 0;
+        if !complete {
+            continue;
+        }
+        if let Ok(records) = std::fs::read(&path) {
+            found.push(Submission { path, uid: metadata.uid(), records });
+        }
+        if found.len() == BATCH {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
+    let mut parsed = parse(&submission.records)?;
+    let snapshot = core.snapshot();
+    let resolver = &snapshot.resolver;
+    parsed.envelope.sender = resolver.canonical(&parsed.envelope.sender);
+    for recipient in &mut parsed.envelope.recipients {
+        recipient.address = resolver.canonical(&recipient.address);
+    }
+    let number = core.queue.borrow_mut().reserve_number();
+    let micros = core.rt.unix_time().0;
+    let id = core.queue_id(micros, number);
+    let sender = parsed.envelope.sender.clone();
+    core.log.log(&Event::Pickup { id, uid: submission.uid, sender: &sender });
+    let content = content(core, id, micros, submission.uid, &parsed)?;
+    let envelope = &mut parsed.envelope;
+    envelope.arrival_micros = micros;
+    envelope.size = content.len() as u64;
+    envelope.has_8bit = !content.is_ascii();
+    let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+    envelope.longest_line = longest.unwrap_or(0).saturating_sub(1) as u32;
+    let placed = place(core, number, micros, envelope, &content).await?;
+    let message = Arc::new(MessageInfo { number, id, envelope: parsed.envelope });
+    let incoming = Box::new(Incoming { message, location: placed.location });
+    let durable = core.committed(placed.lsn, incoming).wait().await;
+    durable.ok_or_else(|| "queue file write error".to_string())
+}
+
+async fn place(
+    core: &Rc<Core>,
+    number: queue::Number,
+    micros: u64,
+    envelope: &Envelope,
+    content: &[u8],
+) -> Result<queue::Placed, String> {
+    let mut encoded = Vec::new();
+    envelope.encode(&mut encoded);
+    let most = core.queue.borrow().append_max();
+    let mut draft = None;
+    if content.len() > most {
+        draft = Some(core.queue.borrow_mut().begin(number));
+    }
+    let mut rest = if draft.is_some() { content } else { &[] };
+    loop {
+        let mut queue = core.queue.borrow_mut();
+        let full = if rest.is_empty() {
+            match draft.take() {
+                None => match queue.append(number, micros, 0, &encoded, &[content]) {
+                    Ok(placed) => return Ok(placed),
+                    Err(full) => full,
+                },
+                Some(large) => match queue.commit(large, micros, 0, &encoded) {
+                    Ok(placed) => return Ok(placed),
+                    Err((full, large)) => {
+                        draft = Some(large);
+                        full
+                    }
+                },
+            }
+        } else {
+            let (piece, tail) = rest.split_at(rest.len().min(most));
+            let large = draft.as_mut().expect("only a draft has a rest");
+            match queue.extend(large, piece) {
+                Ok(()) => {
+                    rest = tail;
+                    continue;
+                }
+                Err(full) => full,
+            }
+        };
+        drop(queue);
+        // The file stays in maildrop: it waits there as well as anywhere.
+        match full {
+            Full::Busy | Full::NoSpace => {
+                core.rt.sleep_until(core.rt.now() + crate::limits::FULL_RETRY).await;
+            }
+            other => return Err(other.to_string()),
+        }
+    }
+}
+
+/// The content as the queue stores it: our Received:, missing headers, wire form.
+fn content(
+    core: &Core,
+    id: mail::queue_id::QueueId,
+    micros: u64,
+    uid: u32,
+    parsed: &Parsed,
+) -> Result<Vec<u8>, String> {
+    let snapshot = core.snapshot();
+    let unix = micros / 1_000_000;
+    let zone = core.local.at(unix);
+    let date = HeaderDate { unix, zone: &zone };
+    let (host, name) = (&snapshot.myhostname, &snapshot.mail_name);
+    let received = format_args!(
+        "Received: by {host} ({name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
+    );
+    let mut message = Message::new(Vec::new(), received);
+    message.content.extend_from_slice(&parsed.content);
+    let full_name = parsed.full_name.as_deref();
+    let sender = &parsed.envelope.sender;
+    let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing: true };
+    message.finish(&snapshot.cleanup, &origin).map_err(|reply| reply.0.into_owned())?;
+    core.log.log(&Event::MessageId { id, message_id: message.message_id() });
+    Ok(message.content)
+}
+
+fn parse(records: &[u8]) -> Result<Parsed, String> {
+    let mut parsed = Parsed::default();
+    let mut input = records;
+    let mut in_content = false;
+    let mut line = Vec::new();
+    let mut next = Recipient::new(Address::null());
+    while let Some((kind, body)) =
+        record::take(&mut input).map_err(|error| format!("not a submission: {error:?}"))?
+    {
+        if in_content {
+            match kind {
+                kind::LINE => {
+                    line.extend_from_slice(body);
+                    put_line(&mut parsed.content, &mut line);
+                }
+                kind::PARTIAL => line.extend_from_slice(body),
+                kind::EXTRACTED => in_content = false,
+                _ => return Err(format!("unexpected record type {}", kind as char)),
+            }
+            continue;
+        }
+        match kind {
+            kind::MESSAGE => in_content = true,
+            kind::END => return complete(parsed),
+            _ => parsed.envelope_record(kind, body, &mut next)?,
+        }
+    }
+    Err("the file ends too early".into())
+}
+
+fn complete(parsed: Parsed) -> Result<Parsed, String> {
+    if parsed.envelope.recipients.is_empty() {
+        return Err("no recipients".into());
+    }
+    Ok(parsed)
+}
+
+impl Parsed {
+    fn envelope_record(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        next: &mut Recipient,
+    ) -> Result<(), String> {
+        match kind {
+            kind::FULL_NAME => self.full_name = Some(String::from_utf8_lossy(body).into_owned()),
+            kind::SENDER => self.envelope.sender = Address::from_internal(body),
+            kind::RECIPIENT => {
+                let address = Address::from_internal(body);
+                let fresh = Recipient::new(address.clone());
+                let mut recipient = std::mem::replace(next, Recipient::new(Address::null()));
+                recipient.original = address;
+                recipient.address = fresh.address;
+                self.envelope.recipients.push(recipient);
+            }
+            kind::ATTRIBUTE => self.attribute(body, next),
+            // Times are ours; what else a submitter may say changes nothing here.
+            kind::TIME | kind::INSPECT | kind::VERP | b'n' => {}
+            _ => return Err(format!("unexpected record type {}", kind as char)),
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, body: &[u8], next: &mut Recipient) {
+        use mail::envelope::{Encoding, Ret};
+        let text = String::from_utf8_lossy(body);
+        match text.split_once('=') {
+            Some(("encoding", "8bit")) => self.envelope.encoding = Some(Encoding::EightBit),
+            Some(("encoding", "7bit")) => self.envelope.encoding = Some(Encoding::SevenBit),
+            Some(("notify_flags", bits)) => next.notify = bits.parse().unwrap_or(0),
+            Some(("dsn_orig_rcpt", orcpt)) => next.dsn_orcpt = Some(orcpt.as_bytes().to_vec()),
+            Some(("envelope_id", envid)) => self.envelope.envid = Some(envid.as_bytes().to_vec()),
+            Some(("ret_flags", "1")) => self.envelope.ret = Some(Ret::Full),
+            Some(("ret_flags", "2")) => self.envelope.ret = Some(Ret::Headers),
+            _ => {}
+        }
+    }
+}
+
+/// A line in wire form: dot-stuffed, no CR or LF inside, CRLF at the end.
+fn put_line(content: &mut Vec<u8>, line: &mut Vec<u8>) {
+    while line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    if line.first() == Some(&b'.') {
+        content.push(b'.');
+    }
+    content.extend(line.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    content.extend_from_slice(b"\r\n");
+    line.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(list: &[(u8, &str)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        list.iter().for_each(|(kind, body)| record::put(&mut out, *kind, body.as_bytes()));
+        out
+    }
+
+    #[test]
+    fn a_submission_is_read() {
+        let file = records(&[
+            (b'T', "1 2"),
+            (b'S', "a@b"),
+            (b'A', "notify_flags=4"),
+            (b'R', "c@d"),
+            (b'M', ""),
+            (b'N', "Subject: x"),
+            (b'N', ""),
+            (b'L', ".long "),
+            (b'N', "line\r"),
+            (b'X', ""),
+            (b'E', ""),
+        ]);
+        let parsed = parse(&file).unwrap();
+        assert_eq!(parsed.content, b"Subject: x\r\n\r\n..long line\r\n");
+        assert_eq!(parsed.envelope.recipients[0].notify, 4);
+        assert_eq!(parsed.envelope.sender, Address::from_internal(b"a@b"));
+        for cut in 1..file.len() {
+            assert!(parse(&file[..cut]).is_err(), "a torn file is not a message");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Into the active queue: choosing the next message, reading it, resolving its recipients.
+
+use super::{Active, Known, Qmgr, Stage, millis};
+use crate::core::Core;
+use crate::delivery::MessageInfo;
+use crate::error;
+use crate::maillog::{Daemon, Event};
+use crate::parcel::{Parcel, Settle};
+use crate::trivial_rewrite::{Class, Resolved};
+use mail::{Address, Envelope};
+use queue::{Number, ReadError};
+use scheduler::RoutedRecipient;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A recipient with its route.
+struct Routed {
+    index: u32,
+    transport: String,
+    nexthop: String,
+}
+
+impl Qmgr {
+    /// Imports one message, alternately from incoming and from deferred; false when neither has one.
+    pub(super) fn import_next(&mut self, core: &Rc<Core>) -> bool {
+        self.from_deferred = !self.from_deferred;
+        if self.from_deferred {
+            self.import_deferred(core) || self.import_incoming(core)
+        } else {
+            self.import_incoming(core) || self.import_deferred(core)
+        }
+    }
+
+    fn import_incoming(&mut self, core: &Rc<Core>) -> bool {
+        let Some(waiting) = self.incoming.pop_front() else { return false };
+        let incoming =
+            self.known.get(&waiting.number).is_some_and(|known| known.stage == Stage::Incoming);
+        // It may have been held or deleted while it waited.
+        if incoming {
+            self.import(core, waiting.number, waiting.info);
+        }
+        true
+    }
+
+    fn import_deferred(&mut self, core: &Rc<Core>) -> bool {
+        let Some((until, number)) = self.deferred.first().copied() else {
+            self.scan_until = 0;
+            return false;
+        };
+        if until > self.scan_until {
+            self.scan_until = 0;
+            return false;
+        }
+        self.deferred.remove(&(until, number));
+        self.import(core, number, None);
+        true
+    }
+
+    fn import(&mut self, core: &Rc<Core>, number: Number, info: Option<Arc<MessageInfo>>) {
+        let Some(known) = self.known.get(&number) else { return };
+        let read = match info {
+            Some(info) => Ok(info),
+            None => read(core, known, number),
+        };
+        let content = core.store.content(&known.location);
+        match (read, content) {
+            (Ok(info), Ok(content)) => self.activate(core, info, content),
+            (Err(ReadError::Moved | ReadError::NotYet), _)
+            | (_, Err(ReadError::Moved | ReadError::NotYet)) => self.locate(core, number),
+            (Err(error), _) | (_, Err(error)) => {
+                let text = format!("message {number}: {error}");
+                core.log.warn(Daemon::Qmgr, &text);
+                self.put_back(number, core.rt.unix_time().seconds() + 60);
+            }
+        }
+    }
+
+    /// The message was copied forward: asks its home core where it is, and tries again.
+    fn locate(&mut self, core: &Core, number: Number) {
+        core.port.send(self.home(number), Parcel::Locate { number });
+        self.put_back(number, core.rt.unix_time().seconds());
+    }
+
+    /// Back among the deferred, in memory only.
+    fn put_back(&mut self, number: Number, until: u64) {
+        if let Some(known) = self.known.get_mut(&number) {
+            known.stage = Stage::Deferred { until };
+            self.deferred.insert((until, number));
+        }
+    }
+
+    fn activate(&mut self, core: &Rc<Core>, info: Arc<MessageInfo>, content: queue::Content) {
+        let number = info.number;
+        let now = core.rt.now();
+        let Some(known) = self.known.get_mut(&number) else { return };
+        known.stage = Stage::Active;
+        let total = info.envelope.recipients.len() as u32;
+        let pending: Vec<u32> = (0..total).filter(|index| !known.done.contains(index)).collect();
+        core.log.log(&Event::Active {
+            id: info.id,
+            sender: &info.envelope.sender,
+            size: info.envelope.size,
+            recipients: pending.len(),
+        });
+        let arrival = info.envelope.arrival_micros;
+        let before = core.rt.unix_time().0.saturating_sub(arrival);
+        let mut pending = self.routes(core, &info, &pending);
+        let rest = pending.split_off(self.scheduler.recipients_to_read().min(pending.len()));
+        let routed = self.routed(core, &pending);
+        let admitted =
+            self.scheduler.admit(number.get(), &routed, rest.len() as u32, millis(now));
+        let active = Active {
+            activated: now,
+            before_queue: Duration::from_micros(before),
+            unread: rest.iter().rev().map(|routed| routed.index).collect(),
+            sent: Vec::new(),
+            failed: Vec::new(),
+            deferred: Vec::new(),
+            scheduled: admitted.message,
+            hold: false,
+            delete: false,
+            info,
+            content,
+        };
+        self.active.insert(number, active);
+        for suspended in admitted.deferred_at_once {
+            self.suspend(core, number, &suspended.recipients, &suspended.reason);
+        }
+        self.finish_if_done(core, number);
+    }
+
+    /// Reads more recipients of messages that have room for them.
+    pub(super) fn refill(&mut self, core: &Rc<Core>) {
+        let now = millis(core.rt.now());
+        while let Some(wanted) = self.scheduler.wants_refill(now) {
+            let Some(number) = Number::from_u64(wanted.key) else { return };
+            let Some(active) = self.active.get_mut(&number) else { return };
+            let keep = active.unread.len().saturating_sub(wanted.count);
+            let mut indices = active.unread.split_off(keep);
+            indices.reverse();
+            let (info, unread) = (active.info.clone(), active.unread.len() as u32);
+            let routes = self.routes(core, &info, &indices);
+            let routed = self.routed(core, &routes);
+            let deferred = self.scheduler.add_recipients(wanted.message, &routed, unread, now);
+            for suspended in deferred {
+                self.suspend(core, number, &suspended.recipients, &suspended.reason);
+            }
+            self.finish_if_done(core, number);
+        }
+    }
+
+    /// Routes, sorted so that one destination's recipients are together.
+    fn routes(&mut self, core: &Rc<Core>, info: &MessageInfo, indices: &[u32]) -> Vec<Routed> {
+        let mut routes: Vec<Routed> = Vec::with_capacity(indices.len());
+        for index in indices {
+            let address = &info.envelope.recipients[*index as usize].address;
+            routes.push(self.route(core, address, *index));
+        }
+        if routes.len() > 1 {
+            let address = |routed: &Routed| &info.envelope.recipients[routed.index as usize].address;
+            routes.sort_by(|a, b| {
+                (&a.transport, &a.nexthop, address(a)).cmp(&(&b.transport, &b.nexthop, address(b)))
+            });
+        }
+        routes
+    }
+
+    fn route(&self, core: &Core, address: &Address, index: u32) -> Routed {
+        let snapshot = core.snapshot.borrow();
+        let to = |transport: &str, nexthop: &str| Routed {
+            index,
+            transport: transport.into(),
+            nexthop: nexthop.into(),
+        };
+        match snapshot.resolver.resolve(address) {
+            Resolved::Route(route) => {
+                let double = self.settings.double_bounce.as_bytes();
+                if route.class == Class::Local
+                    && route.recipient.local_part().eq_ignore_ascii_case(double)
+                {
+                    let text = "undeliverable postmaster notification discarded";
+                    core.log.warn(Daemon::Qmgr, text);
+                    return to("discard", text);
+                }
+                if self.settings.defer_transports.contains(&route.transport) {
+                    return to("retry", "4.3.2 deferred transport");
+                }
+                to(&route.transport, &route.nexthop)
+            }
+            Resolved::BadSyntax => to("error", "5.1.3 bad address syntax"),
+            Resolved::Unknown => to("retry", "4.3.0 address resolver failure"),
+        }
+    }
+
+    fn routed<'a>(&mut self, core: &Core, routes: &'a [Routed]) -> Vec<RoutedRecipient<'a>> {
+        let snapshot = core.snapshot.borrow();
+        routes
+            .iter()
+            .map(|route| RoutedRecipient {
+                index: route.index,
+                transport: self.scheduler.transport(&route.transport, || {
+                    super::transport::settings(&snapshot.params, &route.transport)
+                }),
+                destination: &route.nexthop,
+            })
+            .collect()
+    }
+
+    /// Recipients whose destination is known to be out of service: deferred without an attempt.
+    pub(super) fn suspend(&mut self, core: &Core, number: Number, indices: &[u32], reason: &str) {
+        let Some(active) = self.active.get_mut(&number) else { return };
+        let now = core.rt.now();
+        let deferrals =
+            error::suspend(core, &active.info, indices, active.delays(now), reason);
+        active.deferred.extend(deferrals);
+    }
+
+    pub(super) fn finish_if_done(&mut self, core: &Rc<Core>, number: Number) {
+        let Some(active) = self.active.get(&number) else { return };
+        let over = active.sent.len() + active.failed.len() + active.deferred.len();
+        let total = active.info.envelope.recipients.len();
+        let done = self.known.get(&number).map_or(0, |known| known.done.len());
+        if over + done >= total {
+            self.settle(core, number);
+        }
+    }
+
+    /// Forgets a message that is gone.
+    pub(super) fn remove(&mut self, core: &Core, number: Number) {
+        self.known.remove(&number);
+        core.port.send(self.home(number), Parcel::Settle(Settle::Remove { number }));
+    }
+}
+
+fn read(core: &Core, known: &Known, number: Number) -> Result<Arc<MessageInfo>, ReadError> {
+    let bytes = core.store.envelope(&known.location)?;
+    let envelope = Envelope::decode(&bytes).map_err(|_| ReadError::Damaged)?;
+    let id = core.queue_id(known.arrival_us, number);
+    Ok(Arc::new(MessageInfo { number, id, envelope }))
+}

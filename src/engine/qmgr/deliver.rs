@@ -1,0 +1,82 @@
+//! Out of the active queue: starting deliveries, taking their results.
+
+use super::{Active, Qmgr, millis};
+use crate::core::Core;
+use crate::defer::Deferral;
+use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
+use crate::maillog::Delays;
+use crate::parcel::Parcel;
+use queue::Number;
+use runtime::Instant;
+use scheduler::{EntryId, SiteResult};
+use std::rc::Rc;
+
+/// Deliveries started in one turn.
+const STARTS_PER_TURN: usize = 4096;
+
+impl Qmgr {
+    pub(super) fn deliver_some(&mut self, core: &Rc<Core>) {
+        let now = millis(core.rt.now());
+        for _ in 0..STARTS_PER_TURN {
+            let Some(selected) = self.scheduler.select(now) else { return };
+            let number = Number::from_u64(selected.key).expect("keys are numbers");
+            let active = self.active.get(&number).expect("scheduled messages are active");
+            let request = DeliverRequest {
+                entry: selected.entry.to_bits(),
+                message: active.info.clone(),
+                recipients: selected.recipients,
+                transport: selected.transport_name,
+                nexthop: selected.destination,
+                content: active.content.clone(),
+                activated: active.activated,
+                before_queue: active.before_queue,
+                keep_connection: selected.keep_connection,
+            };
+            core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
+        }
+    }
+
+    pub(super) fn outcome(&mut self, core: &Rc<Core>, outcome: Outcome) {
+        let number = outcome.message.number;
+        let entry = EntryId::from_bits(outcome.entry);
+        let reason = outcome.site_failure.as_ref().map(|dsn| format!("{} {}", dsn.status, dsn.reason));
+        let site = match &reason {
+            Some(reason) => SiteResult::Failed { reason },
+            None => SiteResult::Ok,
+        };
+        let done = self.scheduler.done(entry, site, millis(core.rt.now()));
+        if let Some(active) = self.active.get_mut(&number) {
+            outcome.results.into_iter().for_each(|result| active.note(result));
+        }
+        let mut touched = vec![number];
+        for flushed in done.flushed {
+            if let Some(other) = Number::from_u64(flushed.key) {
+                self.suspend(core, other, &flushed.recipients, &flushed.reason);
+                touched.push(other);
+            }
+        }
+        touched.dedup();
+        for number in touched {
+            self.finish_if_done(core, number);
+        }
+    }
+}
+
+impl Active {
+    pub(super) fn delays(&self, now: Instant) -> Delays {
+        Delays {
+            before_queue: self.before_queue,
+            in_queue: now.since(self.activated),
+            ..Delays::default()
+        }
+    }
+
+    fn note(&mut self, result: RecipientResult) {
+        let RecipientResult { index, disposition, dsn, .. } = result;
+        match disposition {
+            Disposition::Sent => self.sent.push(index),
+            Disposition::Bounced => self.failed.push(Deferral { index, dsn }),
+            Disposition::Deferred => self.deferred.push(Deferral { index, dsn }),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The end of an attempt: notices first, then the log, then the message is gone or waits.
+//!
+//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the failed
+//! recipients stay undone and the message is tried again later: twice is better than never.
+
+use super::{Active, After, FLAG_EXPIRE, Qmgr, Stage};
+use crate::core::Core;
+use crate::defer::{self, Deferral};
+use crate::maillog::{Daemon, Event};
+use crate::parcel::{Parcel, Settle};
+use crate::{bounce, delivery::MessageInfo};
+use queue::Number;
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Qmgr {
+    /// All recipients of this attempt have a result.
+    pub(super) fn settle(&mut self, core: &Rc<Core>, number: Number) {
+        let Some(active) = self.active.remove(&number) else { return };
+        self.scheduler.finish(active.scheduled);
+        if active.delete {
+            return self.remove_logged(core, &active);
+        }
+        let failed = active.failed.clone();
+        self.notify(core, active, &failed, After::Settle);
+    }
+
+    /// Asks for a notice about `failures`, if somebody wants one, and goes on when it is durable.
+    fn notify(&mut self, core: &Rc<Core>, active: Active, failures: &[Deferral], after: After) {
+        let number = active.info.number;
+        match make_notice(core, &active.info, &active.content, failures) {
+            Some(notice) => {
+                self.noticing.insert(number, (active, after));
+                core.port.send(self.home(number), Parcel::Notice(Box::new(notice)));
+            }
+            None => self.go_on(core, active, after),
+        }
+    }
+
+    pub(super) fn noticed(&mut self, core: &Rc<Core>, about: Number, made: bool) {
+        let Some((mut active, after)) = self.noticing.remove(&about) else { return };
+        if made {
+            return self.go_on(core, active, after);
+        }
+        let failed = std::mem::take(&mut active.failed);
+        active.deferred.extend(failed);
+        self.defer(core, active);
+    }
+
+    fn go_on(&mut self, core: &Rc<Core>, active: Active, after: After) {
+        match after {
+            After::Remove => self.remove_logged(core, &active),
+            After::Settle if active.deferred.is_empty() => self.remove_logged(core, &active),
+            After::Settle => self.expire_or_defer(core, active),
+        }
+    }
+
+    fn remove_logged(&mut self, core: &Core, active: &Active) {
+        core.log.log(&Event::Removed { id: active.info.id });
+        self.remove(core, active.info.number);
+    }
+
+    fn expire_or_defer(&mut self, core: &Rc<Core>, active: Active) {
+        let now = core.rt.unix_time().seconds();
+        let created = active.info.id.micros / 1_000_000;
+        let null = active.info.envelope.sender.is_null();
+        let forced = self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
+        if !forced && !self.settings.backoff.is_expired(created, now, null) {
+            return self.defer(core, active);
+        }
+        let sender = &active.info.envelope.sender;
+        core.log.log(&Event::Expired { id: active.info.id, sender, forced });
+        let deferred = active.deferred.clone();
+        self.notify(core, active, &deferred, After::Remove);
+    }
+
+    fn defer(&mut self, core: &Rc<Core>, active: Active) {
+        let number = active.info.number;
+        let home = self.home(number);
+        let now = core.rt.unix_time().seconds();
+        let created = active.info.id.micros / 1_000_000;
+        let until = self.settings.backoff.next_attempt(created, now);
+        let failed = active.failed.iter().map(|failure| failure.index);
+        let done: Vec<u32> = active.sent.iter().copied().chain(failed).collect();
+        if !done.is_empty() {
+            let mark = Settle::Mark { number, recipients: done.clone() };
+            core.port.send(home, Parcel::Settle(mark));
+        }
+        let detail = defer::encode(&active.deferred);
+        core.port.send(home, Parcel::Settle(Settle::Defer { number, until, detail }));
+        let Some(known) = self.known.get_mut(&number) else { return };
+        known.done.extend(done);
+        if active.hold {
+            known.stage = Stage::Held;
+            core.port.send(home, Parcel::Settle(Settle::Hold { number }));
+        } else {
+            known.stage = Stage::Deferred { until };
+            self.deferred.insert((until, number));
+        }
+    }
+}
+
+fn make_notice(
+    core: &Core,
+    info: &Arc<MessageInfo>,
+    content: &queue::Content,
+    failures: &[Deferral],
+) -> Option<crate::parcel::Notice> {
+    if failures.is_empty() {
+        return None;
+    }
+    let snapshot = core.snapshot();
+    let Some(kind) = bounce::kind(&snapshot, info) else {
+        let text = "undeliverable postmaster notification discarded";
+        core.log.log(&Event::MessageWarning { daemon: Daemon::Bounce, id: info.id, text });
+        return None;
+    };
+    bounce::notice(core, kind, info, Some(content), failures)
+}
