@@ -40,12 +40,14 @@ pub struct Core {
     pub index: usize,
     /// Its loop.
     pub rt: Rt,
-    /// Its end of the mesh.
+    /// Its end of the mesh; the last port is the main thread's.
     pub port: Port<Parcel>,
+    /// How many cores there are.
+    pub cores: usize,
     /// The configuration.
     pub snapshot: RefCell<Arc<Snapshot>>,
     /// The mail log.
-    pub log: Maillog,
+    pub log: Rc<Maillog>,
     /// The local zone.
     pub local: Rc<LocalTime>,
     /// This core's part of the queue log.
@@ -78,12 +80,14 @@ pub struct Parts {
     pub index: usize,
     /// Its loop.
     pub rt: Rt,
-    /// Its end of the mesh.
+    /// Its end of the mesh; the last port is the main thread's.
     pub port: Port<Parcel>,
+    /// How many cores there are.
+    pub cores: usize,
     /// The configuration.
     pub snapshot: Arc<Snapshot>,
     /// The mail log.
-    pub log: Maillog,
+    pub log: Rc<Maillog>,
     /// The local zone.
     pub local: Rc<LocalTime>,
     /// Its part of the queue log.
@@ -102,11 +106,12 @@ impl Core {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Rc<Core> {
         let first = parts.index == crate::qmgr::CORE;
-        let qmgr = first.then(|| RefCell::new(Qmgr::new(&parts.snapshot, parts.port.cores())));
+        let qmgr = first.then(|| RefCell::new(Qmgr::new(&parts.snapshot, parts.cores)));
         Rc::new(Core {
             index: parts.index,
             rt: parts.rt,
             port: parts.port,
+            cores: parts.cores,
             snapshot: RefCell::new(parts.snapshot),
             log: parts.log,
             local: parts.local,
@@ -242,6 +247,8 @@ impl Core {
             // The alarm gives the loop a turn at the deadline.
             let rt = self.rt.clone();
             self.rt.spawn(async move { rt.sleep_until(deadline).await });
+            // Idle sessions say goodbye now.
+            self.rt.wake_all();
         }
     }
 

@@ -59,10 +59,10 @@ async fn list(core: Rc<Core>, stream: Stream) -> std::io::Result<()> {
     let all = core.qmgr.as_ref().expect("listed on core 0").borrow().listing();
     for chunk in all.chunks(CHUNK) {
         let mut text = String::new();
-        for home in 0..core.port.cores() {
+        for home in 0..core.cores {
             let here: Vec<Listed> = chunk
                 .iter()
-                .filter(|(number, _)| number.core().index() % core.port.cores() == home)
+                .filter(|(number, _)| number.core().index() % core.cores == home)
                 .copied()
                 .collect();
             text.push_str(&ask(&core, home, here).await);

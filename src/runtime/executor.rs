@@ -48,6 +48,12 @@ impl Executor {
         }
     }
 
+    /// Marks every task ready: something that any of them may wait for has changed.
+    pub fn wake_all(&self) {
+        let ids: Vec<TaskId> = self.tasks.borrow().keys().collect();
+        ids.into_iter().for_each(|id| self.wake(id));
+    }
+
     /// The task that is being polled. Panics outside of one: these futures live in tasks only.
     pub fn current(&self) -> TaskId {
         self.current.get().expect("awaited outside of a task")

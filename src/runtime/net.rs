@@ -219,6 +219,18 @@ impl Stream {
     /// # Errors
     /// `TimedOut` at the deadline, otherwise as recv(2).
     pub async fn readable(&self, deadline: Instant) -> io::Result<Arrived> {
+        self.readable_unless(deadline, || false).await
+    }
+
+    /// As [`Stream::readable`], but gives up as soon as `interrupted` says so and the task is woken.
+    ///
+    /// # Errors
+    /// `Interrupted`, or as [`Stream::readable`].
+    pub async fn readable_unless(
+        &self,
+        deadline: Instant,
+        interrupted: impl Fn() -> bool,
+    ) -> io::Result<Arrived> {
         poll_fn(|_| {
             let mut conns = self.rt.conns();
             let conn = conns.conns.get_mut(self.key).expect("ours until dropped");
@@ -235,6 +247,9 @@ impl Stream {
                     return Poll::Ready(Err(error));
                 }
                 None => {}
+            }
+            if interrupted() {
+                return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
             }
             if self.rt.now() >= deadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

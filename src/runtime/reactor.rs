@@ -119,6 +119,11 @@ impl Rt {
         self.0.executor.wake(task);
     }
 
+    /// Marks every task ready.
+    pub fn wake_all(&self) {
+        self.0.executor.wake_all();
+    }
+
     /// What other threads use to wake this core.
     pub fn waker(&self) -> &Waker {
         &self.0.waker

@@ -137,12 +137,11 @@ impl Task {
         while self.core.is_backed_up() {
             self.core.rt.yield_now().await;
         }
-        if self.core.is_stopping() && !self.session.in_content() {
-            return Err(self.shut_down());
-        }
-        match self.stream.readable(self.deadline()).await {
+        let stopping = || self.core.is_stopping() && !self.session.in_content();
+        match self.stream.readable_unless(self.deadline(), stopping).await {
             Ok(Arrived::Bytes) => Ok(()),
             Ok(Arrived::Eof) => Err(End::Lost),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(self.shut_down()),
             Err(error) => Err(ended(error)),
         }
     }

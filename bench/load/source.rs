@@ -1,0 +1,216 @@
+//! The source: a number of sessions that send messages one after the other as fast as they are taken.
+
+use super::{Until, take_reply};
+use runtime::net::{Arrived, Stream};
+use runtime::ring::UringIo;
+use runtime::wake::Waker;
+use runtime::{Chunk, Instant, Rt, Shared};
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the server may take for a reply.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What to send.
+#[derive(Clone)]
+pub struct Load {
+    /// The server.
+    pub to: SocketAddr,
+    /// How many messages in all.
+    pub messages: u64,
+    /// How many sessions at once.
+    pub sessions: u64,
+    /// Content bytes of message `n`.
+    pub size: Arc<dyn Fn(u64) -> usize + Send + Sync>,
+    /// The recipient of message `n`.
+    pub recipient: Arc<dyn Fn(u64) -> String + Send + Sync>,
+    /// The sender of every message.
+    pub sender: String,
+}
+
+/// What became of the messages.
+#[derive(Default)]
+pub struct Counts {
+    /// Messages that got 250.
+    pub accepted: AtomicU64,
+    /// Messages that did not.
+    pub refused: AtomicU64,
+}
+
+/// A running source.
+pub struct Source {
+    /// What became of the messages.
+    pub counts: Arc<Counts>,
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Source {
+    /// Starts sending.
+    ///
+    /// # Errors
+    /// When io_uring is not available.
+    pub fn start(load: Load) -> io::Result<Source> {
+        let counts = Arc::new(Counts::default());
+        let done = Arc::new(AtomicBool::new(false));
+        let (counts2, done2) = (counts.clone(), done.clone());
+        let thread = std::thread::Builder::new().name("source".into()).spawn(move || {
+            let waker = Waker::new()?;
+            let rt = Rt::new(Box::new(UringIo::new(waker.clone())?), waker);
+            let job = Rc::new(Job {
+                rt: rt.clone(),
+                next: Cell::new(0),
+                running: Cell::new(load.sessions),
+                load,
+                counts: counts2,
+                done: done2.clone(),
+            });
+            (0..job.load.sessions).for_each(|_| job.clone().spawn());
+            rt.run(&mut Until(done2))
+        })?;
+        Ok(Source { counts, done, thread })
+    }
+
+    /// Whether everything was sent or has failed.
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When its loop has failed.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().map_err(|_| io::Error::other("the source has panicked"))?
+    }
+}
+
+struct Job {
+    rt: Rt,
+    load: Load,
+    next: Cell<u64>,
+    running: Cell<u64>,
+    counts: Arc<Counts>,
+    done: Arc<AtomicBool>,
+}
+
+impl Job {
+    fn spawn(self: Rc<Self>) {
+        let rt = self.rt.clone();
+        rt.spawn(async move {
+            // A session that fails starts again while there is something to send.
+            while self.next.get() < self.load.messages && self.session().await.is_err() {
+                self.rt.sleep_until(self.rt.now() + Duration::from_millis(100)).await;
+            }
+            self.running.set(self.running.get() - 1);
+            if self.running.get() == 0 {
+                self.done.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+
+    fn take(&self) -> Option<u64> {
+        let number = self.next.get();
+        if number >= self.load.messages {
+            return None;
+        }
+        self.next.set(number + 1);
+        Some(number)
+    }
+
+    async fn session(&self) -> io::Result<()> {
+        let stream = Stream::connect(&self.rt, self.load.to, None, self.deadline()).await?;
+        self.expect(&stream, 220).await?;
+        self.say(&stream, b"EHLO source.example\r\n".to_vec()).await?;
+        self.expect(&stream, 250).await?;
+        while let Some(number) = self.take() {
+            let sent = self.message(&stream, number).await;
+            let counter = match &sent {
+                Ok(true) => &self.counts.accepted,
+                _ => &self.counts.refused,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            sent?;
+        }
+        self.say(&stream, b"QUIT\r\n".to_vec()).await?;
+        self.expect(&stream, 221).await
+    }
+
+    /// One message, each step waiting for its reply, as most clients do.
+    async fn message(&self, stream: &Stream, number: u64) -> io::Result<bool> {
+        let recipient = (self.load.recipient)(number);
+        self.say(stream, format!("MAIL FROM:<{}>\r\n", self.load.sender).into_bytes()).await?;
+        self.expect(stream, 250).await?;
+        self.say(stream, format!("RCPT TO:<{recipient}>\r\n").into_bytes()).await?;
+        self.expect(stream, 250).await?;
+        self.say(stream, b"DATA\r\n".to_vec()).await?;
+        self.expect(stream, 354).await?;
+        let header = format!(
+            "From: <{}>\r\nTo: <{recipient}>\r\nSubject: message {number}\r\n\
+             Message-Id: <{number}@source.example>\r\nDate: Mon, 23 Nov 2026 00:00:00 +0000\r\n\r\n",
+            self.load.sender
+        );
+        let size = (self.load.size)(number).saturating_sub(header.len());
+        let mut data = vec![Chunk::Owned(header.into_bytes())];
+        let block = block();
+        let mut rest = size;
+        while rest > 0 {
+            let piece = rest.min((*block).as_ref().len()) / LINE * LINE;
+            let piece = piece.max(LINE.min((*block).as_ref().len()));
+            data.push(Chunk::Shared(Shared::new(block.clone(), 0..piece)));
+            rest = rest.saturating_sub(piece);
+            if data.len() == 64 {
+                stream.send(std::mem::take(&mut data), self.deadline()).await?;
+            }
+        }
+        data.push(Chunk::Owned(b".\r\n".to_vec()));
+        stream.send(data, self.deadline()).await?;
+        Ok(self.reply(stream).await? == 250)
+    }
+
+    async fn say(&self, stream: &Stream, bytes: Vec<u8>) -> io::Result<()> {
+        stream.send(vec![Chunk::Owned(bytes)], self.deadline()).await
+    }
+
+    async fn expect(&self, stream: &Stream, code: u16) -> io::Result<()> {
+        match self.reply(stream).await? {
+            got if got == code => Ok(()),
+            got => Err(io::Error::other(format!("expected {code}, got {got}"))),
+        }
+    }
+
+    async fn reply(&self, stream: &Stream) -> io::Result<u16> {
+        loop {
+            if let Some(code) = stream.input(take_reply) {
+                return Ok(code);
+            }
+            if stream.readable(self.deadline()).await? == Arrived::Eof {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.rt.now() + PATIENCE
+    }
+}
+
+/// Bytes in a line of the content, with its end.
+const LINE: usize = 64;
+
+/// Content, shared by all messages.
+fn block() -> Arc<Vec<u8>> {
+    static BLOCK: std::sync::OnceLock<Arc<Vec<u8>>> = std::sync::OnceLock::new();
+    BLOCK
+        .get_or_init(|| {
+            let line = [[b'x'; LINE - 2].as_slice(), b"\r\n"].concat();
+            Arc::new(line.repeat(1024))
+        })
+        .clone()
+}

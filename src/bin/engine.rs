@@ -1,0 +1,112 @@
+//! The engine: every mail daemon of Postfix in one process, a thread per core. Started by master with
+//! the listening sockets open; see `ringpost_master` for the environment it is given.
+
+use engine::launch::{Engine, Launch, Listening, Purpose};
+use engine::maillog::{Identity, Sink};
+use engine::snapshot::Snapshot;
+use engine::smtp;
+use master::system::{Files, host};
+use ringpost::inherited::{Inherited, Service};
+use runtime::Sock;
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// SIGHUP, SIGINT, SIGTERM.
+const SIGNALS: [i32; 3] = [1, 2, 15];
+const SIGHUP: i32 = 1;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine: fatal: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let directory = config_directory()?;
+    let inherited = Inherited::from_environment()?;
+    // Before any thread exists, so that every thread leaves these signals to this one.
+    let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
+    let snapshot = Arc::new(read(&directory)?);
+    let queue_directory = std::env::current_dir()?;
+    let engine = Engine::start(launch(&snapshot, &inherited)?, &queue_directory)?;
+    if let Some(mut ready) = inherited.ready {
+        ready.write_all(b"ready\n")?;
+    }
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            break;
+        }
+        match read(&directory) {
+            Ok(snapshot) => engine.reload(&Arc::new(snapshot)),
+            Err(error) => eprintln!("engine: the old configuration stays: {error}"),
+        }
+    }
+    Ok(engine.stop()?)
+}
+
+fn config_directory() -> Result<PathBuf, Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (Some(flag), Some(directory)) if flag == "-c" => Ok(directory.into()),
+        _ => Err("usage: engine -c config_directory (master starts it)".into()),
+    }
+}
+
+fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let main = config::MainCf::read(&Files, &path("main.cf")).map_err(|e| e.to_string())?;
+    let master = config::MasterCf::read(&Files, &path("master.cf")).map_err(|e| e.to_string())?;
+    let params = config::Params::new(main, host("engine")?);
+    Ok(Snapshot::new(params, &master).map_err(|error| error.to_string())?)
+}
+
+fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box<dyn Error>> {
+    let text = |name: &str| snapshot.params.text(name).map_err(|error| error.to_string());
+    let hostname = host("engine")?.hostname;
+    let identity = Identity {
+        hostname: hostname.split('.').next().unwrap_or_default().to_string(),
+        syslog_name: text("syslog_name")?,
+        pid: std::process::id(),
+    };
+    let (maillog, file) = (text("maillog_file")?, inherited.maillog.as_ref());
+    let file = file.map(std::fs::File::try_clone).transpose()?;
+    Ok(Launch {
+        snapshot: snapshot.clone(),
+        identity,
+        sink: Box::new(move || match &file {
+            Some(file) => Ok(Sink::File(file.try_clone()?)),
+            None => Sink::open(&maillog),
+        }),
+        cores: inherited.cores,
+        listening: inherited.services.iter().flat_map(|s| sockets(snapshot, s, inherited.cores)).collect(),
+        dns: smtp::Dns::system()?,
+    })
+}
+
+/// A service's sockets: address after address, one per core each.
+fn sockets(snapshot: &Snapshot, service: &Service, cores: usize) -> Vec<Listening> {
+    let purpose = match (service.name.as_str(), service.kind.as_str()) {
+        ("pickup", "unix") => Some(Purpose::Pickup),
+        ("showq", "unix") => Some(Purpose::Showq),
+        ("control", "unix") => Some(Purpose::Control),
+        (name, "inet") => {
+            snapshot.smtpd.iter().position(|known| known.name == name).map(Purpose::Smtpd)
+        }
+        _ => None,
+    };
+    let Some(purpose) = purpose else { return Vec::new() };
+    let inet = service.kind == "inet";
+    let listening = |(place, fd): (usize, &i32)| Listening {
+        purpose: purpose.clone(),
+        core: if inet { place % cores } else { 0 },
+        sock: Sock(*fd),
+    };
+    service.sockets.iter().enumerate().map(listening).collect()
+}

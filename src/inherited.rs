@@ -1,0 +1,89 @@
+//! What master hands to the engine: descriptors, by their numbers in the environment.
+//!
+//! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
+//! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves, `RINGPOST_MAILLOG_FD`
+//! the log file.
+
+use std::fs::File;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// A service and its listening sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in master.cf.
+    pub name: String,
+    /// `inet` or `unix`.
+    pub kind: String,
+    /// Descriptors.
+    pub sockets: Vec<i32>,
+}
+
+/// Everything the engine inherits.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The listening sockets.
+    pub services: Vec<Service>,
+    /// How many cores they are for.
+    pub cores: usize,
+    /// Where to say `ready`.
+    pub ready: Option<File>,
+    /// The log file.
+    pub maillog: Option<File>,
+}
+
+impl Inherited {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// When master did not start this process, or something is malformed: the variable's name.
+    pub fn from_environment() -> Result<Inherited, String> {
+        let cores = number("RINGPOST_CORES")?.filter(|cores| *cores > 0);
+        let sockets = std::env::var("RINGPOST_SOCKETS").map_err(|_| "RINGPOST_SOCKETS is not set")?;
+        Ok(Inherited {
+            services: parse(&sockets).ok_or("RINGPOST_SOCKETS is malformed")?,
+            cores: cores.ok_or("RINGPOST_CORES is not set")? as usize,
+            ready: number("RINGPOST_READY_FD")?.map(file),
+            maillog: number("RINGPOST_MAILLOG_FD")?.map(file),
+        })
+    }
+}
+
+fn number(name: &str) -> Result<Option<i32>, String> {
+    match std::env::var(name) {
+        Ok(value) => value.parse().map(Some).map_err(|_| format!("{name} is malformed")),
+        Err(_) => Ok(None),
+    }
+}
+
+#[allow(unsafe_code)]
+fn file(fd: i32) -> File {
+    // SAFETY: master has opened the descriptor for this process and nothing else here names it; it is
+    // taken over once, as each variable is read once.
+    unsafe { OwnedFd::from_raw_fd(fd) }.into()
+}
+
+fn parse(text: &str) -> Option<Vec<Service>> {
+    text.split_ascii_whitespace().map(parse_service).collect()
+}
+
+fn parse_service(word: &str) -> Option<Service> {
+    let (service, sockets) = word.rsplit_once('=')?;
+    let (name, kind) = service.rsplit_once('/')?;
+    let sockets = sockets.split(',').map(|fd| fd.parse().ok()).collect::<Option<Vec<i32>>>()?;
+    Some(Service { name: name.into(), kind: kind.into(), sockets })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_and_their_sockets() {
+        let services = parse("127.0.0.1:2525/inet=5,6 showq/unix=7").unwrap();
+        assert_eq!(services[0].name, "127.0.0.1:2525");
+        assert_eq!(services[0].sockets, [5, 6]);
+        assert_eq!(services[1].kind, "unix");
+        assert_eq!(parse("smtp=5"), None);
+        assert_eq!(parse("smtp/inet=x"), None);
+    }
+}
