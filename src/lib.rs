@@ -1,1 +1,3 @@
 //! Ringpost, a mail transfer agent; see ARCHITECTURE.md.
+
+pub mod inherited;

@@ -140,6 +140,7 @@ impl Core {
     pub fn run(self: &Rc<Self>) -> io::Result<()> {
         let rt = self.rt.clone();
         rt.run(&mut Turn(self.clone()))?;
+        rt.drop_tasks();
         self.log.flush();
         if self.failed.get() { Err(io::Error::other("the queue log has failed")) } else { Ok(()) }
     }

@@ -7,6 +7,7 @@ use crate::maillog::Delays;
 use mail::queue_id::QueueId;
 use mail::{Dsn, Envelope, Recipient};
 use queue::{Content, Number};
+use scheduler::EntryId;
 use runtime::Instant;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub struct MessageInfo {
 #[derive(Clone, Debug)]
 pub struct DeliverRequest {
     /// The queue manager's name for it.
-    pub entry: u64,
+    pub entry: EntryId,
     /// The message.
     pub message: Arc<MessageInfo>,
     /// Indices into the envelope's recipients; not empty.
@@ -72,7 +73,7 @@ pub struct RecipientResult {
 #[derive(Debug)]
 pub struct Outcome {
     /// The request's entry.
-    pub entry: u64,
+    pub entry: EntryId,
     /// The message.
     pub message: Arc<MessageInfo>,
     /// One result for each recipient.

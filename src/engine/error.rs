@@ -9,6 +9,7 @@ use crate::defer::Deferral;
 use crate::delivery::{DeliverRequest, Disposition, MessageInfo, Outcome, RecipientResult};
 use crate::maillog::{Daemon, Delays, Event};
 use mail::{Dsn, Status};
+use scheduler::Reason;
 
 /// What error and retry say when the next hop says nothing.
 const UNDELIVERABLE: &str = "Address is undeliverable";
@@ -42,14 +43,11 @@ pub fn suspend(
     message: &MessageInfo,
     indices: &[u32],
     delays: Delays,
-    reason: &str,
+    reason: &Reason,
 ) -> Vec<Deferral> {
-    let (status, text) = match Status::parse_prefix(reason.as_bytes()) {
-        Some((status, used)) => (status, reason[used..].trim_start()),
-        None => (Status::new(4, 3, 0), reason),
-    };
-    let text = format!("delivery temporarily suspended: {text}");
-    let dsn = Dsn::local(Status { class: 4, ..status }, text);
+    let parsed = Status::parse_prefix(reason.status.as_bytes());
+    let status = parsed.map_or(Status::new(4, 3, 0), |(status, _)| status);
+    let dsn = Dsn::local(Status { class: 4, ..status }, reason.text.as_ref());
     for index in indices {
         let recipient = &message.envelope.recipients[*index as usize];
         core.log.log(&Event::Delivery {

@@ -196,13 +196,13 @@ fn ring(waker: Waker) -> io::Result<UringIo> {
     })
 }
 
-fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
+pub(crate) fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
     let core = queue::Core::new(index as u8).expect("fewer cores than the log can number");
     Log::join(store, core).map_err(io::Error::other)
 }
 
 /// Logs of cores that an earlier engine had and this one has not.
-fn adopt(store: &Store, index: usize, cores: usize) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
+pub(crate) fn adopt(store: &Store, index: usize, cores: usize) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
     // One core at a time looks: the list is read from the disk.
     static LOOK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOOK.lock();

@@ -25,4 +25,6 @@ pub mod showq;
 pub mod smtp;
 pub mod smtpd;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod trivial_rewrite;

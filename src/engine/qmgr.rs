@@ -30,7 +30,7 @@ use config::params::BadValue;
 use queue::{Content, Live, Location, Number, State};
 use runtime::Instant;
 use runtime::local::Promise;
-use scheduler::Scheduler;
+use scheduler::{Scheduler, TransportId, TransportSettings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ const WAITING_ENVELOPES: usize = 20_000;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `minimal_backoff_time`, `maximal_backoff_time`, lifetimes: seconds.
-    pub backoff: scheduler::backoff::Settings,
+    pub retry: scheduler::backoff::RetryPolicy,
     /// Bounds of the active queue.
     pub limits: scheduler::Limits,
     /// `queue_run_delay`.
@@ -64,6 +64,8 @@ pub struct Settings {
     pub defer_transports: Vec<String>,
     /// `double_bounce_sender`.
     pub double_bounce: String,
+    /// The numbers of every transport in master.cf.
+    pub transports: BTreeMap<String, TransportSettings>,
 }
 
 impl Settings {
@@ -71,9 +73,13 @@ impl Settings {
     ///
     /// # Errors
     /// The first whose value is not valid.
-    pub fn new(params: &Params) -> Result<Settings, BadValue> {
+    pub fn new(params: &Params, transports: &[(String, String)]) -> Result<Settings, BadValue> {
+        let settings = |(name, _): &(String, String)| {
+            transport::settings(params, name).map(|settings| (name.clone(), settings))
+        };
         Ok(Settings {
-            backoff: transport::backoff(params)?,
+            transports: transports.iter().map(settings).collect::<Result<_, _>>()?,
+            retry: transport::retry_policy(params)?,
             limits: transport::limits(params)?,
             run_delay: Duration::from_secs(params.seconds("queue_run_delay")?),
             defer_transports: params.list("defer_transports")?,
@@ -135,6 +141,7 @@ pub struct Qmgr {
     settings: Settings,
     cores: usize,
     scheduler: Scheduler,
+    transport_names: BTreeMap<TransportId, Arc<str>>,
     known: BTreeMap<Number, Known>,
     active: BTreeMap<Number, Active>,
     noticing: BTreeMap<Number, (Active, After)>,
@@ -156,6 +163,7 @@ impl Qmgr {
             settings: snapshot.qmgr.clone(),
             cores,
             scheduler: Scheduler::new(snapshot.qmgr.limits),
+            transport_names: BTreeMap::new(),
             known: BTreeMap::new(),
             active: BTreeMap::new(),
             noticing: BTreeMap::new(),

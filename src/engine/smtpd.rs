@@ -22,6 +22,8 @@ use std::time::Duration;
 pub mod restrictions;
 mod session;
 mod transaction;
+#[cfg(test)]
+mod tests;
 
 use restrictions::Restrictions;
 

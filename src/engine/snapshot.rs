@@ -64,6 +64,7 @@ impl Snapshot {
         }
         warnings.dedup();
         let flush = params.list("fast_flush_domains")?;
+        let transports = transports(master);
         Ok(Snapshot {
             myhostname: params.text("myhostname")?,
             mail_name: params.text("mail_name")?,
@@ -71,12 +72,12 @@ impl Snapshot {
             smtpd,
             resolver,
             cleanup: cleanup_settings(&params)?,
-            qmgr: qmgr::Settings::new(&params)?,
+            qmgr: qmgr::Settings::new(&params, &transports)?,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
             delay_warning: params.seconds("delay_warning_time")?,
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
-            transports: transports(master),
+            transports,
             flush_domains: Domains::parse(&flush, true).0,
             warnings,
             params,
@@ -95,7 +96,7 @@ fn bad_item(bad: &BadItem) -> String {
 }
 
 fn transports(master: &MasterCf) -> Vec<(String, String)> {
-    let local = |service: &&config::Service| service.endpoint.is_none();
+    let local = |service: &&config::master_cf::Service| service.endpoint.is_none();
     let services = master.services().iter().filter(local);
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
 }
@@ -115,7 +116,7 @@ fn own_addresses(params: &Params) -> Result<Vec<IpAddr>, BadValue> {
         }
     }
     let proxies = params.list("proxy_interfaces")?;
-    own.extend(proxies.iter().filter_map(|word| word.trim_matches(['[', ']']).parse().ok()));
+    own.extend(proxies.iter().filter_map(|word| word.trim_matches(['[', ']']).parse::<IpAddr>().ok()));
     Ok(own)
 }
 

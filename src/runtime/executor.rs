@@ -54,6 +54,17 @@ impl Executor {
         ids.into_iter().for_each(|id| self.wake(id));
     }
 
+    /// Drops every task, and with them what they own. Not from within a task.
+    pub fn clear(&self) {
+        assert!(self.current.get().is_none(), "a task cannot drop itself");
+        let ids: Vec<TaskId> = self.tasks.borrow().keys().collect();
+        for id in ids {
+            let entry = self.tasks.borrow_mut().remove(id);
+            drop(entry);
+        }
+        self.ready.borrow_mut().clear();
+    }
+
     /// The task that is being polled. Panics outside of one: these futures live in tasks only.
     pub fn current(&self) -> TaskId {
         self.current.get().expect("awaited outside of a task")

@@ -119,6 +119,11 @@ impl Rt {
         self.0.executor.wake(task);
     }
 
+    /// Drops every task: the end of a core, which breaks the circle of tasks that own what owns them.
+    pub fn drop_tasks(&self) {
+        self.0.executor.clear();
+    }
+
     /// Marks every task ready.
     pub fn wake_all(&self) {
         self.0.executor.wake_all();

@@ -9,7 +9,7 @@ use crate::parcel::{Parcel, Settle};
 use crate::trivial_rewrite::{Class, Resolved};
 use mail::{Address, Envelope};
 use queue::{Number, ReadError};
-use scheduler::RoutedRecipient;
+use scheduler::{Reason, RoutedRecipient, TransportId};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,9 +107,9 @@ impl Qmgr {
         let before = core.rt.unix_time().0.saturating_sub(arrival);
         let mut pending = self.routes(core, &info, &pending);
         let rest = pending.split_off(self.scheduler.recipients_to_read().min(pending.len()));
-        let routed = self.routed(core, &pending);
-        let admitted =
-            self.scheduler.admit(number.get(), &routed, rest.len() as u32, millis(now));
+        let routed = self.routed(&pending);
+        let unread = rest.len() as u32;
+        let admitted = self.scheduler.admit(number.get(), &routed, unread, millis(now));
         let active = Active {
             activated: now,
             before_queue: Duration::from_micros(before),
@@ -136,14 +136,14 @@ impl Qmgr {
         while let Some(wanted) = self.scheduler.wants_refill(now) {
             let Some(number) = Number::from_u64(wanted.key) else { return };
             let Some(active) = self.active.get_mut(&number) else { return };
-            let keep = active.unread.len().saturating_sub(wanted.count);
+            let keep = active.unread.len().saturating_sub(wanted.recipients_max as usize);
             let mut indices = active.unread.split_off(keep);
             indices.reverse();
             let (info, unread) = (active.info.clone(), active.unread.len() as u32);
             let routes = self.routes(core, &info, &indices);
-            let routed = self.routed(core, &routes);
-            let deferred = self.scheduler.add_recipients(wanted.message, &routed, unread, now);
-            for suspended in deferred {
+            let routed = self.routed(&routes);
+            let added = self.scheduler.add_recipients(wanted.message, &routed, unread, now);
+            for suspended in added.deferred_at_once {
                 self.suspend(core, number, &suspended.recipients, &suspended.reason);
             }
             self.finish_if_done(core, number);
@@ -171,7 +171,7 @@ impl Qmgr {
         let to = |transport: &str, nexthop: &str| Routed {
             index,
             transport: transport.into(),
-            nexthop: nexthop.into(),
+            nexthop: nexthop.to_ascii_lowercase(),
         };
         match snapshot.resolver.resolve(address) {
             Resolved::Route(route) => {
@@ -181,7 +181,7 @@ impl Qmgr {
                 {
                     let text = "undeliverable postmaster notification discarded";
                     core.log.warn(Daemon::Qmgr, text);
-                    return to("discard", text);
+                    return Routed { index, transport: "discard".into(), nexthop: text.into() };
                 }
                 if self.settings.defer_transports.contains(&route.transport) {
                     return to("retry", "4.3.2 deferred transport");
@@ -193,22 +193,25 @@ impl Qmgr {
         }
     }
 
-    fn routed<'a>(&mut self, core: &Core, routes: &'a [Routed]) -> Vec<RoutedRecipient<'a>> {
-        let snapshot = core.snapshot.borrow();
-        routes
-            .iter()
-            .map(|route| RoutedRecipient {
-                index: route.index,
-                transport: self.scheduler.transport(&route.transport, || {
-                    super::transport::settings(&snapshot.params, &route.transport)
-                }),
-                destination: &route.nexthop,
-            })
-            .collect()
+    fn routed<'a>(&mut self, routes: &'a [Routed]) -> Vec<RoutedRecipient<'a>> {
+        let recipient = |route: &'a Routed| RoutedRecipient {
+            index: route.index,
+            transport: self.transport(&route.transport),
+            destination: &route.nexthop,
+            alone: false,
+        };
+        routes.iter().map(recipient).collect()
+    }
+
+    fn transport(&mut self, name: &str) -> TransportId {
+        let settings = || self.settings.transports.get(name).copied().unwrap_or_default();
+        let id = self.scheduler.transport(name, settings);
+        self.transport_names.entry(id).or_insert_with(|| name.into());
+        id
     }
 
     /// Recipients whose destination is known to be out of service: deferred without an attempt.
-    pub(super) fn suspend(&mut self, core: &Core, number: Number, indices: &[u32], reason: &str) {
+    pub(super) fn suspend(&mut self, core: &Core, number: Number, indices: &[u32], reason: &Reason) {
         let Some(active) = self.active.get_mut(&number) else { return };
         let now = core.rt.now();
         let deferrals =

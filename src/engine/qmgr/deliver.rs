@@ -8,7 +8,7 @@ use crate::maillog::Delays;
 use crate::parcel::Parcel;
 use queue::Number;
 use runtime::Instant;
-use scheduler::{EntryId, SiteResult};
+use scheduler::SiteResult;
 use std::rc::Rc;
 
 /// Deliveries started in one turn.
@@ -22,10 +22,10 @@ impl Qmgr {
             let number = Number::from_u64(selected.key).expect("keys are numbers");
             let active = self.active.get(&number).expect("scheduled messages are active");
             let request = DeliverRequest {
-                entry: selected.entry.to_bits(),
+                entry: selected.entry,
                 message: active.info.clone(),
-                recipients: selected.recipients,
-                transport: selected.transport_name,
+                recipients: selected.recipients.to_vec(),
+                transport: self.transport_names[&selected.transport].clone(),
                 nexthop: selected.destination,
                 content: active.content.clone(),
                 activated: active.activated,
@@ -38,13 +38,13 @@ impl Qmgr {
 
     pub(super) fn outcome(&mut self, core: &Rc<Core>, outcome: Outcome) {
         let number = outcome.message.number;
-        let entry = EntryId::from_bits(outcome.entry);
-        let reason = outcome.site_failure.as_ref().map(|dsn| format!("{} {}", dsn.status, dsn.reason));
-        let site = match &reason {
-            Some(reason) => SiteResult::Failed { reason },
+        let failure = outcome.site_failure.as_ref();
+        let status = failure.map(|dsn| dsn.status.to_string()).unwrap_or_default();
+        let site = match failure {
+            Some(dsn) => SiteResult::Failed { status: &status, reason: &dsn.reason },
             None => SiteResult::Ok,
         };
-        let done = self.scheduler.done(entry, site, millis(core.rt.now()));
+        let done = self.scheduler.done(outcome.entry, site, millis(core.rt.now()));
         if let Some(active) = self.active.get_mut(&number) {
             outcome.results.into_iter().for_each(|result| active.note(result));
         }

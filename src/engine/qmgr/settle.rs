@@ -10,6 +10,7 @@ use crate::maillog::{Daemon, Event};
 use crate::parcel::{Parcel, Settle};
 use crate::{bounce, delivery::MessageInfo};
 use queue::Number;
+use scheduler::backoff::SenderKind;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,10 +63,11 @@ impl Qmgr {
 
     fn expire_or_defer(&mut self, core: &Rc<Core>, active: Active) {
         let now = core.rt.unix_time().seconds();
-        let created = active.info.id.micros / 1_000_000;
+        let created = created(&active);
         let null = active.info.envelope.sender.is_null();
+        let kind = if null { SenderKind::Null } else { SenderKind::Address };
         let forced = self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
-        if !forced && !self.settings.backoff.is_expired(created, now, null) {
+        if !forced && !self.settings.retry.is_expired(kind, created, now as i64) {
             return self.defer(core, active);
         }
         let sender = &active.info.envelope.sender;
@@ -78,8 +80,7 @@ impl Qmgr {
         let number = active.info.number;
         let home = self.home(number);
         let now = core.rt.unix_time().seconds();
-        let created = active.info.id.micros / 1_000_000;
-        let until = self.settings.backoff.next_attempt(created, now);
+        let until = self.settings.retry.next_attempt_s(created(&active), now as i64) as u64;
         let failed = active.failed.iter().map(|failure| failure.index);
         let done: Vec<u32> = active.sent.iter().copied().chain(failed).collect();
         if !done.is_empty() {
@@ -98,6 +99,11 @@ impl Qmgr {
             self.deferred.insert((until, number));
         }
     }
+}
+
+/// When the message was queued, seconds since 1970.
+fn created(active: &Active) -> i64 {
+    (active.info.id.micros / 1_000_000) as i64
 }
 
 fn make_notice(

@@ -1,0 +1,138 @@
+//! Whole sessions on the simulated kernel.
+
+use crate::testing::World;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const INSIDE: &str = "127.0.0.1:40000";
+const OUTSIDE: &str = "198.51.100.7:40000";
+const TRANSACTION: &str = "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n";
+
+/// What a client got, and the log.
+fn dialogue(main_cf: &str, from: &'static str, input: &str) -> (Vec<String>, Vec<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let world = crate::testing::world(directory.path(), main_cf, 1);
+    let got = Rc::new(RefCell::new(String::new()));
+    let (core, input, result) = (world.core.clone(), input.to_string(), got.clone());
+    world.run(async move {
+        let patience = Duration::from_secs(700);
+        let got = World::client(&core, from, input.as_bytes(), patience).await;
+        *result.borrow_mut() = got;
+        // What was taken is delivered before the end.
+        core.rt.sleep_until(core.rt.now() + Duration::from_secs(10)).await;
+    });
+    let lines = got.borrow().lines().map(String::from).collect();
+    (lines, world.lines())
+}
+
+fn has(lines: &[String], part: &str) -> bool {
+    lines.iter().any(|line| line.contains(part))
+}
+
+#[test]
+fn a_message_is_taken_logged_and_delivered() {
+    let input = format!("EHLO c\r\n{TRANSACTION}Subject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
+    let (got, log) = dialogue("default_transport = discard:\n", INSIDE, &input);
+    assert_eq!(got[0], "220 mx.example.test ESMTP test");
+    assert!(got[got.len() - 2].starts_with("250 2.0.0 Ok: queued as "), "{got:?}");
+    assert_eq!(got[got.len() - 1], "221 2.0.0 Bye");
+    let id = got[got.len() - 2].rsplit(' ').next().unwrap();
+    for part in [
+        "postfix/smtpd[1]: connect from unknown[127.0.0.1]",
+        &format!("postfix/smtpd[1]: {id}: client=unknown[127.0.0.1]"),
+        &format!("postfix/cleanup[1]: {id}: message-id=<"),
+        &format!("postfix/qmgr[1]: {id}: from=<a@b.example>, size="),
+        &format!("postfix/discard[1]: {id}: to=<c@d.example>, relay=none, delay="),
+        &format!("postfix/qmgr[1]: {id}: removed"),
+        "disconnect from unknown[127.0.0.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+    ] {
+        assert!(has(&log, part), "{part}\n{log:#?}");
+    }
+}
+
+#[test]
+fn strangers_cannot_relay() {
+    let input = format!("EHLO c\r\n{TRANSACTION}QUIT\r\n");
+    let (got, log) = dialogue("", OUTSIDE, &input);
+    assert!(has(&got, "454 4.7.1 <c@d.example>: Relay access denied"), "{got:?}");
+    assert!(has(&got, "554 5.5.1 Error: no valid recipients"), "{got:?}");
+    let line = "NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 454 4.7.1 <c@d.example>: Relay \
+                access denied; from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<c>";
+    assert!(has(&log, line), "{log:#?}");
+}
+
+#[test]
+fn restrictions_that_are_not_understood_fail_closed() {
+    let lists = "smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:9\n";
+    let (got, _) = dialogue(lists, INSIDE, &format!("EHLO c\r\n{TRANSACTION}QUIT\r\n"));
+    assert!(has(&got, "451 4.3.5 Server configuration error"), "{got:?}");
+    let lists = "smtpd_client_restrictions = check_policy_service inet:127.0.0.1:9\n";
+    let (got, _) = dialogue(lists, INSIDE, &format!("EHLO c\r\n{TRANSACTION}QUIT\r\n"));
+    assert!(has(&got, "451 4.3.5 Server configuration error"), "{got:?}");
+    let open = "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks\n";
+    let (got, _) = dialogue(open, INSIDE, &format!("EHLO c\r\n{TRANSACTION}QUIT\r\n"));
+    assert!(has(&got, "451 4.3.5 Server configuration error"), "{got:?}");
+}
+
+#[test]
+fn a_silent_client_is_sent_away() {
+    let (got, log) = dialogue("", INSIDE, "EHLO c\r\n");
+    assert_eq!(got.last().unwrap(), "421 4.4.2 mx.example.test Error: timeout exceeded");
+    assert!(has(&log, "timeout after EHLO from unknown[127.0.0.1]"), "{log:#?}");
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_whole() {
+    let body = "x".repeat(70) + "\r\n";
+    let input = format!("EHLO c\r\n{TRANSACTION}\r\n{}.\r\nQUIT\r\n", body.repeat(2000));
+    let (got, log) = dialogue("default_transport = discard:\n", INSIDE, &input);
+    assert!(has(&got, "552 5.3.4 Error: message file too big"), "{got:?}");
+    assert!(has(&log, "queue file size limit exceeded"), "{log:#?}");
+    assert!(!has(&log, "(queue active)"), "{log:#?}");
+    assert!(has(&log, "data=0/1"), "{log:#?}");
+}
+
+#[test]
+fn a_large_message_goes_to_the_log_while_it_arrives() {
+    let body = "y".repeat(70) + "\r\n";
+    let input = format!("EHLO c\r\n{TRANSACTION}\r\n{}.\r\nQUIT\r\n", body.repeat(20_000));
+    let big = "default_transport = discard:\nmessage_size_limit = 5000000\n";
+    let (got, log) = dialogue(big, INSIDE, &input);
+    assert!(has(&got, "250 2.0.0 Ok: queued as"), "{got:?}");
+    assert!(has(&log, "size=144"), "{log:#?}");
+}
+
+#[test]
+fn failed_mail_comes_back_and_a_double_bounce_ends() {
+    let input = format!("EHLO c\r\n{TRANSACTION}Subject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
+    let bouncing = "default_transport = error:5.1.6 gone away\n2bounce_notice_recipient = p@q.example\n";
+    let (_, log) = dialogue(bouncing, INSIDE, &input);
+    assert!(has(&log, "dsn=5.1.6, status=bounced (gone away)"), "{log:#?}");
+    assert!(has(&log, "sender non-delivery notification: "), "{log:#?}");
+    assert!(has(&log, "postmaster non-delivery notification: "), "{log:#?}");
+    assert!(has(&log, "undeliverable postmaster notification discarded"), "{log:#?}");
+    let removed = log.iter().filter(|line| line.ends_with(": removed")).count();
+    assert_eq!(removed, 3, "{log:#?}");
+}
+
+#[test]
+fn what_is_in_the_queue_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let deferring = "default_transport = retry:4.2.1 later\nminimal_backoff_time = 30s\n";
+    {
+        let world = crate::testing::world(directory.path(), deferring, 1);
+        let core = world.core.clone();
+        world.run(async move {
+            let input = format!("EHLO c\r\n{TRANSACTION}\r\nhi\r\n.\r\nQUIT\r\n");
+            World::client(&core, INSIDE, input.as_bytes(), Duration::from_secs(5)).await;
+            core.rt.sleep_until(core.rt.now() + Duration::from_secs(1)).await;
+        });
+        assert!(has(&world.lines(), "status=deferred (later)"), "{:#?}", world.lines());
+    }
+    let world = crate::testing::world(directory.path(), "default_transport = discard:\n", 2);
+    let core = world.core.clone();
+    world.run(async move { core.rt.sleep_until(core.rt.now() + Duration::from_secs(4000)).await });
+    assert!(has(&world.lines(), "relay=none"), "{:#?}", world.lines());
+    assert!(has(&world.lines(), ": removed"), "{:#?}", world.lines());
+}

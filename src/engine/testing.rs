@@ -1,0 +1,131 @@
+//! A whole engine core on the simulated kernel, for tests: scripted clients, virtual time, a real queue
+//! log in a temporary directory.
+
+use crate::agent::Agents;
+use crate::background::Background;
+use crate::core::{Core, Parts};
+use crate::launch::{adopt, join};
+use crate::localtime::LocalTime;
+use crate::maillog::{Identity, Maillog, Sink};
+use crate::parcel::Parcel;
+use crate::snapshot::Snapshot;
+use crate::{smtp, smtpd};
+use config::{Host, MainCf, MasterCf, Params};
+use queue::{Options, Store};
+use runtime::lane::mesh;
+use runtime::net::{Arrived, Stream};
+use runtime::sim::SimIo;
+use runtime::wake::Waker;
+use runtime::{Chunk, Rt};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the simulated smtpd listens.
+pub const SMTPD: &str = "192.0.2.10:25";
+
+const MASTER_CF: &str = "smtp inet n - n - - smtpd\n\
+    smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nerror unix - - n - - error\n\
+    retry unix - - n - - error\ndiscard unix - - n - - discard\n";
+
+const MAIN_CF: &str = "compatibility_level = 3.6\nmyhostname = mx.example.test\n\
+    mydestination =\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\n\
+    smtpd_banner = $myhostname ESMTP test\nqueue_minfree = 0\nmessage_size_limit = 100000\n";
+
+/// One simulated core.
+pub struct World {
+    /// The core.
+    pub core: Rc<Core>,
+    /// Its log lines.
+    pub log: Rc<RefCell<String>>,
+}
+
+/// The configuration with more lines, the last of which win.
+pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
+    let text = format!("{MAIN_CF}{main_cf}");
+    let main = MainCf::parse("main.cf", text.as_bytes()).unwrap();
+    let host = Host {
+        hostname: "mx.example.test".into(),
+        interfaces: vec![("192.0.2.10".parse().unwrap(), 24), ("127.0.0.1".parse().unwrap(), 8)],
+        ..Host::default()
+    };
+    let master = MasterCf::parse("master.cf", MASTER_CF.as_bytes()).unwrap();
+    Arc::new(Snapshot::new(Params::new(main, host), &master).unwrap())
+}
+
+/// Builds a core on a queue directory.
+pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
+    let mut io = SimIo::new(seed);
+    let smtpd_sock = io.listen(SMTPD.parse().unwrap());
+    let waker = Waker::new().unwrap();
+    let rt = Rt::new(Box::new(io), waker.clone());
+    let snapshot = snapshot(main_cf);
+    let memory = Rc::new(RefCell::new(String::new()));
+    let identity = Identity { hostname: "mx".into(), syslog_name: "postfix".into(), pid: 1 };
+    let local = Rc::new(LocalTime::system());
+    let log = Rc::new(Maillog::new(identity, Sink::Memory(memory.clone()), local.clone()));
+    let store = Store::open(directory, Options { segment_bytes: 1 << 20, ..Options::default() });
+    let store = store.unwrap();
+    let (queue, recovery) = join(&store, 0).unwrap();
+    let (adopted, _) = adopt(&store, 0, 1).unwrap();
+    let client = smtp::Client::new(&rt, log.clone(), &snapshot, &smtp::Dns::none(), &waker);
+    let port = mesh(std::slice::from_ref(&waker)).pop().unwrap();
+    let core = Core::new(Parts {
+        index: 0,
+        rt,
+        port,
+        cores: 1,
+        snapshot,
+        log,
+        local,
+        queue,
+        adopted,
+        store,
+        desk: Background::start().unwrap().desk(waker),
+        agents: Agents::new(client),
+    });
+    core.port.send(0, Parcel::Recovered(recovery.live));
+    smtpd::listen(&core, smtpd_sock, 0);
+    World { core, log: memory }
+}
+
+impl World {
+    /// Runs `script` as a task and the core until it is over and the core has stopped.
+    pub fn run(&self, script: impl Future<Output = ()> + 'static) {
+        let core = self.core.clone();
+        self.core.rt.spawn(async move {
+            script.await;
+            core.port.send(0, Parcel::Stop);
+        });
+        self.core.run().unwrap();
+    }
+
+    /// A client at `from` that says `input` all at once and returns everything it got until the server
+    /// closed or fell silent for `patience`.
+    pub async fn client(core: &Rc<Core>, from: &str, input: &[u8], patience: Duration) -> String {
+        let rt = &core.rt;
+        let from: SocketAddr = from.parse().unwrap();
+        let deadline = rt.now() + Duration::from_secs(30);
+        let to: SocketAddr = SMTPD.parse().unwrap();
+        let stream = Stream::connect(rt, to, Some(from), deadline).await.unwrap();
+        stream.send(vec![Chunk::Owned(input.to_vec())], deadline).await.unwrap();
+        let mut got = Vec::new();
+        while let Ok(Arrived::Bytes) = stream.readable(rt.now() + patience).await {
+            stream.input(|bytes| {
+                got.extend_from_slice(bytes);
+                (bytes.len(), ())
+            });
+        }
+        String::from_utf8(got).unwrap()
+    }
+
+    /// The log so far, without time stamps.
+    pub fn lines(&self) -> Vec<String> {
+        let log = self.log.borrow();
+        let text = |line: &str| line.split_once(" mx ").map(|(_, text)| text.to_string());
+        log.lines().filter_map(text).collect()
+    }
+}
