@@ -1,3 +1,4 @@
 //! Ringpost, a mail transfer agent; see ARCHITECTURE.md.
 
+pub mod demo;
 pub mod inherited;

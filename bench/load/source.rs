@@ -161,8 +161,7 @@ impl Job {
         let block = block();
         let mut rest = size;
         while rest > 0 {
-            let piece = rest.min((*block).as_ref().len()) / LINE * LINE;
-            let piece = piece.max(LINE.min((*block).as_ref().len()));
+            let piece = (rest.min(block.len()) / LINE * LINE).max(LINE);
             data.push(Chunk::Shared(Shared::new(block.clone(), 0..piece)));
             rest = rest.saturating_sub(piece);
             if data.len() == 64 {

@@ -13,12 +13,13 @@ use queue::{Batch, Flush, Lsn, ReadySegment};
 use runtime::Shared;
 use runtime::io::Target;
 use runtime::local::{Pledge, Promise, promise};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What waits for a record to be durable.
 enum Waiter {
@@ -28,18 +29,31 @@ enum Waiter {
     Incoming(Box<Incoming>),
 }
 
-/// What waits, and how much was written.
+/// How much was written by all cores together. Each core adds once per write.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Writes made.
+    pub commits: AtomicU64,
+    /// Messages they made durable.
+    pub messages: AtomicU64,
+}
+
+/// What waits for a write.
 #[derive(Default)]
 pub struct Commits {
     waiting: RefCell<VecDeque<(Lsn, Waiter)>>,
-    commits: Cell<u64>,
-    messages: Cell<u64>,
+    totals: Arc<Totals>,
 }
 
 impl Commits {
-    /// How many writes were made, and how many messages they made durable.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.commits.get(), self.messages.get())
+    /// Nothing waits; writes are counted in `totals`.
+    pub fn new(totals: Arc<Totals>) -> Commits {
+        Commits { waiting: RefCell::default(), totals }
+    }
+
+    /// The counts of all cores.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     fn push(&self, lsn: Lsn, waiter: Waiter) {
@@ -105,7 +119,7 @@ impl Core {
         let own = log == 0;
         let log = self.logs().nth(log).expect("logs are never taken away");
         let flushed = log.borrow_mut().flushed(flush.id, result);
-        self.commits.commits.set(self.commits.commits.get() + 1);
+        self.commits.totals.commits.fetch_add(1, Ordering::Relaxed);
         match flushed {
             Ok(durable) if own => self.release(durable),
             Ok(_) => {}
@@ -118,15 +132,17 @@ impl Core {
     }
 
     fn release(&self, durable: Lsn) {
+        let mut messages = 0;
         while let Some(waiter) = self.commits.take_until(durable) {
             match waiter {
                 Waiter::Reply(promise) => promise.keep(()),
                 Waiter::Incoming(incoming) => {
-                    self.commits.messages.set(self.commits.messages.get() + 1);
+                    messages += 1;
                     self.port.send(crate::qmgr::CORE, Parcel::Incoming(incoming));
                 }
             }
         }
+        self.commits.totals.messages.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Keeps the next segment ready and recycles what is free. Once per turn.

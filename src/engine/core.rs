@@ -5,7 +5,7 @@
 //! are woken. Nothing in it blocks.
 
 use crate::background::Desk;
-use crate::commit::Commits;
+use crate::commit::{Commits, Totals};
 use crate::delivery::DeliverRequest;
 use crate::limits::{OUTBOX_HIGH_WATER, PARCELS_PER_TURN, SPARE_BUFFER_BYTES, SPARE_BUFFERS};
 use crate::localtime::LocalTime;
@@ -100,6 +100,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// Counts of all cores.
+    pub totals: Arc<Totals>,
 }
 
 impl Core {
@@ -118,7 +120,7 @@ impl Core {
             queue: RefCell::new(parts.queue),
             adopted: parts.adopted.into_iter().map(RefCell::new).collect(),
             store: parts.store,
-            commits: Commits::default(),
+            commits: Commits::new(parts.totals),
             agents: parts.agents,
             qmgr,
             unsettled: RefCell::default(),

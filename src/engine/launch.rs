@@ -5,6 +5,7 @@
 
 use crate::agent::Agents;
 use crate::background::Background;
+use crate::commit::Totals;
 use crate::core::{Core, Parts};
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Identity, Maillog, Sink};
@@ -75,6 +76,7 @@ struct Shared {
     store: Store,
     background: Background,
     wakers: Vec<Waker>,
+    totals: Arc<Totals>,
 }
 
 impl Engine {
@@ -90,7 +92,7 @@ impl Engine {
         let mut ports = mesh(&wakers);
         let port = ports.pop().expect("one port more than cores");
         let background = Background::start()?;
-        let shared = Arc::new(Shared { launch, store, background, wakers });
+        let shared = Arc::new(Shared { launch, store, background, wakers, totals: Arc::default() });
         let (report, reports) = channel();
         let mut threads = Vec::new();
         for (index, port) in ports.into_iter().enumerate() {
@@ -180,6 +182,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         store: shared.store.clone(),
         desk: shared.background.desk(waker),
         agents: Agents::new(client),
+        totals: shared.totals.clone(),
     });
     for recovery in adoptions.into_iter().chain([recovery]) {
         core.port.send(crate::qmgr::CORE, Parcel::Recovered(recovery.live));

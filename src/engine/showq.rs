@@ -18,6 +18,7 @@ use runtime::net::{Arrived, Listener, Stream};
 use runtime::{Chunk, Sock};
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Messages of one listing that are under way at a time.
@@ -186,6 +187,11 @@ fn obey(core: &Rc<Core>, request: &str) -> String {
             crate::pickup::scan(core);
             "ok 0\n".into()
         }
+        "stats" => {
+            let totals = core.commits.totals();
+            let (commits, messages) = (&totals.commits, &totals.messages);
+            format!("commits {}\nmessages {}\nok 0\n", load(commits), load(messages))
+        }
         "status" => format!("ok {}\n", qmgr.listing().len()),
         "flush-site" => "error not-configured\n".into(),
         "flush-message" | "hold" | "release" | "delete" | "requeue" | "expire" => {
@@ -210,6 +216,10 @@ fn obey(core: &Rc<Core>, request: &str) -> String {
             "error unknown request\n".into()
         }
     }
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
         store,
         desk: Background::start().unwrap().desk(waker),
         agents: Agents::new(client),
+        totals: Arc::default(),
     });
     core.port.send(0, Parcel::Recovered(recovery.live));
     smtpd::listen(&core, smtpd_sock, 0);

@@ -1,0 +1,115 @@
+//! `versus`: the same load through an installed Postfix and through ringpost, with the same main.cf, in
+//! one run; medians and ratios.
+//!
+//! Both keep mail on stable storage before they say 250: Postfix fsyncs each queue file, ringpost writes
+//! its log `O_DIRECT|O_DSYNC`. Source and sink are ours and run on the same machine. Needs root (Postfix
+//! does) and Debian's postfix package; `--only ringpost` needs neither.
+//!
+//! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`
+
+mod measure;
+mod server;
+mod table;
+
+use measure::{Sample, run_load};
+use server::{Kind, Server};
+use std::error::Error;
+use std::process::ExitCode;
+
+/// A load: content bytes, sessions, messages for ringpost. Postfix gets fewer, see [`POSTFIX_SHARE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Content bytes.
+    pub size: usize,
+    /// Sessions at once.
+    pub sessions: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+/// Postfix is several times slower; it gets this part of the messages so that both run about as long.
+const POSTFIX_SHARE: u64 = 6;
+
+const WORKLOADS: [Workload; 4] = [
+    Workload { size: 4096, sessions: 1, messages: 6_000 },
+    Workload { size: 4096, sessions: 10, messages: 30_000 },
+    Workload { size: 4096, sessions: 50, messages: 40_000 },
+    Workload { size: 65_536, sessions: 50, messages: 10_000 },
+];
+
+struct Arguments {
+    rounds: usize,
+    kinds: Vec<Kind>,
+    workloads: Vec<Workload>,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().map_err(Into::into).and_then(|arguments| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("versus: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    table::print_conditions(arguments.rounds)?;
+    for workload in &arguments.workloads {
+        let mut samples: Vec<(Kind, Vec<Sample>)> =
+            arguments.kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+        // Interleaved: what disturbs the machine for a while disturbs both.
+        for round in 0..arguments.rounds {
+            for (kind, samples) in &mut samples {
+                let server = Server::start(*kind)?;
+                let sample = run_load(&server, &scaled(*workload, *kind));
+                server.stop()?;
+                let sample = sample?;
+                eprintln!("round {}: {kind:?} {sample}", round + 1);
+                samples.push(sample);
+            }
+        }
+        table::print(workload, &samples);
+    }
+    Ok(())
+}
+
+fn scaled(workload: Workload, kind: Kind) -> Workload {
+    let messages = match kind {
+        Kind::Ringpost => workload.messages,
+        Kind::Postfix => (workload.messages / POSTFIX_SHARE).max(1),
+    };
+    Workload { messages, ..workload }
+}
+
+impl Arguments {
+    fn parse() -> Result<Arguments, String> {
+        let kinds = vec![Kind::Postfix, Kind::Ringpost];
+        let mut parsed = Arguments { rounds: 3, kinds, workloads: Vec::new() };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--rounds" => parsed.rounds = value.parse().map_err(|_| "--rounds: not a number")?,
+                "--only" if value == "ringpost" => parsed.kinds = vec![Kind::Ringpost],
+                "--only" if value == "postfix" => parsed.kinds = vec![Kind::Postfix],
+                "--workload" => parsed.workloads.push(parse_workload(&value)?),
+                _ => return Err(format!("unknown option: {name} {value}")),
+            }
+        }
+        if parsed.workloads.is_empty() {
+            parsed.workloads = WORKLOADS.to_vec();
+        }
+        Ok(parsed)
+    }
+}
+
+fn parse_workload(text: &str) -> Result<Workload, String> {
+    let numbers: Option<Vec<u64>> = text.split(',').map(|word| word.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([size, sessions, messages]) => {
+            Ok(Workload { size: *size as usize, sessions: *sessions, messages: *messages })
+        }
+        _ => Err(format!("--workload: not SIZE,SESSIONS,MESSAGES: {text}")),
+    }
+}
