@@ -9,4 +9,7 @@ pub mod delivery;
 pub mod localtime;
 pub mod maillog;
 pub mod match_list;
+pub mod resolver;
+pub mod side;
+pub mod smtp;
 pub mod trivial_rewrite;

@@ -262,6 +262,11 @@ impl Session {
         ready && !self.quit_sent && !self.spoilt && self.pending.0.is_empty()
     }
 
+    /// Whether nothing is left to do but close: QUIT is on its way.
+    pub fn is_over(&self) -> bool {
+        self.expect == Expect::Nothing && self.quit_sent && self.out.is_empty()
+    }
+
     /// Which stage the dialogue is at.
     pub fn stage(&self) -> Stage {
         match self.expect {
@@ -327,11 +332,17 @@ impl Session {
         self.expect = Expect::End;
     }
 
-    /// Ends the dialogue politely, wherever it is.
-    pub fn quit(&mut self) {
+    fn quit(&mut self) {
         self.out.extend_from_slice(b"QUIT\r\n");
         self.quit_sent = true;
         self.expect = if self.hello.wait_for_quit { Expect::Quit } else { Expect::Nothing };
+    }
+
+    /// Says QUIT when nothing else is going on and it has not been said.
+    pub fn finish(&mut self) {
+        if self.expect == Expect::Nothing && !self.quit_sent {
+            self.quit();
+        }
     }
 
     /// Takes what the server has sent, in any pieces.
