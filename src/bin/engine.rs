@@ -4,7 +4,6 @@
 use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::maillog::{Identity, Sink};
 use engine::snapshot::Snapshot;
-use engine::smtp;
 use master::system::{Files, host};
 use ringpost::inherited::{Inherited, Service};
 use runtime::Sock;
@@ -86,7 +85,6 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
         }),
         cores: inherited.cores,
         listening: inherited.services.iter().flat_map(|s| sockets(snapshot, s, inherited.cores)).collect(),
-        dns: smtp::Dns::system()?,
     })
 }
 

@@ -4,34 +4,81 @@
 
 use crate::core::Core;
 use crate::delivery::{DeliverRequest, Outcome};
-use crate::error;
+use crate::maillog::Maillog;
+use crate::resolver::Resolver;
+use crate::snapshot::Snapshot;
+use crate::{error, smtp};
+use runtime::Rt;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 /// One core's delivery agents.
 pub struct Agents {
-    smtp: Rc<crate::smtp::Client>,
+    rt: Rt,
+    log: Rc<Maillog>,
+    resolver: Rc<Resolver>,
+    smtp: RefCell<Rc<smtp::Client>>,
+    /// Shuffles the hosts of equal preference.
+    seed: u64,
 }
 
 impl Agents {
     /// The agents of a core.
-    pub fn new(smtp: Rc<crate::smtp::Client>) -> Agents {
-        Agents { smtp }
+    pub fn new(
+        rt: &Rt,
+        log: Rc<Maillog>,
+        resolver: Rc<Resolver>,
+        snapshot: &Snapshot,
+        seed: u64,
+    ) -> Agents {
+        let smtp = client(rt, &log, &resolver, snapshot, seed);
+        Agents { rt: rt.clone(), log, resolver, smtp: RefCell::new(smtp), seed }
+    }
+
+    /// Takes a new configuration over; deliveries under way end with the old one.
+    pub fn reload(&self, snapshot: &Snapshot) {
+        *self.smtp.borrow_mut() =
+            client(&self.rt, &self.log, &self.resolver, snapshot, self.seed);
     }
 
     /// Makes a delivery.
     pub async fn deliver(&self, core: &Rc<Core>, request: DeliverRequest) -> Outcome {
         let snapshot = core.snapshot();
         match snapshot.program(&request.transport) {
-            Some("smtp" | "lmtp") => self.smtp.deliver(request).await,
+            Some("smtp" | "lmtp") => {
+                let client = self.smtp.borrow().clone();
+                client.deliver(request).await
+            }
             Some("error") => error::refuse(core, request),
             Some("discard") => error::discard(core, request),
             _ => error::unavailable(core, request),
         }
     }
 
-    /// The verified name of a client.
-    pub async fn client_name(&self, address: IpAddr) -> Option<String> {
-        self.smtp.client_name(address).await
+    /// Answers from the DNS: once per turn.
+    pub fn pump(&self) {
+        self.resolver.pump();
     }
+
+    /// Whether such an answer waits.
+    pub fn has_mail(&self) -> bool {
+        self.resolver.has_mail()
+    }
+
+    /// The verified name of a client, or `unknown`.
+    pub async fn client_name(&self, address: IpAddr) -> String {
+        self.resolver.reverse(address).await.verified().to_string()
+    }
+}
+
+fn client(
+    rt: &Rt,
+    log: &Rc<Maillog>,
+    resolver: &Rc<Resolver>,
+    snapshot: &Snapshot,
+    seed: u64,
+) -> Rc<smtp::Client> {
+    let services = snapshot.smtp.iter().cloned();
+    smtp::Client::new(rt, log.clone(), resolver.clone(), services, seed)
 }

@@ -240,6 +240,7 @@ impl Core {
         if let Some(qmgr) = &self.qmgr {
             qmgr.borrow_mut().reload(&snapshot);
         }
+        self.agents.reload(&snapshot);
         *self.snapshot.borrow_mut() = snapshot;
     }
 
@@ -317,6 +318,7 @@ impl Pump for Turn {
             let Some(parcel) = core.port.receive() else { break };
             core.handle(parcel);
         }
+        core.agents.pump();
         while let Some(answer) = core.desk.take() {
             answer(core);
         }
@@ -332,7 +334,7 @@ impl Pump for Turn {
     }
 
     fn has_mail(&self) -> bool {
-        self.0.port.has_mail() || self.0.desk.has_answer()
+        self.0.port.has_mail() || self.0.desk.has_answer() || self.0.agents.has_mail()
     }
 }
 

@@ -10,8 +10,10 @@ use crate::core::{Core, Parts};
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Identity, Maillog, Sink};
 use crate::parcel::Parcel;
+use crate::resolver::{Resolver, Source};
+use crate::side::Side;
 use crate::snapshot::Snapshot;
-use crate::{pickup, showq, smtp, smtpd};
+use crate::{pickup, showq, smtpd};
 use queue::{Log, Options, Recovery, Store};
 use runtime::lane::{Port, mesh};
 use runtime::ring::UringIo;
@@ -60,8 +62,6 @@ pub struct Launch {
     pub cores: usize,
     /// What to listen to.
     pub listening: Vec<Listening>,
-    /// Where DNS questions are answered.
-    pub dns: smtp::Dns,
 }
 
 /// Running cores, as the main thread holds them.
@@ -77,6 +77,7 @@ struct Shared {
     background: Background,
     wakers: Vec<Waker>,
     totals: Arc<Totals>,
+    side: Side,
 }
 
 impl Engine {
@@ -92,7 +93,14 @@ impl Engine {
         let mut ports = mesh(&wakers);
         let port = ports.pop().expect("one port more than cores");
         let background = Background::start()?;
-        let shared = Arc::new(Shared { launch, store, background, wakers, totals: Arc::default() });
+        let shared = Arc::new(Shared {
+            launch,
+            store,
+            background,
+            wakers,
+            totals: Arc::default(),
+            side: Side::start()?,
+        });
         let (report, reports) = channel();
         let mut threads = Vec::new();
         for (index, port) in ports.into_iter().enumerate() {
@@ -168,7 +176,9 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         report_recovery(&log, recovery);
     }
     let log = Rc::new(log);
-    let client = smtp::Client::new(&rt, log.clone(), &launch.snapshot, &launch.dns, &waker);
+    let resolver = Resolver::new(&rt, Source::Side(shared.side.port(waker.clone())));
+    let seed = rt.now().0 ^ index as u64;
+    let agents = Agents::new(&rt, log.clone(), Rc::new(resolver), &launch.snapshot, seed);
     let core = Core::new(Parts {
         index,
         rt,
@@ -181,7 +191,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         adopted,
         store: shared.store.clone(),
         desk: shared.background.desk(waker),
-        agents: Agents::new(client),
+        agents,
         totals: shared.totals.clone(),
     });
     for recovery in adoptions.into_iter().chain([recovery]) {

@@ -4,7 +4,7 @@
 
 use crate::cleanup;
 use crate::match_list::{BadItem, Domains};
-use crate::qmgr;
+use crate::{qmgr, smtp};
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
 use config::params::BadValue;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub queue_minfree: u64,
     /// Which transports master.cf has, with the program behind each.
     pub transports: Vec<(String, String)>,
+    /// The numbers of every smtp and lmtp service.
+    pub smtp: Vec<(String, smtp::Settings)>,
     /// `fast_flush_domains`.
     pub flush_domains: Domains,
     /// What should be said about the configuration at start.
@@ -62,6 +64,8 @@ impl Snapshot {
             warnings.extend(bad);
             smtpd.push(Arc::new(service));
         }
+        let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
+        warnings.sort();
         warnings.dedup();
         let flush = params.list("fast_flush_domains")?;
         let transports = transports(master);
@@ -78,6 +82,7 @@ impl Snapshot {
             delay_warning: params.seconds("delay_warning_time")?,
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
+            smtp,
             flush_domains: Domains::parse(&flush, true).0,
             warnings,
             params,
@@ -99,6 +104,24 @@ fn transports(master: &MasterCf) -> Vec<(String, String)> {
     let local = |service: &&config::master_cf::Service| service.endpoint.is_none();
     let services = master.services().iter().filter(local);
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
+}
+
+fn smtp_services(
+    params: &Params,
+    master: &MasterCf,
+    own: &[IpAddr],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(String, smtp::Settings)>, BadValue> {
+    let mut services = Vec::new();
+    for service in master.services() {
+        if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
+            let params = params.with_overrides(&service.overrides);
+            let (settings, bad) = smtp::Settings::read(&params, own.to_vec())?;
+            warnings.extend(bad.iter().map(bad_item));
+            services.push((service.name.clone(), settings));
+        }
+    }
+    Ok(services)
 }
 
 /// The addresses mail is received at: the interfaces, as `inet_interfaces` selects them, and

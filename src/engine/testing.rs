@@ -8,8 +8,9 @@ use crate::launch::{adopt, join};
 use crate::localtime::LocalTime;
 use crate::maillog::{Identity, Maillog, Sink};
 use crate::parcel::Parcel;
+use crate::resolver::{Resolver, Script, Source};
 use crate::snapshot::Snapshot;
-use crate::{smtp, smtpd};
+use crate::smtpd;
 use config::{Host, MainCf, MasterCf, Params};
 use queue::{Options, Store};
 use runtime::lane::mesh;
@@ -71,7 +72,8 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
     let store = store.unwrap();
     let (queue, recovery) = join(&store, 0).unwrap();
     let (adopted, _) = adopt(&store, 0, 1).unwrap();
-    let client = smtp::Client::new(&rt, log.clone(), &snapshot, &smtp::Dns::none(), &waker);
+    let resolver = Rc::new(Resolver::new(&rt, Source::Script(Script::new())));
+    let agents = Agents::new(&rt, log.clone(), resolver, &snapshot, seed);
     let port = mesh(std::slice::from_ref(&waker)).pop().unwrap();
     let core = Core::new(Parts {
         index: 0,
@@ -85,7 +87,7 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
         adopted,
         store,
         desk: Background::start().unwrap().desk(waker),
-        agents: Agents::new(client),
+        agents,
         totals: Arc::default(),
     });
     core.port.send(0, Parcel::Recovered(recovery.live));

@@ -1,6 +1,7 @@
 //! SMTP: RFC 5321 and its extensions.
 
 pub mod bdat;
+pub mod client;
 pub mod command;
 pub mod counters;
 pub mod data;

@@ -57,9 +57,8 @@ impl Task {
     async fn new(core: Rc<Core>, service: Arc<Service>, stream: Stream, address: IpAddr) -> Task {
         let name = match service.peername_lookup {
             true => core.agents.client_name(address).await,
-            false => None,
+            false => "unknown".into(),
         };
-        let name = name.unwrap_or_else(|| "unknown".into());
         let excluded = service.bare_newline_exclusions.contains(address).is_yes();
         let policy = if excluded { BareNewline::Accept } else { service.bare_newline };
         Task {

@@ -1,0 +1,188 @@
+//! Answering questions on the side thread: DNS by hickory-resolver, the system's own look-up for the
+//! rest.
+//!
+//! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again with
+//! every question, which is answered with [`Cause::TryAgain`] meanwhile.
+
+use super::{Answer, Cause, Found, Kind, Question, Service};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolveHosts;
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use protocol::mx::Mx;
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long an answer of the system's own look-up is kept: it comes without a TTL.
+const NATIVE_TTL: Duration = Duration::from_secs(30);
+/// How long it is kept that a name does not exist when the zone does not tell.
+const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// How long a temporary failure is kept, so that a dead server is not asked for every message.
+const FAILURE_TTL: Duration = Duration::from_secs(5);
+const HOSTS_FILE: &str = "/etc/hosts";
+
+/// The resolver of the side thread.
+#[derive(Default)]
+pub(crate) struct Dns {
+    resolver: OnceCell<TokioResolver>,
+}
+
+impl Dns {
+    /// Answers one question; always, because the resolver's own time limits apply.
+    pub(crate) async fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::Mx(domain) => self.mx(domain).await,
+            Question::Address(host, kind, Service::Dns) => self.addresses(host, *kind).await,
+            Question::Address(host, kind, Service::Native) => native(host, *kind).await,
+            Question::Names(address) => match hosts_name(*address).await {
+                Some(name) => Answer { result: Ok(Found::Names(vec![name])), ttl: NATIVE_TTL },
+                None => self.names(*address).await,
+            },
+        }
+    }
+
+    async fn mx(&self, domain: &str) -> Answer {
+        let found = self.look_up(domain, RecordType::MX).await;
+        answer(found, |lookup| {
+            let mx = |data: &RData| match data {
+                RData::MX(mx) => {
+                    Some(Mx { preference: mx.preference, host: host_name(&mx.exchange) })
+                }
+                _ => None,
+            };
+            let records: Vec<Mx> = data(lookup).filter_map(mx).collect();
+            (!records.is_empty()).then_some(Found::Mx(records))
+        })
+    }
+
+    async fn addresses(&self, host: &str, kind: Kind) -> Answer {
+        let record_type = if kind == Kind::Aaaa { RecordType::AAAA } else { RecordType::A };
+        let found = self.look_up(host, record_type).await;
+        answer(found, |lookup| {
+            let addresses: Vec<IpAddr> = data(lookup).filter_map(RData::ip_addr).collect();
+            (!addresses.is_empty()).then_some(Found::Addresses(addresses))
+        })
+    }
+
+    async fn names(&self, address: IpAddr) -> Answer {
+        let Some(resolver) = self.resolver() else { return failure(Cause::TryAgain) };
+        answer(resolver.reverse_lookup(address).await, |lookup| {
+            let name = |data: &RData| match data {
+                RData::PTR(name) => Some(host_name(&name.0)),
+                _ => None,
+            };
+            let names: Vec<String> = data(lookup).filter_map(name).collect();
+            (!names.is_empty()).then_some(Found::Names(names))
+        })
+    }
+
+    async fn look_up(&self, name: &str, kind: RecordType) -> Result<Lookup, NetError> {
+        let resolver = self.resolver().ok_or(NetError::NoConnections)?;
+        let mut name = Name::from_ascii(name)?;
+        // Names in mail are complete: the search list of resolv.conf is not for them.
+        name.set_fqdn(true);
+        resolver.lookup(name, kind).await
+    }
+
+    fn resolver(&self) -> Option<&TokioResolver> {
+        if let Some(resolver) = self.resolver.get() {
+            return Some(resolver);
+        }
+        let mut builder = TokioResolver::builder_tokio().ok()?;
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
+        let resolver = builder.build().ok()?;
+        Some(self.resolver.get_or_init(|| resolver))
+    }
+}
+
+fn data(lookup: &Lookup) -> impl Iterator<Item = &RData> {
+    lookup.answers().iter().map(|record| &record.data)
+}
+
+/// A name without its final dot.
+fn host_name(name: &Name) -> String {
+    let mut text = name.to_ascii();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
+}
+
+fn answer(found: Result<Lookup, NetError>, read: impl FnOnce(&Lookup) -> Option<Found>) -> Answer {
+    match found {
+        Ok(lookup) => {
+            let ttl = lookup.valid_until().saturating_duration_since(std::time::Instant::now());
+            Answer { result: read(&lookup).ok_or(Cause::NoData), ttl }
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            let ttl = none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
+            let (cause, lasting) = match none.response_code {
+                ResponseCode::NXDomain => (Cause::NotFound, true),
+                ResponseCode::NoError => (Cause::NoData, true),
+                ResponseCode::ServFail => (Cause::TryAgain, false),
+                _ => (Cause::Refused, false),
+            };
+            let ttl = if lasting { ttl.unwrap_or(NEGATIVE_TTL) } else { FAILURE_TTL };
+            Answer { result: Err(cause), ttl }
+        }
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => failure(match code {
+            ResponseCode::NXDomain => Cause::NotFound,
+            ResponseCode::ServFail => Cause::TryAgain,
+            _ => Cause::Refused,
+        }),
+        Err(_) => failure(Cause::TryAgain),
+    }
+}
+
+fn failure(cause: Cause) -> Answer {
+    Answer { result: Err(cause), ttl: FAILURE_TTL }
+}
+
+/// getaddrinfo(3), on the runtime's blocking pool.
+async fn native(host: &str, kind: Kind) -> Answer {
+    match tokio::net::lookup_host((host, 0)).await {
+        Ok(found) => {
+            let wanted = |address: &IpAddr| address.is_ipv4() == (kind == Kind::A);
+            let mut addresses: Vec<IpAddr> = found.map(|to| to.ip()).filter(wanted).collect();
+            addresses.dedup();
+            let result = match addresses.is_empty() {
+                true => Err(Cause::UnknownHost),
+                false => Ok(Found::Addresses(addresses)),
+            };
+            Answer { result, ttl: NATIVE_TTL }
+        }
+        // The library gives no code, only its text.
+        Err(error) if error.to_string().contains("Temporary") => failure(Cause::UnknownHostForNow),
+        Err(_) => Answer { result: Err(Cause::UnknownHost), ttl: NATIVE_TTL },
+    }
+}
+
+/// The name /etc/hosts gives an address: the first one on the first line with it.
+async fn hosts_name(address: IpAddr) -> Option<String> {
+    let read = tokio::task::spawn_blocking(|| std::fs::read_to_string(HOSTS_FILE));
+    name_in_hosts(&read.await.ok()?.ok()?, address)
+}
+
+fn name_in_hosts(text: &str, address: IpAddr) -> Option<String> {
+    text.lines().find_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let found = words.next()?.parse() == Ok(address);
+        words.next().filter(|_| found).map(str::to_string)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_in_the_hosts_file_counts() {
+        let text = "# x\n192.0.2.1\n127.0.0.1 localhost lo # c\n::1 ip6\n127.0.0.1 other\n";
+        assert_eq!(name_in_hosts(text, "127.0.0.1".parse().unwrap()).as_deref(), Some("localhost"));
+        assert_eq!(name_in_hosts(text, "::1".parse().unwrap()).as_deref(), Some("ip6"));
+        assert_eq!(name_in_hosts(text, "192.0.2.1".parse().unwrap()), None);
+    }
+}

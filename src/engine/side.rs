@@ -1,0 +1,185 @@
+//! The side thread: one tokio runtime for everything that is not done per message.
+//!
+//! Started once by the engine; each core holds a [`Port`]. Questions and answers travel in bounded
+//! lock-free queues; an answer rings the core's [`Waker`]. [`Port::pump`] runs once per turn of the
+//! core and hands answers to the tasks that wait.
+//!
+//! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer is
+//! [`Cause::TryAgain`]: mail waits, nothing is lost.
+//!
+//! Limits: [`QUESTIONS_MAX`] per core in flight.
+
+use crate::resolver::dns::Dns;
+use crate::resolver::{Answer, Cause, Question};
+use crossbeam_queue::ArrayQueue;
+use runtime::local::{Promise, promise};
+use runtime::wake::Waker;
+use runtime::{Instant, Rt};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+/// Questions one core may have in flight, those included that nobody waits for any more.
+pub const QUESTIONS_MAX: usize = 1024;
+/// Questions of all cores that wait for the thread.
+const INBOX_MAX: usize = 8 * QUESTIONS_MAX;
+
+struct Request {
+    question: Question,
+    ticket: u64,
+    outbox: Arc<Outbox>,
+}
+
+struct Inbox {
+    requests: ArrayQueue<Request>,
+    arrived: tokio::sync::Notify,
+    stopping: AtomicBool,
+}
+
+struct Outbox {
+    answers: ArrayQueue<(u64, Answer)>,
+    waker: Waker,
+}
+
+/// The thread; dropping it ends the thread.
+pub struct Side {
+    inbox: Arc<Inbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One core's way to ask.
+pub struct Port {
+    inbox: Arc<Inbox>,
+    outbox: Arc<Outbox>,
+    waiting: RefCell<BTreeMap<u64, Promise<Answer>>>,
+    in_flight: Cell<usize>,
+    next_ticket: Cell<u64>,
+}
+
+impl Side {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no threads or descriptors left.
+    pub fn start() -> io::Result<Side> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inbox = Arc::new(Inbox {
+            requests: ArrayQueue::new(INBOX_MAX),
+            arrived: tokio::sync::Notify::new(),
+            stopping: AtomicBool::new(false),
+        });
+        let served = inbox.clone();
+        let thread = thread::Builder::new().name("side".into()).spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, serve(served));
+            // Look-ups in the blocking pool may hang; nobody waits for them any more.
+            drop(local);
+            runtime.shutdown_timeout(Duration::ZERO);
+        })?;
+        Ok(Side { inbox, thread: Some(thread) })
+    }
+
+    /// A port for the core that `waker` wakes.
+    pub fn port(&self, waker: Waker) -> Port {
+        let outbox = Outbox { answers: ArrayQueue::new(QUESTIONS_MAX), waker };
+        Port {
+            inbox: self.inbox.clone(),
+            outbox: Arc::new(outbox),
+            waiting: RefCell::default(),
+            in_flight: Cell::new(0),
+            next_ticket: Cell::new(0),
+        }
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.inbox.stopping.store(true, Ordering::Release);
+        self.inbox.arrived.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            eprintln!("the side thread had panicked");
+        }
+    }
+}
+
+async fn serve(inbox: Arc<Inbox>) {
+    let dns = Rc::new(Dns::default());
+    while !inbox.stopping.load(Ordering::Acquire) {
+        while let Some(request) = inbox.requests.pop() {
+            let dns = dns.clone();
+            tokio::task::spawn_local(async move {
+                let answer = dns.answer(&request.question).await;
+                request.outbox.deliver(request.ticket, answer);
+            });
+        }
+        inbox.arrived.notified().await;
+    }
+}
+
+impl Outbox {
+    fn deliver(&self, ticket: u64, answer: Answer) {
+        let room = self.answers.push((ticket, answer));
+        assert!(room.is_ok(), "a core has at most QUESTIONS_MAX questions in flight");
+        self.waker.wake();
+    }
+}
+
+impl Port {
+    /// Asks, and waits until `deadline` at most.
+    pub async fn ask(&self, rt: &Rt, question: Question, deadline: Instant) -> Answer {
+        let not_now = Answer { result: Err(Cause::TryAgain), ttl: Duration::ZERO };
+        if self.in_flight.get() >= QUESTIONS_MAX {
+            return not_now;
+        }
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket + 1);
+        let request = Request { question, ticket, outbox: self.outbox.clone() };
+        if self.inbox.requests.push(request).is_err() {
+            return not_now;
+        }
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.inbox.arrived.notify_one();
+        let (answered, pledge) = promise(rt);
+        self.waiting.borrow_mut().insert(ticket, answered);
+        let answer = before(rt, deadline, pledge.wait()).await.flatten();
+        self.waiting.borrow_mut().remove(&ticket);
+        answer.unwrap_or(not_now)
+    }
+
+    /// Hands answers to those who wait; once per turn.
+    pub fn pump(&self) {
+        while let Some((ticket, answer)) = self.outbox.answers.pop() {
+            self.in_flight.set(self.in_flight.get() - 1);
+            let waiting = self.waiting.borrow_mut().remove(&ticket);
+            if let Some(promise) = waiting {
+                promise.keep(answer);
+            }
+        }
+    }
+
+    /// Whether an answer waits for [`Port::pump`].
+    pub fn has_mail(&self) -> bool {
+        !self.outbox.answers.is_empty()
+    }
+}
+
+/// What `future` gives, if it does so before `deadline`.
+async fn before<T>(rt: &Rt, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut expiry = pin!(rt.sleep_until(deadline));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => expiry.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
