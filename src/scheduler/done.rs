@@ -195,6 +195,7 @@ impl Scheduler {
                 message_finished: self.is_finished(message),
             });
         }
+        self.recount(destination);
     }
 
     /// Counts an entry under way out.
@@ -255,6 +256,7 @@ impl Scheduler {
 
     /// A destination may have got room, or may be of no more use.
     pub(crate) fn after_change(&mut self, destination: DestinationId) {
+        self.recount(destination);
         let site = &self.destinations[destination];
         let owner = &mut self.transports[site.transport];
         if site.blocker_tag == owner.blocker_tag && site.has_room() {

@@ -37,6 +37,7 @@ extern crate std;
 pub mod backoff;
 mod destination;
 mod done;
+mod drain;
 mod feedback;
 mod job;
 mod preempt;
@@ -51,12 +52,13 @@ mod transport;
 mod wake;
 
 pub use done::{Done, Flushed, NewlyDead, SiteResult};
+pub use drain::drain;
 pub use feedback::{Feedback, FeedbackError, parse_feedback};
 pub use recipients::Recipients;
 pub use scheduler::{
     Admitted, Counts, Crowded, DeferredAtOnce, Limits, RoutedRecipient, Scheduler,
 };
 pub use select::Selected;
-pub use slab::{DestinationId, EntryId, JobId, MessageId, TransportId};
+pub use slab::{EntryId, MessageId, TransportId};
 pub use slots::Wanted;
 pub use transport::{Reason, TransportSettings};

@@ -341,6 +341,7 @@ impl Scheduler {
         jobs[job].waiting += 1;
         jobs[job].entries_read += 1;
         messages[jobs[job].message].entries += 1;
+        self.recount(destination);
     }
 
     fn obtain_job(&mut self, message: MessageId, transport: TransportId) -> JobId {

@@ -50,6 +50,10 @@ fn assert_consistent(scheduler: &Scheduler) {
         assert!(job.waiting <= job.entries_read - job.selected);
     }
     for (id, transport) in scheduler.transports.iter() {
+        let mine = |site: &crate::destination::Destination| site.transport == id;
+        let startable =
+            scheduler.destinations.iter().filter(|(_, it)| mine(it) && it.is_startable());
+        assert_eq!(startable.count(), transport.startable as usize);
         let (slots, extra) = slots.get(&id).copied().unwrap_or_default();
         assert_eq!(slots + transport.slots_unused, transport.settings.recipient_limit.into());
         assert_eq!(extra + transport.extra_slots, transport.settings.extra_recipient_limit);

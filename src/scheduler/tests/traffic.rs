@@ -8,7 +8,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Done, EntryId, Feedback, MessageId, Reason, SiteResult};
+use crate::{Done, Feedback, MessageId, Reason, SiteResult};
 
 const SITES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -67,7 +67,7 @@ struct Oracle {
     open: BTreeMap<u64, BTreeSet<u32>>,
     /// Recipients on disk, and the number of the next one.
     unread: BTreeMap<u64, (u32, u32)>,
-    busy: Vec<(EntryId, u64, Vec<u32>, TransportId, Arc<str>)>,
+    busy: Vec<Selected>,
     next_key: u64,
 }
 
@@ -188,26 +188,26 @@ impl Oracle {
             let open = &self.open[&selected.key];
             assert!(selected.recipients.iter().all(|recipient| open.contains(recipient)));
             assert!(selected.recipients.len() <= 3);
-            let recipients = selected.recipients.to_vec();
-            let (transport, site) = (selected.transport, selected.destination);
-            self.busy.push((selected.entry, selected.key, recipients, transport, site));
+            let transport = selected.transport;
+            self.busy.push(selected);
             self.assert_limits(transport);
         }
     }
 
     fn assert_limits(&self, transport: TransportId) {
         let settings = &self.scheduler.transports[transport].settings;
-        let mine = || self.busy.iter().filter(|busy| busy.3 == transport);
+        let mine = || self.busy.iter().filter(|busy| busy.transport == transport);
         assert!(mine().count() <= settings.process_limit as usize);
         assert!(settings.transport_rate_delay_s == 0 || mine().count() == 1);
         let limit = self.scheduler.transports[transport].rules.limit as usize;
         for site in SITES {
-            assert!(mine().filter(|busy| &*busy.4 == site).count() <= limit);
+            assert!(mine().filter(|busy| &*busy.destination == site).count() <= limit);
         }
     }
 
     fn done(&mut self, which: usize, how: u8) {
-        let (entry, key, recipients, transport, site) = self.busy.swap_remove(which);
+        let Selected { entry, key, recipients, transport, destination, .. } =
+            self.busy.swap_remove(which);
         let result = match how {
             0..=3 => SiteResult::Failed { status: "4.4.1", reason: "refused" },
             4 => SiteResult::AgentCrashed,
@@ -217,7 +217,7 @@ impl Oracle {
         let done = self.scheduler.done(entry, result, self.now_ms);
         assert_eq!(done.key, key);
         self.settle(key, &recipients);
-        self.assert_flushed(&done, transport, &site);
+        self.assert_flushed(&done, transport, &destination);
         for flushed in &done.flushed {
             self.settle(flushed.key, &flushed.recipients);
             if flushed.message_finished {
