@@ -191,6 +191,8 @@ impl Scheduler {
     }
 
     /// Takes in the recipients that [`Scheduler::wants_refill`] asked for; `unread` are left.
+    ///
+    /// When the rest cannot be read, `unread` is 0: the caller defers that rest by itself.
     pub fn add_recipients(
         &mut self,
         message: MessageId,
