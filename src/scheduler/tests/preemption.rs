@@ -179,3 +179,23 @@ fn a_preempting_message_with_unread_recipients_gets_half_the_extra_slots() {
     assert_eq!(scheduler.arena.jobs[job].extra_slots, 5);
     assert_consistent(&scheduler);
 }
+
+#[test]
+fn slots_paid_for_and_not_used_go_back_to_the_preempted_job() {
+    let settings = TransportSettings {
+        destination_recipient_limit: 1,
+        initial_destination_concurrency: 1,
+        ..TransportSettings::default()
+    };
+    let (mut scheduler, smtp) = scheduler(settings);
+    admit_wide(&mut scheduler, 1, smtp, 1000);
+    let first = scheduler.arena.messages.iter().next().expect("it is admitted").0;
+    let job = scheduler.arena.find_job(first, smtp).expect("it has a job");
+    deliver(&mut scheduler, 200);
+    let _ = scheduler.admit(2, &routed(smtp, &["x", "x", "x"]), 0, 0);
+    let selected = scheduler.select(0).expect("it preempts");
+    assert_eq!((selected.key, scheduler.arena.jobs[job].slots_available), (2, 200 - 3 * 5));
+    let done = scheduler.done(selected.entry, SiteResult::AgentCrashed, 0);
+    assert_eq!(done.flushed.len(), 2);
+    assert_eq!(scheduler.arena.jobs[job].slots_available, 200 - 5, "it used one");
+}
