@@ -99,6 +99,8 @@ pub(crate) struct Destination {
     pub(crate) peers: List<PeerId, OfDestination>,
     /// The transport's blocker generation in which it held a job back.
     pub(crate) blocker_tag: u64,
+    /// Whether its transport counts it among the startable ones.
+    pub(crate) counted: bool,
     last_done_ms: Option<u64>,
     keep_connection: bool,
 }
@@ -115,6 +117,7 @@ impl Destination {
             waiting: 0,
             peers: List::EMPTY,
             blocker_tag: 0,
+            counted: false,
             last_done_ms: None,
             keep_connection: false,
         }
@@ -135,6 +138,11 @@ impl Destination {
     /// Whether one more delivery may be under way.
     pub(crate) const fn has_room(&self) -> bool {
         matches!(self.state, State::Ready) && self.busy < self.window.size()
+    }
+
+    /// Whether a delivery waits that may start.
+    pub(crate) const fn is_startable(&self) -> bool {
+        self.waiting > 0 && self.has_room()
     }
 
     #[cfg(test)]

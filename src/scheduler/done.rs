@@ -8,8 +8,8 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-use crate::destination::Destination;
 use crate::feedback::Verdict;
 use crate::job::{Arena, Load};
 use crate::recipients::Recipients;
@@ -100,7 +100,7 @@ impl Scheduler {
             SiteResult::AgentCrashed => {
                 self.site_failed(destination, AGENT_CRASHED.0, AGENT_CRASHED.1, now_ms)
             }
-            SiteResult::TransportUnavailable => Some(self.transport_failed(destination, now_ms)),
+            SiteResult::TransportUnavailable => self.transport_failed(destination, now_ms),
         };
         if let Some(dead) = &newly_dead {
             self.flush(destination, dead, &mut flushed);
@@ -136,7 +136,7 @@ impl Scheduler {
         if site.failed(&owner.rules, suspended, until_ms) == Verdict::Alive {
             return None;
         }
-        self.timers.push(core::cmp::Reverse((until_ms, Wake::Destination(destination))));
+        self.timers.push(Reverse((until_ms, Wake::Destination(destination))));
         Some(NewlyDead {
             transport: owner.name.clone(),
             destination: Some(site.name.clone()),
@@ -145,15 +145,19 @@ impl Scheduler {
         })
     }
 
-    fn transport_failed(&mut self, destination: DestinationId, now_ms: u64) -> NewlyDead {
+    /// Several agents may fail at once: the transport dies of the first.
+    fn transport_failed(&mut self, destination: DestinationId, now_ms: u64) -> Option<NewlyDead> {
         let transport = self.destinations[destination].transport;
         let owner = &mut self.transports[transport];
+        if owner.dead_reason().is_some() {
+            return None;
+        }
         let wait_s = self.limits.transport_retry_s.max(owner.settings.transport_rate_delay_s);
         let until_ms = after(now_ms, wait_s);
         let reason = Reason::new(TRANSPORT_UNAVAILABLE.0, TRANSPORT_UNAVAILABLE.1);
         owner.state = TransportState::Dead { until_ms, reason: reason.clone() };
-        self.timers.push(core::cmp::Reverse((until_ms, Wake::Transport(transport))));
-        NewlyDead { transport: owner.name.clone(), destination: None, reason, until_ms }
+        self.timers.push(Reverse((until_ms, Wake::Transport(transport))));
+        Some(NewlyDead { transport: owner.name.clone(), destination: None, reason, until_ms })
     }
 
     /// Gives back what waits for what died.
@@ -191,6 +195,7 @@ impl Scheduler {
                 message_finished: self.is_finished(message),
             });
         }
+        self.recount(destination);
     }
 
     /// Counts an entry under way out.
@@ -235,24 +240,25 @@ impl Scheduler {
         if owner.state == TransportState::Locked {
             let until_ms = after(now_ms, owner.settings.transport_rate_delay_s);
             owner.state = TransportState::Paused { until_ms };
-            self.timers.push(core::cmp::Reverse((until_ms, Wake::Transport(transport))));
+            self.timers.push(Reverse((until_ms, Wake::Transport(transport))));
         }
     }
 
     fn delay_destination(&mut self, destination: DestinationId, now_ms: u64) {
-        let site: &mut Destination = &mut self.destinations[destination];
+        let site = &mut self.destinations[destination];
         let owner = &self.transports[site.transport];
         if owner.settings.destination_rate_delay_s > 0 {
             let until_ms = after(now_ms, owner.settings.destination_rate_delay_s);
             site.pause(&owner.rules, until_ms);
-            self.timers.push(core::cmp::Reverse((until_ms, Wake::Destination(destination))));
+            self.timers.push(Reverse((until_ms, Wake::Destination(destination))));
         }
     }
 
     /// A destination may have got room, or may be of no more use.
     pub(crate) fn after_change(&mut self, destination: DestinationId) {
+        self.recount(destination);
         let site = &self.destinations[destination];
-        let owner: &mut crate::transport::Transport = &mut self.transports[site.transport];
+        let owner = &mut self.transports[site.transport];
         if site.blocker_tag == owner.blocker_tag && site.has_room() {
             owner.unblock();
         }

@@ -31,10 +31,13 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod backoff;
 mod destination;
 mod done;
+mod drain;
 mod feedback;
 mod job;
 mod preempt;
@@ -49,12 +52,13 @@ mod transport;
 mod wake;
 
 pub use done::{Done, Flushed, NewlyDead, SiteResult};
+pub use drain::drain;
 pub use feedback::{Feedback, FeedbackError, parse_feedback};
 pub use recipients::Recipients;
 pub use scheduler::{
     Admitted, Counts, Crowded, DeferredAtOnce, Limits, RoutedRecipient, Scheduler,
 };
 pub use select::Selected;
-pub use slab::{DestinationId, EntryId, JobId, MessageId, TransportId};
+pub use slab::{EntryId, MessageId, TransportId};
 pub use slots::Wanted;
 pub use transport::{Reason, TransportSettings};

@@ -42,7 +42,7 @@ impl Scheduler {
         let mut prev = owner.jobs.tail;
         while let Some(other) = prev {
             let older = messages[jobs[other].message].sequence <= sequence;
-            if jobs[other].place.level() == 0 && older {
+            if jobs[other].place.parent().is_none() && older {
                 break;
             }
             before_current |= owner.current == Some(other);
@@ -156,10 +156,10 @@ impl Scheduler {
                     break;
                 }
             }
-            if let Some(score) = self.score(current, job, now_ms) {
-                if best.is_none_or(|(_, bound)| score > bound) {
-                    best = Some((job, score));
-                }
+            if let Some(score) = self.score(current, job, now_ms)
+                && best.is_none_or(|(_, bound)| score > bound)
+            {
+                best = Some((job, score));
             }
             next = jobs[job].of_transport.next;
         }

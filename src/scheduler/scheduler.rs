@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use crate::destination::Destination;
+use crate::destination::{Destination, State};
 use crate::job::{Arena, Entry, Job, Load, Message, Place, Refill};
 use crate::recipients::Recipients;
 use crate::slab::{DestinationId, JobId, Links, List, MessageId, PeerId, Slab, TransportId};
@@ -191,6 +191,8 @@ impl Scheduler {
     }
 
     /// Takes in the recipients that [`Scheduler::wants_refill`] asked for; `unread` are left.
+    ///
+    /// When the rest cannot be read, `unread` is 0: the caller defers that rest by itself.
     pub fn add_recipients(
         &mut self,
         message: MessageId,
@@ -270,9 +272,10 @@ impl Scheduler {
             a.transport == b.transport && a.destination == b.destination
         };
         for run in recipients.chunk_by(same) {
-            match self.dead_reason(run[0].transport, run[0].destination) {
+            let Route { destination, dead } = self.route(run[0].transport, run[0].destination);
+            match dead {
                 Some(reason) => deferred.push(DeferredAtOnce { recipients: all_of(run), reason }),
-                None => self.place_run(message, run),
+                None => self.place_run(message, destination, run),
             }
         }
         if self.arena.messages[message].unread > 0 {
@@ -281,16 +284,22 @@ impl Scheduler {
         deferred
     }
 
-    fn dead_reason(&self, transport: TransportId, destination: &str) -> Option<Reason> {
-        let transport = &self.transports[transport];
-        let site = transport.destinations.get(destination);
-        let of_site = || site.and_then(|&site| self.destinations[site].reason.as_ref());
-        transport.dead_reason().or_else(of_site).cloned()
+    fn route(&self, transport: TransportId, name: &str) -> Route {
+        let owner = &self.transports[transport];
+        let destination = owner.destinations.get(name).copied();
+        let of_site = || self.destinations[destination?].reason.as_ref();
+        Route { destination, dead: owner.dead_reason().or_else(of_site).cloned() }
     }
 
-    fn place_run(&mut self, message: MessageId, run: &[RoutedRecipient<'_>]) {
+    fn place_run(
+        &mut self,
+        message: MessageId,
+        destination: Option<DestinationId>,
+        run: &[RoutedRecipient<'_>],
+    ) {
         let transport = run[0].transport;
-        let destination = self.obtain_destination(transport, run[0].destination);
+        let destination =
+            destination.unwrap_or_else(|| self.add_destination(transport, run[0].destination));
         let job = self.obtain_job(message, transport);
         let peer = self.arena.obtain_peer(job, destination);
         for recipient in run {
@@ -306,23 +315,18 @@ impl Scheduler {
 
     /// Adds to the last waiting entry of the peer, or makes a new one.
     fn place_recipient(&mut self, peer: PeerId, recipient: &RoutedRecipient<'_>) {
-        let Peerage { transport, tail } = self.peerage(peer);
-        let recipients_max = self.transports[transport].entry_recipients_max();
-        if let Some(tail) = tail.filter(|_| !recipient.alone) {
-            if let Load::Open(recipients) = &mut self.arena.entries[tail].load {
-                if recipients.count() < recipients_max {
-                    return recipients.push(recipient.index);
-                }
-            }
+        let owner = &self.arena.peers[peer];
+        let recipients_max = self.transports[owner.transport].entry_recipients_max();
+        let tail = owner.entries.tail;
+        if let Some(tail) = tail.filter(|_| !recipient.alone)
+            && let Load::Open(recipients) = &mut self.arena.entries[tail].load
+            && recipients.count() < recipients_max
+        {
+            return recipients.push(recipient.index);
         }
         let recipients = Recipients::one(recipient.index);
         let load = if recipient.alone { Load::Sealed(recipients) } else { Load::Open(recipients) };
         self.add_entry(peer, load);
-    }
-
-    fn peerage(&self, peer: PeerId) -> Peerage {
-        let peer = &self.arena.peers[peer];
-        Peerage { transport: peer.transport, tail: peer.entries.tail }
     }
 
     fn add_entry(&mut self, peer: PeerId, load: Load) {
@@ -339,6 +343,7 @@ impl Scheduler {
         jobs[job].waiting += 1;
         jobs[job].entries_read += 1;
         messages[jobs[job].message].entries += 1;
+        self.recount(destination);
     }
 
     fn obtain_job(&mut self, message: MessageId, transport: TransportId) -> JobId {
@@ -368,11 +373,8 @@ impl Scheduler {
         jobs.remove(job);
     }
 
-    fn obtain_destination(&mut self, transport: TransportId, name: &str) -> DestinationId {
+    fn add_destination(&mut self, transport: TransportId, name: &str) -> DestinationId {
         let owner = &mut self.transports[transport];
-        if let Some(&destination) = owner.destinations.get(name) {
-            return destination;
-        }
         let name: Arc<str> = Arc::from(name);
         let site = Destination::new(transport, name.clone(), &owner.rules);
         let destination = self.destinations.insert(site);
@@ -388,17 +390,19 @@ impl Scheduler {
         }
         let recipients_max = self.limits.message_recipient_limit as usize;
         let crowd = self.destinations.len() > DESTINATIONS_PER_RECIPIENT * recipients_max;
-        if site.state() == crate::destination::State::Ready || (site.is_dead() && crowd) {
+        if site.state() == State::Ready || (site.is_dead() && crowd) {
             let site = self.destinations.remove(destination);
             self.transports[site.transport].destinations.remove(&site.name);
         }
     }
 }
 
-/// Where a peer's next recipient goes.
-struct Peerage {
-    transport: TransportId,
-    tail: Option<crate::slab::EntryId>,
+/// Where a run of recipients goes.
+struct Route {
+    /// `None` when it has to be made.
+    destination: Option<DestinationId>,
+    /// Why they must not wait.
+    dead: Option<Reason>,
 }
 
 fn all_of(run: &[RoutedRecipient<'_>]) -> Recipients {

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use crate::job::{Arena, Load};
 use crate::recipients::Recipients;
 use crate::scheduler::Scheduler;
-use crate::slab::{EntryId, JobId, MessageId, PeerId, TransportId};
+use crate::slab::{DestinationId, EntryId, JobId, MessageId, PeerId, TransportId};
 use crate::transport::TransportState;
 
 /// A delivery to start.
@@ -36,7 +36,8 @@ impl Scheduler {
     pub fn select(&mut self, now_ms: u64) -> Option<Selected> {
         for turn in 0..self.turns.len() {
             let transport = self.turns[turn];
-            if !self.transports[transport].has_room() {
+            let owner = &self.transports[transport];
+            if owner.startable == 0 || !owner.has_room() {
                 continue;
             }
             if let Some(peer) = self.select_peer(transport, now_ms) {
@@ -99,16 +100,30 @@ impl Scheduler {
         let started = &mut self.arena.peers[peer];
         started.busy += 1;
         let (job, transport) = (started.job, started.transport);
-        let site = &mut self.destinations[started.destination];
+        let destination = started.destination;
+        let site = &mut self.destinations[destination];
         let keep_connection = site.start(now_ms);
-        let destination = site.name.clone();
+        let name = site.name.clone();
+        self.recount(destination);
         self.entries_busy += 1;
         self.count_start(transport);
         self.arena.entries[entry].load = Load::Started { count: recipients.count() };
         self.earn_slot(job);
         let message = self.arena.jobs[job].message;
         let key = self.arena.messages[message].key;
-        Selected { entry, message, key, transport, destination, recipients, keep_connection }
+        Selected { entry, message, key, transport, destination: name, recipients, keep_connection }
+    }
+
+    /// Tells the transport whether a delivery to the destination could start.
+    pub(crate) fn recount(&mut self, destination: DestinationId) {
+        let site = &mut self.destinations[destination];
+        let startable = &mut self.transports[site.transport].startable;
+        match (site.counted, site.is_startable()) {
+            (false, true) => *startable += 1,
+            (true, false) => *startable -= 1,
+            (false, false) | (true, true) => {}
+        }
+        site.counted = site.is_startable();
     }
 
     fn count_start(&mut self, transport: TransportId) {

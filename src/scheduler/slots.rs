@@ -43,18 +43,26 @@ impl Scheduler {
     /// answers with [`Scheduler::add_recipients`] or [`Scheduler::finish`].
     pub fn wants_refill(&mut self, now_ms: u64) -> Option<Wanted> {
         while let Some(message) = self.refills.pop_front() {
-            let free = self.free_slots(message);
+            self.arena.messages[message].refill = Refill::Idle;
+            // It may have got more recipients, or lost a job, since it was put here.
+            if !self.is_refill_due(message, now_ms) {
+                self.review_refill(message, now_ms);
+                continue;
+            }
+            let free = self.free_slots(message).min(READ_RECIPIENTS_MAX.into());
             let owner = &mut self.arena.messages[message];
             owner.refill = Refill::Reading;
-            if free > 0 {
-                let wanted = free.min(READ_RECIPIENTS_MAX.into()).min(owner.unread.into());
-                let recipients_max = u32::try_from(wanted).expect("not above the read limit");
-                return Some(Wanted { message, key: owner.key, recipients_max });
-            }
-            owner.refill = Refill::Idle;
-            self.review_refill(message, now_ms);
+            let wanted = free.min(owner.unread.into());
+            let recipients_max = u32::try_from(wanted).expect("not above the read limit");
+            return Some(Wanted { message, key: owner.key, recipients_max });
         }
         None
+    }
+
+    fn is_refill_due(&self, message: MessageId, now_ms: u64) -> bool {
+        let free = self.free_slots(message);
+        let (worth, due_ms) = self.refill_rules(message);
+        free > 0 && (free >= worth || now_ms >= due_ms)
     }
 
     /// Slots of the message that no recipient in memory has; may be negative.
@@ -75,13 +83,13 @@ impl Scheduler {
         if owner.unread == 0 || matches!(owner.refill, Refill::Due | Refill::Reading) {
             return;
         }
-        let free = self.free_slots(message);
-        if free <= 0 {
+        if self.free_slots(message) <= 0 {
             return;
         }
-        let (worth, due_ms) = self.refill_rules(message);
+        let due = self.is_refill_due(message, now_ms);
+        let (_, due_ms) = self.refill_rules(message);
         let owner = &mut self.arena.messages[message];
-        if free >= worth || now_ms >= due_ms {
+        if due {
             owner.refill = Refill::Due;
             self.refills.push_back(message);
         } else if owner.refill == Refill::Idle {

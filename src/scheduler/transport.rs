@@ -150,6 +150,8 @@ pub(crate) struct Transport {
     pub(crate) candidate: Option<CandidateCache>,
     /// Entries under way.
     pub(crate) busy: u32,
+    /// Destinations with a waiting delivery that may start; without one no job is looked at.
+    pub(crate) startable: u32,
     /// Recipient slots nobody has; below zero when first reads overdrew them.
     pub(crate) slots_unused: i64,
     /// Extra recipient slots for the next preempting job.
@@ -171,6 +173,7 @@ impl Transport {
             blocker_tag: 1,
             candidate: None,
             busy: 0,
+            startable: 0,
             slots_unused: settings.recipient_limit.into(),
             extra_slots: settings.extra_recipient_limit,
             unread_jobs: Vec::new(),

@@ -1,7 +1,5 @@
 //! The transition table, printed whole, and what each transition does to the window.
 
-extern crate std;
-
 use std::format;
 use std::string::String;
 
@@ -88,11 +86,18 @@ fn a_late_success_revives_a_dead_site() {
 
 #[test]
 fn a_dead_rate_limited_site_is_suspended_instead() {
-    let mut destination = dead();
-    destination.pause(&RULES, 7000);
+    let rules = WindowRules { limit: 1, initial: 1, ..RULES };
+    let transport = TransportId::from_parts(0, core::num::NonZeroU32::MIN);
+    let mut destination = Destination::new(transport, Arc::from("slow.example"), &rules);
+    destination.waiting = 1;
+    destination.start(0);
+    let reason = || Reason::new("4.4.1", "refused");
+    assert_eq!(destination.failed(&rules, reason, 300_000), Verdict::Dead);
+    destination.end(4000);
+    destination.pause(&rules, 7000);
     assert_eq!(destination.state(), State::Suspended { until_ms: 7000 });
-    assert!(destination.timer_due(&RULES, 7000));
-    assert_eq!(destination.window_size(), 1);
+    assert!(destination.timer_due(&rules, 7000));
+    assert_eq!((destination.state(), destination.window_size()), (State::Ready, 1));
 }
 
 #[test]

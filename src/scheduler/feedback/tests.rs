@@ -1,7 +1,5 @@
 //! The vectors of the concurrency feedback, and its bounds.
 
-extern crate std;
-
 use std::vec::Vec;
 
 use proptest::prelude::*;
