@@ -40,8 +40,8 @@ pub struct Snapshot {
     pub queue_minfree: u64,
     /// Which transports master.cf has, with the program behind each.
     pub transports: Vec<(String, String)>,
-    /// The numbers of every smtp and lmtp service.
-    pub smtp: Vec<(String, smtp::Settings)>,
+    /// Every smtp and lmtp service with its own parameters.
+    pub smtp: Vec<(String, Params)>,
     /// `fast_flush_domains`.
     pub flush_domains: Domains,
     /// What should be said about the configuration at start.
@@ -106,19 +106,20 @@ fn transports(master: &MasterCf) -> Vec<(String, String)> {
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
 }
 
+/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at start.
 fn smtp_services(
     params: &Params,
     master: &MasterCf,
     own: &[IpAddr],
     warnings: &mut Vec<String>,
-) -> Result<Vec<(String, smtp::Settings)>, BadValue> {
+) -> Result<Vec<(String, Params)>, BadValue> {
     let mut services = Vec::new();
     for service in master.services() {
         if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
             let params = params.with_overrides(&service.overrides);
-            let (settings, bad) = smtp::Settings::read(&params, own.to_vec())?;
+            let (_, bad) = smtp::Settings::read(&params, own.to_vec())?;
             warnings.extend(bad.iter().map(bad_item));
-            services.push((service.name.clone(), settings));
+            services.push((service.name.clone(), params));
         }
     }
     Ok(services)

@@ -132,3 +132,12 @@ impl World {
         log.lines().filter_map(text).collect()
     }
 }
+
+/// A delivery's name, from a scheduler that has nothing else to do.
+pub fn entry() -> scheduler::EntryId {
+    let mut scheduler = scheduler::Scheduler::new(scheduler::Limits::default());
+    let transport = scheduler.transport("smtp", scheduler::TransportSettings::default);
+    let to = scheduler::RoutedRecipient { index: 0, transport, destination: "d", alone: false };
+    drop(scheduler.admit(1, &[to], 0, 0));
+    scheduler.select(0).unwrap().entry
+}

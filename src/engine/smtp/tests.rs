@@ -158,7 +158,7 @@ fn request(rt: &Rt, queue: &mut Log, mail: Mail) -> DeliverRequest {
         ..Envelope::default()
     };
     DeliverRequest {
-        entry: 1,
+        entry: crate::testing::entry(),
         recipients: (0..mail.recipients.len() as u32).collect(),
         message: Arc::new(MessageInfo { number, id: ID, envelope }),
         transport: "smtp".into(),
