@@ -83,9 +83,10 @@ struct Server {
 /// When something does not start, or mail does not arrive.
 pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let directory = std::env::temp_dir().join(format!("ringpost-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
+    std::fs::create_dir_all(directory.join("queue"))?;
+    std::fs::create_dir_all(directory.join("data"))?;
     let sink = Sink::start((Ipv4Addr::LOCALHOST, 0).into())?;
-    let mut server = Server::start(&directory, sink.address)?;
+    let server = Server::start(&directory, sink.address)?;
     println!("ringpost serves at {}, the sink at {}", server.address, sink.address);
     let began = Instant::now();
     let source = Source::start(load(options, server.address))?;
@@ -212,7 +213,7 @@ impl Server {
         let stream = UnixStream::connect(self.directory.join("queue/public/showq"));
         let listing = stream.and_then(std::io::read_to_string);
         match listing {
-            Ok(listing) => tools::mailq::format(&listing, false),
+            Ok(listing) => listing,
             Err(error) => format!("postqueue: {error}\n"),
         }
     }

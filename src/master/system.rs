@@ -1,0 +1,41 @@
+//! The system as configuration sees it: files by path, and the facts some defaults come from.
+//!
+//! Used by every command that reads main.cf.
+
+use config::{Host, Source, SourceError};
+
+/// Files of the file system.
+pub struct Files;
+
+impl Source for Files {
+    fn read(&self, path: &str) -> Result<Vec<u8>, SourceError> {
+        std::fs::read(path)
+            .map_err(|error| SourceError { path: path.to_owned(), reason: reason(&error) })
+    }
+}
+
+/// What strerror(3) says, without Rust's ` (os error N)`.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Facts for `program`; names in `inet_interfaces` are not resolved here.
+pub fn host(program: &str) -> std::io::Result<Host> {
+    let uname = rustix::system::uname();
+    let mut interfaces: Vec<_> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .map(|interface| match interface.addr {
+            if_addrs::IfAddr::V4(v4) => (v4.ip.into(), v4.prefixlen),
+            if_addrs::IfAddr::V6(v6) => (v6.ip.into(), v6.prefixlen),
+        })
+        .collect();
+    interfaces.sort_by_key(|(address, _): &(std::net::IpAddr, u8)| address.is_ipv6());
+    Ok(Host {
+        hostname: uname.nodename().to_string_lossy().into_owned(),
+        interfaces,
+        process_name: program.to_owned(),
+        process_id: std::process::id(),
+        ..Host::default()
+    })
+}
