@@ -98,11 +98,21 @@ impl Server {
     fn command(&self, verb: &str) -> Result<(), Box<dyn Error>> {
         let program = match self.kind {
             Kind::Postfix => PathBuf::from("/usr/sbin/postfix"),
-            Kind::Ringpost => std::env::current_exe()?.with_file_name("postfix"),
+            Kind::Ringpost => return self.master_command(verb),
         };
         let program = program.to_string_lossy().into_owned();
         let directory = self.directory.to_string_lossy().into_owned();
         self.run(&program, &["-c", &directory, verb])
+    }
+
+    /// What `postfix start` and `postfix stop` come down to.
+    fn master_command(&self, verb: &str) -> Result<(), Box<dyn Error>> {
+        if verb == "stop" {
+            return self.run("kill", &["-TERM", &self.master.to_string()]);
+        }
+        let program = std::env::current_exe()?.with_file_name("master");
+        let (program, directory) = (program.to_string_lossy(), self.directory.to_string_lossy());
+        self.run(&program, &["-c", &directory, "-w"])
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {

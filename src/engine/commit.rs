@@ -5,15 +5,15 @@
 //! is promised, and the engine ends so that master can start a new one that recovers.
 
 use crate::core::Core;
-use crate::limits::{RECLAIM_BUDGET, SEGMENT_RETRY};
+use crate::limits::{LAZY_COMMIT, RECLAIM_BUDGET, SEGMENT_RETRY};
 use crate::maillog::Daemon;
 use crate::parcel::{Incoming, Parcel};
 use queue::storage::StoredFile;
 use queue::{Batch, Flush, Lsn, ReadySegment};
-use runtime::Shared;
+use runtime::{Instant, Shared};
 use runtime::io::Target;
 use runtime::local::{Pledge, Promise, promise};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -42,13 +42,15 @@ pub struct Totals {
 #[derive(Default)]
 pub struct Commits {
     waiting: RefCell<VecDeque<(Lsn, Waiter)>>,
+    /// When records that nobody waits for are written at the latest.
+    lazy_until: Cell<Option<Instant>>,
     totals: Arc<Totals>,
 }
 
 impl Commits {
     /// Nothing waits; writes are counted in `totals`.
     pub fn new(totals: Arc<Totals>) -> Commits {
-        Commits { waiting: RefCell::default(), totals }
+        Commits { waiting: RefCell::default(), lazy_until: Cell::new(None), totals }
     }
 
     /// The counts of all cores.
@@ -103,10 +105,31 @@ impl Core {
         pledge
     }
 
+    /// A record was appended that nobody waits for: it may share the next commit, within bounds.
+    pub(crate) fn commit_lazily(&self) {
+        if self.commits.lazy_until.get().is_none() {
+            let until = self.rt.now() + LAZY_COMMIT;
+            self.commits.lazy_until.set(Some(until));
+            // The alarm gives the loop a turn when it is time.
+            let rt = self.rt.clone();
+            self.rt.spawn(async move { rt.sleep_until(until).await });
+        }
+    }
+
+    /// Content is on its way to the log: the disk should have it soon.
+    pub(crate) fn commit_soon(&self) {
+        self.commits.lazy_until.set(Some(self.rt.now()));
+    }
+
     /// Starts the next write, unless one is in flight or nothing is to be written. Once per turn.
     pub fn start_commit(self: &Rc<Self>) {
+        let due = self.commits.lazy_until.get().is_some_and(|until| until <= self.rt.now());
+        if !due && self.commits.waiting.borrow().is_empty() && !self.is_stopping() {
+            return;
+        }
         for (index, log) in self.logs().enumerate() {
             let Some(flush) = log.borrow_mut().seal() else { continue };
+            self.commits.lazy_until.set(None);
             let core = self.clone();
             self.rt.spawn(async move { core.write(index, flush).await });
         }

@@ -275,7 +275,10 @@ impl Core {
         };
         drop(queue);
         match result {
-            Ok(_) => true,
+            Ok(_) => {
+                self.commit_lazily();
+                true
+            }
             // Poisoned: this process ends; what is not written is tried again by the next one.
             Err(Refused::Full(full)) => {
                 self.warn_full(&io::Error::other(full.to_string()));

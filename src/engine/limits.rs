@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Content bytes a session collects before they go to the log as an extent.
 pub const EXTENT_BYTES: usize = 128 * 1024;
+/// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash in
+/// between delivers again what was delivered, as any crash before a commit does.
+pub const LAZY_COMMIT: Duration = Duration::from_millis(50);
 /// Content buffers a core keeps for the next message; more are given back to the allocator.
 pub const SPARE_BUFFERS: usize = 64;
 /// A larger content buffer is given back to the allocator after use.

@@ -1,12 +1,13 @@
 //! A hierarchical timing wheel: insert and cancel in constant time, however many timers wait.
 //!
-//! Six levels of 64 slots; a tick is 2^22 ns (about 4 ms), so the wheel spans about nine years. A timer
+//! Six levels of 64 slots; a tick is 2^18 ns (about a quarter of a millisecond), so the wheel spans about
+//! 200 days; a later timer goes round again. A timer
 //! never fires early; it fires at most one tick late.
 
 use crate::clock::Instant;
 use crate::slab::{Key, Slab};
 
-const TICK_BITS: u32 = 22;
+const TICK_BITS: u32 = 18;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = 6;

@@ -207,6 +207,7 @@ impl Transaction {
             }
         }
         message.content.clear();
+        core.commit_soon();
         self.draft = Some(draft);
         result
     }
