@@ -6,6 +6,7 @@
 //! **Diagnostics**: [`Finding`]s are warnings; values that do not fit their kind come as
 //! [`BadValue`] from [`bad_values`] and are fatal.
 
+mod acted_upon;
 #[cfg(test)]
 mod tests;
 
@@ -218,6 +219,11 @@ static RESTRICTING: &[&str] = &[
     "strict_rfc821_envelopes",
     "virtual_mailbox_maps",
 ];
+
+/// Whether something in this system acts upon `name`.
+pub fn acted_upon(name: &str) -> bool {
+    acted_upon::NAMES.binary_search(&name).is_ok()
+}
 
 /// Whether setting `name` may restrict who may send.
 pub fn restricts_senders(name: &str) -> bool {

@@ -10,8 +10,9 @@ use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal};
 
-use crate::Fatal;
+use crate::{Fatal, children};
 
 /// How long a start may take: the queue log of a big queue is read first.
 pub const START_WAIT: Duration = Duration::from_secs(300);
@@ -33,7 +34,9 @@ pub fn start(directory: &str) -> Result<ExitCode, Fatal> {
     if wait(out, Instant::now() + START_WAIT) {
         return Ok(ExitCode::SUCCESS);
     }
-    // It said why, on standard error and in the log.
+    // Either it said why, on standard error and in the log, or it takes too long and must not stay.
+    children::signal(Pid::from_child(&child), Signal::TERM);
+    let _ended = child.wait();
     Ok(ExitCode::FAILURE)
 }
 

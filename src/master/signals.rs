@@ -1,11 +1,19 @@
-//! Signals as something to poll: SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGCHLD through signalfd(2).
+//! Signals as something to poll: SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGCHLD.
 //!
-//! They are blocked for good in this thread; the standard library clears the mask of children.
+//! Each handler sets its flag and writes a byte to one socket pair; children start with the default
+//! handlers and an empty mask.
 
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+
+/// In the order they are answered.
+const HANDLED: [i32; 5] = [SIGQUIT, SIGTERM, SIGINT, SIGCHLD, SIGHUP];
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,37 +28,45 @@ pub enum Request {
     Child,
 }
 
-/// The descriptor.
+/// The handlers' other end.
 #[derive(Debug)]
-pub struct Signals(SignalFd);
+pub struct Signals {
+    wake: UnixStream,
+    flags: Vec<(i32, Arc<AtomicBool>)>,
+}
 
 impl Signals {
-    /// Blocks the signals and opens the descriptor; once, before any child or thread.
-    pub fn open() -> std::io::Result<Self> {
-        let mut set = SigSet::empty();
-        let all =
-            [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGCHLD];
-        all.into_iter().for_each(|signal| set.add(signal));
-        set.thread_block()?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&set, flags)?))
+    /// Installs the handlers; once, before any child.
+    pub fn open() -> io::Result<Self> {
+        let (wake, writer) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let mut flags = Vec::new();
+        for signal in HANDLED {
+            let raised = Arc::new(AtomicBool::new(false));
+            // The flag first: it must be set when the byte is read.
+            flag::register(signal, raised.clone())?;
+            pipe::register(signal, writer.try_clone()?)?;
+            flags.push((signal, raised));
+        }
+        Ok(Self { wake, flags })
     }
 
-    /// The next pending request, if any.
-    pub fn next(&self) -> std::io::Result<Option<Request>> {
-        let Some(info) = self.0.read_signal()? else { return Ok(None) };
-        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        Ok(Signal::try_from(number).ok().map(|signal| match signal {
-            Signal::SIGHUP => Request::Reload,
-            Signal::SIGCHLD => Request::Child,
-            Signal::SIGQUIT => Request::Abort(number),
-            _ => Request::Stop(number),
-        }))
+    /// The next pending request, if any. Equal ones are one.
+    pub fn next(&self) -> Option<Request> {
+        // Nothing to read is as good as read.
+        let _drained = (&self.wake).read(&mut [0; 64]);
+        let pending = |(_, raised): &&(i32, Arc<AtomicBool>)| raised.swap(false, Ordering::SeqCst);
+        self.flags.iter().find(pending).map(|(signal, _)| match *signal {
+            SIGHUP => Request::Reload,
+            SIGCHLD => Request::Child,
+            SIGQUIT => Request::Abort(SIGQUIT),
+            other => Request::Stop(other),
+        })
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.wake.as_fd()
     }
 }

@@ -219,9 +219,7 @@ impl Master {
     fn serve(&mut self) -> Result<(), Fatal> {
         while !matches!(self.phase, Phase::Ended) {
             self.wait().map_err(|error| Fatal::system("poll", error))?;
-            while let Some(request) =
-                self.signals.next().map_err(|error| Fatal::system("signals", error))?
-            {
+            while let Some(request) = self.signals.next() {
                 self.handle(request)?;
             }
             self.read_ready()?;

@@ -77,3 +77,11 @@ fn bad_values_are_collected() {
     let bad = bad_values(&Params::new(main, Host::default()));
     assert_eq!(bad.iter().map(|b| &*b.name).collect::<Vec<_>>(), ["biff", "fork_attempts"]);
 }
+
+#[test]
+fn what_is_acted_upon_is_known_to_postfix_and_sorted() {
+    let names = super::acted_upon::NAMES;
+    assert!(names.is_sorted(), "binary search needs order");
+    assert!(names.iter().all(|name| crate::params::is_known(name)));
+    assert!(acted_upon("myhostname") && !acted_upon("nosuch"));
+}
