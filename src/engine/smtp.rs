@@ -22,6 +22,7 @@
 mod connection;
 pub mod content;
 mod delivery;
+mod downgrade;
 pub mod filter;
 mod fold;
 mod hosts;

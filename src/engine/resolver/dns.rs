@@ -114,8 +114,7 @@ fn host_name(name: &Name) -> String {
 fn answer(found: Result<Lookup, NetError>, read: impl FnOnce(&Lookup) -> Option<Found>) -> Answer {
     match found {
         Ok(lookup) => {
-            let ttl = lookup.valid_until().saturating_duration_since(std::time::Instant::now());
-            Answer { result: read(&lookup).ok_or(Cause::NoData), ttl }
+            Answer { result: read(&lookup).ok_or(Cause::NoData), ttl: remaining(&lookup) }
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
             let ttl = none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
@@ -135,6 +134,11 @@ fn answer(found: Result<Lookup, NetError>, read: impl FnOnce(&Lookup) -> Option<
         }),
         Err(_) => failure(Cause::TryAgain),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the side thread lives in real time")]
+fn remaining(lookup: &Lookup) -> Duration {
+    lookup.valid_until().saturating_duration_since(std::time::Instant::now())
 }
 
 fn failure(cause: Cause) -> Answer {

@@ -3,12 +3,13 @@
 //! Temporary failures are kept for the next server while there is one; the last server's word is final.
 
 use super::connection::{Body, Broken, Connection, Host, error_text};
-use super::filter::Filter;
+use super::filter::{EightBit, Filter};
 use super::hosts::{Hosts, Lookup, NoHosts};
 use super::nexthop::{self, Destination};
 use super::report::{Blame, PassedOn, Relay, Report};
 use super::{Client, Settings};
 use crate::delivery::{DeliverRequest, Outcome};
+use mail::envelope::Encoding;
 use mail::{Dsn, Envelope, Status};
 use protocol::mx::Candidate;
 use protocol::smtp::client::{self, Ending, Handshake, Manner, Progress, Said, Stage, Verdict};
@@ -285,14 +286,31 @@ impl<'a> Delivery<'a> {
     /// Writes the commands; what the content has to go through.
     fn begin(&self, connection: &mut Connection, ending: Ending) -> Option<Filter> {
         let envelope = &self.request.message.envelope;
-        let limit = self.settings.line_length_limit;
-        let too_long = limit > 0 && envelope.longest_line as usize > limit;
         let all = &envelope.recipients;
         let recipients = self.report.left().iter().map(|index| &all[*index as usize]);
-        let body = client::commands::Body::AsDeclared;
-        let manner = Manner { quoting: self.settings.quoting, body, ending };
+        let manner = Manner { quoting: self.settings.quoting, ending };
         connection.session.begin(envelope, recipients, manner);
-        too_long.then(|| Filter::new(limit))
+        let limit = self.settings.line_length_limit;
+        let too_long = limit > 0 && envelope.longest_line as usize > limit;
+        let eight_bit = self.eight_bit(connection);
+        let as_it_is = !too_long && eight_bit == EightBit::Keep;
+        (!as_it_is).then(|| Filter::new(limit, eight_bit))
+    }
+
+    /// What the server's offer means for 8-bit content. Declared 7-bit, content is left alone.
+    fn eight_bit(&self, connection: &Connection) -> EightBit {
+        let envelope = &self.request.message.envelope;
+        let offered = connection.session.offer().keywords.has(Keywords::EIGHT_BIT_MIME);
+        let is_8bit = match envelope.encoding {
+            Some(Encoding::SevenBit) => false,
+            Some(Encoding::EightBit) => true,
+            None => envelope.has_8bit,
+        };
+        if is_8bit && !offered && !self.settings.disable_conversion {
+            EightBit::Downgrade
+        } else {
+            EightBit::Keep
+        }
     }
 
     /// Whether the connection is to be kept afterwards.

@@ -112,7 +112,8 @@ fn run(main_cf: &str, script: Script, servers: Vec<Server>, mails: Vec<Mail>) ->
     let (rt2, outcomes2, done) = (rt.clone(), outcomes.clone(), finished.clone());
     rt.spawn(async move {
         for request in requests {
-            outcomes2.borrow_mut().push(client.deliver(request).await);
+            let outcome = client.deliver(request).await;
+            outcomes2.borrow_mut().push(outcome);
             rt2.sleep_until(rt2.now() + Duration::from_secs(1)).await;
         }
         rt2.sleep_until(rt2.now() + Duration::from_secs(5)).await;
@@ -518,6 +519,23 @@ fn long_lines_are_folded() {
     let ran = run("", Script::new(), vec![Server::new("127.0.0.1:26")], vec![mail]);
     let body = format!("\r\n\r\n{}\r\n yy\r\n.\r\nQUIT\r\n", "y".repeat(998));
     assert!(ran.heard(0).ends_with(&body), "{}", ran.heard(0));
+}
+
+#[test]
+fn eight_bit_parts_are_downgraded_unless_the_server_takes_them() {
+    let content = "Content-Transfer-Encoding: 8bit\r\n\r\n\u{e4}\r\n";
+    let eight = "250-mock\r\n250 8BITMIME";
+    let none = "250 mock";
+    for (offer, main_cf, expected) in [
+        (none, "", "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n.\r\nQUIT\r\n"),
+        (eight, "", "8bit\r\n\r\n\u{e4}\r\n.\r\nQUIT\r\n"),
+        (none, "disable_mime_output_conversion = yes", "8bit\r\n\r\n\u{e4}\r\n.\r\nQUIT\r\n"),
+    ] {
+        let mail = Mail { content: content.into(), ..Mail::to("[127.0.0.1]:26", &["a@x"]) };
+        let server = Server::new("127.0.0.1:26").offering(offer);
+        let ran = run(main_cf, Script::new(), vec![server], vec![mail]);
+        assert!(ran.heard(0).ends_with(expected), "{}", ran.heard(0));
+    }
 }
 
 #[test]

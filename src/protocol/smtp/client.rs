@@ -32,7 +32,7 @@ use super::ehlo::{Keywords, Offer};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use commands::{Body, Quoting};
+use commands::Quoting;
 use mail::envelope::{Envelope, Recipient};
 use replies::Answer;
 
@@ -305,7 +305,7 @@ impl Session {
         assert!(self.is_reusable(), "a transaction needs a session that is ready");
         self.ending = with.ending;
         self.progress = Progress::default();
-        commands::mail(&mut self.out, envelope, &self.offer, with.quoting, with.body);
+        commands::mail(&mut self.out, envelope, &self.offer, with.quoting);
         if self.pipelines() {
             for recipient in recipients {
                 commands::rcpt(&mut self.out, recipient, &self.offer, with.quoting);
@@ -553,8 +553,6 @@ impl Session {
 pub struct Manner {
     /// How addresses are written.
     pub quoting: Quoting,
-    /// Whether the content stays as declared.
-    pub body: Body,
     /// What comes after.
     pub ending: Ending,
 }

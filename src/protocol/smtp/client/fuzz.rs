@@ -1,6 +1,6 @@
 //! The fuzz target of the client's dialogue: any server, any pieces.
 
-use super::{Body, EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
+use super::{EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
 use crate::smtp::ehlo::Keywords;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -42,7 +42,7 @@ pub fn fuzz_smtp_client(data: &[u8]) {
                 if !session.is_reusable() {
                     return;
                 }
-                let manner = Manner { quoting: Quoting::Rfc5321, body: Body::AsDeclared, ending };
+                let manner = Manner { quoting: Quoting::Rfc5321, ending };
                 session.begin(&envelope, envelope.recipients.iter(), manner);
             }
             Want::Nothing => return,
