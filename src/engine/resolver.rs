@@ -118,8 +118,8 @@ impl Resolver {
     /// The mail exchangers of `domain`; not empty.
     ///
     /// # Errors
-    /// [`Cause::NoData`] or [`Cause::NotFound`] when there are none, [`Cause::NullMx`] when the domain
-    /// says that it takes no mail.
+    /// [`Cause::NoData`] or [`Cause::NotFound`] when there are none, [`Cause::NullMx`] when the
+    /// domain says that it takes no mail.
     pub async fn mx(&self, domain: &str) -> Result<Vec<Mx>, DnsError> {
         let error = |cause| DnsError { name: domain.into(), kind: Kind::Mx, cause };
         if !mail::address::is_valid_hostname(domain.as_bytes()) {

@@ -4,8 +4,8 @@
 //! lock-free queues; an answer rings the core's [`Waker`]. [`Port::pump`] runs once per turn of the
 //! core and hands answers to the tasks that wait.
 //!
-//! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer is
-//! [`Cause::TryAgain`]: mail waits, nothing is lost.
+//! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer
+//! is [`Cause::TryAgain`]: mail waits, nothing is lost.
 //!
 //! Limits: [`QUESTIONS_MAX`] per core in flight.
 

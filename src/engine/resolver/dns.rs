@@ -1,8 +1,8 @@
-//! Answering questions on the side thread: DNS by hickory-resolver, the system's own look-up for the
-//! rest.
+//! Answering questions on the side thread: DNS by hickory-resolver, the system's own look-up for
+//! the rest.
 //!
-//! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again with
-//! every question, which is answered with [`Cause::TryAgain`] meanwhile.
+//! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again
+//! with every question, which is answered with [`Cause::TryAgain`] meanwhile.
 
 use super::{Answer, Cause, Found, Kind, Question, Service};
 use hickory_resolver::TokioResolver;

@@ -1,8 +1,8 @@
 //! 8-bit MIME content for a server without 8BITMIME: parts declared 8-bit become quoted-printable.
 //!
-//! Works line by line on content in wire form. A header is held until it is complete, a line until its
-//! end or [`LINE_HELD_MAX`]; everything else passes at once. Content that is 8-bit without saying so is
-//! left alone, as smtp(8) leaves it.
+//! Works line by line on content in wire form. A header is held until it is complete, a line until
+//! its end or [`LINE_HELD_MAX`]; everything else passes at once. Content that is 8-bit without
+//! saying so is left alone, as smtp(8) leaves it.
 //!
 //! | state | line | next |
 //! | --- | --- | --- |
@@ -367,6 +367,7 @@ fn quoted(bytes: &mut impl Iterator<Item = u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn downgraded(input: &[u8], piece: usize) -> Vec<u8> {
@@ -388,7 +389,8 @@ mod tests {
         let line = "a very long line ".repeat(6);
         let input = format!(
             "Subject: text\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain\n\n\
-             gr\u{fc}\u{df}e = equal sign\ntrailing space \n..leading dot\nFrom line\n{line}\u{fc}\n"
+             gr\u{fc}\u{df}e = equal sign\ntrailing space \n..leading dot\nFrom line\n\
+             {line}\u{fc}\n"
         );
         let expected = "Subject: text\nContent-Type: text/plain\n\
             Content-Transfer-Encoding: quoted-printable\n\n\
@@ -453,7 +455,7 @@ mod tests {
     proptest! {
         #[test]
         fn quoted_printable_means_the_same_and_is_short(
-            lines in proptest::collection::vec("[a-z =\u{e4}\t]{0,120}", 0..8),
+            lines in vec("[a-z =\u{e4}\t]{0,120}", 0..8),
             piece in 1usize..50,
         ) {
             let head = "Content-Transfer-Encoding: 8bit\r\n\r\n";
@@ -469,7 +471,7 @@ mod tests {
         }
 
         #[test]
-        fn the_pieces_do_not_matter(lumps in proptest::collection::vec(proptest::sample::select(vec![
+        fn the_pieces_do_not_matter(lumps in vec(proptest::sample::select(vec![
             "Content-Type: multipart/mixed; boundary=b\r\n", "Content-Transfer-Encoding: 8bit\r\n",
             "\r\n", "--b\r\n", "--b--\r\n", "Content-Type: message/rfc822\r\n", " folded\r\n",
             "\u{e4} text. \r\n", "..\r\n", "\r", "no end",

@@ -1,8 +1,8 @@
 //! The SMTP client's dialogue: greeting, EHLO or HELO, any number of transactions, QUIT.
 //!
-//! The engine's smtp(8) owns a [`Session`] for each connection. It asks [`Session::poll`] what to do,
-//! hands over what the server said, and reads the verdicts from [`Session::progress`]. With PIPELINING
-//! a transaction is one packet of commands, then the content with everything after it.
+//! The engine's smtp(8) owns a [`Session`] for each connection. It asks [`Session::poll`] what to
+//! do, hands over what the server said, and reads the verdicts from [`Session::progress`]. With
+//! PIPELINING a transaction is one packet of commands, then the content with everything after it.
 //!
 //! | expected reply | good | bad |
 //! | --- | --- | --- |
@@ -15,8 +15,8 @@
 //! | Data | End, after the content, or after a lone dot when nobody was accepted | Rset |
 //! | End, Rset | Quit or Nothing | the same |
 //!
-//! Diagnostics: refusals are values in [`Progress`] and [`Handshake`]; a reply that is too long is a
-//! [`ReplyError`]. Calling [`Session::begin`] before the handshake is over panics: it is our bug.
+//! Diagnostics: refusals are values in [`Progress`] and [`Handshake`]; a reply that is too long is
+//! a [`ReplyError`]. Calling [`Session::begin`] before the handshake is over panics: it is our bug.
 //!
 //! Limits: [`replies::REPLY_BYTES_MAX`].
 //!

@@ -6,8 +6,8 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use mail::{Address, Envelope, Recipient};
 
-/// Runs a dialogue with a server that says `data`: the first byte chooses the manner, the second the
-/// size of the pieces. Panics when an invariant of the dialogue does not hold.
+/// Runs a dialogue with a server that says `data`: the first byte chooses the manner, the second
+/// the size of the pieces. Panics when an invariant of the dialogue does not hold.
 pub fn fuzz_smtp_client(data: &[u8]) {
     let [choice, size, said @ ..] = data else { return };
     let ending = if choice & 1 == 0 { Ending::Quit } else { Ending::Keep };

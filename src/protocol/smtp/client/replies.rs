@@ -1,7 +1,7 @@
 //! Reading a remote server's replies from bytes that come in any pieces.
 //!
-//! A reply that stands complete in what was just received is read where it stands; only a reply cut by
-//! the network is copied. Lines without a code belong to the reply and do not end it.
+//! A reply that stands complete in what was just received is read where it stands; only a reply
+//! cut by the network is copied. Lines without a code belong to the reply and do not end it.
 //!
 //! Limits: [`REPLY_BYTES_MAX`] bytes in one reply; more is the server's fault.
 //!
@@ -41,7 +41,8 @@ pub enum ReplyError {
     TooLong,
 }
 
-/// The complete reply that `input` begins with, and how many bytes it takes; `None` when more must come.
+/// The complete reply that `input` begins with, and how many bytes it takes; `None` when more must
+/// come.
 ///
 /// # Errors
 /// When the reply is too long.
