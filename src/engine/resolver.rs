@@ -5,8 +5,8 @@
 //!
 //! Diagnostics: [`DnsError`] says it in Postfix's words.
 //!
-//! Limits: [`cache::ENTRIES_MAX`] answers per core, kept for their TTL and at most
-//! [`cache::TTL_MAX`]; [`ANSWER_DEADLINE`] for any question.
+//! Limits: `cache::ENTRIES_MAX` answers per core, kept for their TTL and at most
+//! `cache::TTL_MAX`; [`ANSWER_DEADLINE`] for any question.
 //!
 //! Standards: RFC 1035, RFC 7505; dns_lookup as smtp(8) and smtpd(8) use it.
 

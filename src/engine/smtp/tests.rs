@@ -530,6 +530,13 @@ fn a_large_message_arrives_whole() {
 }
 
 #[test]
+fn the_final_dot_has_a_line_of_its_own() {
+    let mail = Mail { content: b"\r\nno end".to_vec(), ..Mail::to("[127.0.0.1]:26", &["a@x"]) };
+    let ran = run("", Script::new(), vec![Server::new("127.0.0.1:26")], vec![mail]);
+    assert!(ran.heard(0).ends_with("\r\nno end\r\n.\r\nQUIT\r\n"), "{}", ran.heard(0));
+}
+
+#[test]
 fn long_lines_are_folded() {
     let content = [b"Subject: x\r\n\r\n".as_slice(), &[b'y'; 1000], b"\r\n"].concat();
     let mail = Mail { content, longest_line: 1000, ..Mail::to("[127.0.0.1]:26", &["a@x"]) };

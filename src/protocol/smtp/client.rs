@@ -197,7 +197,8 @@ enum Expect {
 #[derive(Debug)]
 pub struct Session {
     hello: Rc<Hello>,
-    pending: replies::Pending,
+    /// Bytes of a reply that is not complete yet.
+    pending: Vec<u8>,
     expect: Expect,
     out: Vec<u8>,
     handshake: Handshake,
@@ -217,7 +218,7 @@ impl Session {
     pub fn new(hello: Rc<Hello>) -> Session {
         Session {
             hello,
-            pending: replies::Pending::default(),
+            pending: Vec::new(),
             expect: Expect::Greeting,
             out: Vec::new(),
             handshake: Handshake::Going,
@@ -259,7 +260,7 @@ impl Session {
     /// Whether another transaction may begin on this connection.
     pub fn is_reusable(&self) -> bool {
         let ready = self.expect == Expect::Nothing && self.handshake == Handshake::Ready;
-        ready && !self.quit_sent && !self.spoilt && self.pending.0.is_empty()
+        ready && !self.quit_sent && !self.spoilt && self.pending.is_empty()
     }
 
     /// Whether nothing is left to do but close: QUIT is on its way.
@@ -350,16 +351,16 @@ impl Session {
     /// # Errors
     /// When a reply is too long; the connection is of no use any more.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Result<(), ReplyError> {
-        if self.pending.0.is_empty() {
+        if self.pending.is_empty() {
             let used = self.replies(bytes)?;
-            self.pending.0.extend_from_slice(&bytes[used..]);
+            self.pending.extend_from_slice(&bytes[used..]);
             return Ok(());
         }
-        let mut pending = core::mem::take(&mut self.pending.0);
+        let mut pending = core::mem::take(&mut self.pending);
         pending.extend_from_slice(bytes);
         let used = self.replies(&pending)?;
         pending.drain(..used);
-        self.pending.0 = pending;
+        self.pending = pending;
         Ok(())
     }
 

@@ -8,7 +8,6 @@
 //! Standards: RFC 5321 section 4.2, RFC 2034.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use mail::Status;
 
 /// Bytes one reply may have, line ends included.
@@ -118,10 +117,6 @@ impl<'a> Answer<'a> {
         lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
-
-/// Bytes of a reply that is not complete yet.
-#[derive(Debug, Default)]
-pub struct Pending(pub(super) Vec<u8>);
 
 #[cfg(test)]
 mod tests {
