@@ -6,11 +6,13 @@
 pub mod access;
 pub mod client;
 pub mod getopt;
+pub mod postcat;
 pub mod postconf;
 pub mod postdrop;
 pub mod postfix;
 pub mod postlog;
 pub mod postqueue;
+pub mod postsuper;
 pub mod program;
 pub mod sendmail;
 

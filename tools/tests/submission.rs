@@ -18,6 +18,8 @@ fn installed(extra: &str) -> System {
         ("postdrop", env!("CARGO_BIN_EXE_postdrop")),
         ("postqueue", env!("CARGO_BIN_EXE_postqueue")),
         ("postlog", env!("CARGO_BIN_EXE_postlog")),
+        ("postsuper", env!("CARGO_BIN_EXE_postsuper")),
+        ("postcat", env!("CARGO_BIN_EXE_postcat")),
         ("postfix", env!("CARGO_BIN_EXE_postfix")),
     ]);
     for name in ["maildrop", "public", "log"] {
@@ -284,4 +286,51 @@ fn postlog_writes_to_the_log() {
     let lines: Vec<&str> = log.lines().map(|line| line.split_once(" mx ").unwrap().1).collect();
     assert!(lines[0].starts_with("tag[") && lines[0].ends_with("]: warning: a b"), "{log}");
     assert_eq!(lines[1..], ["postfix: one", "postfix: two"]);
+}
+
+#[test]
+fn postsuper_asks_the_engine_and_counts() {
+    let system = installed("");
+    let asked = |args: &[&str], reply| {
+        let engine = serve(&system, "control", reply);
+        let output = system.run("postsuper", args);
+        (output.status.code(), err(&output), engine.join().unwrap())
+    };
+    let said = |text: &str| text.to_owned();
+    let one = "postsuper: ABCDEF: placed on hold\npostsuper: Placed on hold: 1 message\n";
+    let hold = asked(&["-h", "ABCDEF"], "message ABCDEF\nok 1\n");
+    assert_eq!(hold, (Some(0), said(one), said("hold ABCDEF\n")));
+    let all = asked(&["-H", "ALL", "hold"], "message A\nmessage B\nok 2\n");
+    let two = "postsuper: Released from hold: 2 messages\n";
+    assert_eq!(all, (Some(0), said(two), said("release ALL hold\n")));
+    let none = asked(&["-d", "ABCDEF"], "error not-found\n");
+    assert_eq!((none.0, none.1), (Some(0), said("postsuper: Deleted: 0 messages\n")));
+    let bad = system.run("postsuper", &["-d", "ALL", "nosuch"]);
+    let text = "postsuper: fatal: invalid directory name: nosuch\n";
+    assert_eq!((bad.status.code(), err(&bad)), (Some(1), said(text)));
+    let usage = system.run("postsuper", &["-x"]);
+    let text =
+        "postsuper: invalid option -- 'x'\npostsuper: fatal: usage: postsuper [-c config_dir]";
+    assert!(err(&usage).starts_with(text), "{}", err(&usage));
+    assert_eq!(system.run("postsuper", &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_waiting_submission_is_shown_and_deleted() {
+    let system = installed("");
+    assert_eq!(sendmail(&system, &["-f", "s@x", "a@x"], "Subject: s\n\nbody\n").0, Some(0));
+    let file = fs::read_dir(system.path("queue/maildrop")).unwrap().flatten().next().unwrap();
+    let id = file.file_name().into_string().unwrap();
+    let shown = out(&system.run("postcat", &["-q", &id]));
+    assert!(shown.starts_with(&format!("*** ENVELOPE RECORDS maildrop/{id} ***\nmessage_arr")));
+    assert!(shown.contains("sender: s@x\nrecipient: a@x\n*** MESSAGE CONTENTS"), "{shown}");
+    assert_eq!(out(&system.run("postcat", &["-qh", &id])), "Subject: s\n");
+    let deleted = system.run("postsuper", &["-d", &id, "maildrop"]);
+    let text = format!("postsuper: {id}: removed\npostsuper: Deleted: 1 message\n");
+    assert_eq!(err(&deleted), text);
+    assert!(is_empty(&system));
+    let missing = system.run("postcat", &["-q", &id]);
+    let text = format!("fatal: open queue file {id}: No such file or directory\n");
+    assert!(err(&missing).ends_with(&text), "{}", err(&missing));
+    assert_eq!(missing.status.code(), Some(1));
 }

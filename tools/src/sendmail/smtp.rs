@@ -269,7 +269,9 @@ impl Dialogue<'_> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(piece);
             let Some(whole) = line.strip_suffix(b"\n") else { continue };
-            let mut rest = whole.strip_suffix(b"\r").unwrap_or(whole);
+            let text = whole.strip_suffix(b"\r").unwrap_or(whole);
+            // Content comes in wire form: a leading dot is doubled.
+            let mut rest = if text.starts_with(b".") { &text[1..] } else { text };
             while rest.len() > max {
                 put(&mut out, kind::PARTIAL, &rest[..max]);
                 rest = &rest[max..];
