@@ -5,6 +5,7 @@
 
 /// The names.
 pub(super) static NAMES: &[&str] = &[
+    "alias_database",
     "alternate_config_directories",
     "authorized_flush_users",
     "authorized_mailq_users",
@@ -14,6 +15,7 @@ pub(super) static NAMES: &[&str] = &[
     "config_directory",
     "daemon_directory",
     "data_directory",
+    "default_verp_delimiters",
     "enable_long_queue_ids",
     "import_environment",
     "inet_interfaces",
