@@ -56,7 +56,7 @@ fn is_empty(system: &System) -> bool {
 
 fn me() -> (String, String) {
     let id = |flag| {
-        let output = std::process::Command::new("id").arg(flag).output().unwrap();
+        let output = support::run(std::process::Command::new("id").arg(flag));
         out(&output).trim().to_owned()
     };
     (id("-un"), id("-u"))
