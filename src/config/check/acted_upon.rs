@@ -38,6 +38,7 @@ pub(super) static NAMES: &[&str] = &[
     "default_recipient_refill_limit",
     "default_transport",
     "default_transport_rate_delay",
+    "default_verp_delimiters",
     "defer_code",
     "defer_transports",
     "delay_warning_time",
