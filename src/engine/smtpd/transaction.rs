@@ -208,10 +208,8 @@ impl Transaction {
         let mut result = Ok(());
         let most = core.queue.borrow().append_max();
         for piece in message.content.chunks(most) {
-            result = append_patiently(core, || {
-                core.queue.borrow_mut().extend(&mut draft, piece)
-            })
-            .await;
+            result =
+                append_patiently(core, || core.queue.borrow_mut().extend(&mut draft, piece)).await;
             if result.is_err() {
                 break;
             }
@@ -297,12 +295,12 @@ impl Transaction {
         let (micros, draft) = (self.micros, &mut self.draft);
         append_patiently(core, || match draft.take() {
             None => core.queue.borrow_mut().append(number, micros, 0, &encoded, &[content]),
-            Some(large) => {
-                core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(|(full, large)| {
+            Some(large) => core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(
+                |(full, large)| {
                     *draft = Some(large);
                     full
-                })
-            }
+                },
+            ),
         })
         .await
     }
