@@ -105,6 +105,9 @@ impl Reader {
     pub fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Remote>), ReplyError> {
         let mut used = 0;
         while let Some(end) = memchr::memchr(b'\n', &input[used..]) {
+            if end > REPLY_LINE_MAX {
+                return Err(ReplyError::LineTooLong);
+            }
             let line = &input[used..used + end];
             used += end + 1;
             let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -412,7 +412,9 @@ impl Session {
     }
 
     fn command_step(&mut self, settings: &Settings, input: &[u8]) -> (usize, Event) {
-        let Some(end) = memchr::memchr(b'\n', input) else {
+        // Nothing behind the limit is looked at: what has arrived already must not matter.
+        let window = &input[..input.len().min(COMMAND_LINE_MAX + 1)];
+        let Some(end) = memchr::memchr(b'\n', window) else {
             if input.len() <= COMMAND_LINE_MAX {
                 return (0, Event::NeedInput);
             }
@@ -420,7 +422,7 @@ impl Session {
             let event = self.command(settings, &input[..COMMAND_LINE_MAX]);
             return (COMMAND_LINE_MAX, event);
         };
-        let line = &input[..end.min(COMMAND_LINE_MAX)];
+        let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         (end + 1, self.command(settings, line))
     }
