@@ -5,7 +5,7 @@
 //! is promised, and the engine ends so that master can start a new one that recovers.
 
 use crate::core::Core;
-use crate::limits::{LAZY_COMMIT, RECLAIM_BUDGET, SEGMENT_RETRY};
+use crate::limits::{LAZY_COMMIT, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGMENT_RETRY};
 use crate::maillog::Daemon;
 use crate::parcel::{Incoming, Parcel};
 use queue::storage::StoredFile;
@@ -39,18 +39,26 @@ pub struct Totals {
 }
 
 /// What waits for a write.
-#[derive(Default)]
 pub struct Commits {
     waiting: RefCell<VecDeque<(Lsn, Waiter)>>,
     /// When records that nobody waits for are written at the latest.
     lazy_until: Cell<Option<Instant>>,
+    /// Messages in the last commit, and when the next one may start with fewer.
+    paced: Cell<(usize, Instant)>,
+    alarm: Cell<Option<Instant>>,
     totals: Arc<Totals>,
 }
 
 impl Commits {
     /// Nothing waits; writes are counted in `totals`.
     pub fn new(totals: Arc<Totals>) -> Commits {
-        Commits { waiting: RefCell::default(), lazy_until: Cell::new(None), totals }
+        Commits {
+            waiting: RefCell::default(),
+            lazy_until: Cell::new(None),
+            paced: Cell::new((0, Instant(0))),
+            alarm: Cell::new(None),
+            totals,
+        }
     }
 
     /// The counts of all cores.
@@ -123,15 +131,47 @@ impl Core {
 
     /// Starts the next write, unless one is in flight or nothing is to be written. Once per turn.
     pub fn start_commit(self: &Rc<Self>) {
-        let due = self.commits.lazy_until.get().is_some_and(|until| until <= self.rt.now());
-        if !due && self.commits.waiting.borrow().is_empty() && !self.is_stopping() {
+        if !self.is_commit_due() && !self.is_stopping() {
             return;
         }
         for (index, log) in self.logs().enumerate() {
             let Some(flush) = log.borrow_mut().seal() else { continue };
             self.commits.lazy_until.set(None);
+            if index == 0 {
+                self.pace();
+            }
             let core = self.clone();
             self.rt.spawn(async move { core.write(index, flush).await });
+        }
+    }
+
+    /// A commit starts: how soon the next one may, if this one is large.
+    fn pace(&self) {
+        let group = self.commits.waiting.borrow().len() / 2;
+        let next = if group >= PACED_GROUP { self.rt.now() + PACED_COMMIT } else { Instant(0) };
+        self.commits.paced.set((group, next));
+    }
+
+    fn is_commit_due(&self) -> bool {
+        let Commits { waiting, lazy_until, paced, .. } = &self.commits;
+        let now = self.rt.now();
+        // Each message waits twice: its reply, and its way to the queue manager.
+        let messages = waiting.borrow().len() / 2;
+        let (group, next) = paced.get();
+        if messages == 0 || messages < group && now < next {
+            if messages > 0 {
+                self.wake_at(next);
+            }
+            return lazy_until.get().is_some_and(|until| until <= now);
+        }
+        true
+    }
+
+    /// Gives the loop a turn at `at`.
+    fn wake_at(&self, at: Instant) {
+        if self.commits.alarm.replace(Some(at)) != Some(at) {
+            let rt = self.rt.clone();
+            self.rt.spawn(async move { rt.sleep_until(at).await });
         }
     }
 

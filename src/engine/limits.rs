@@ -7,6 +7,11 @@ pub const EXTENT_BYTES: usize = 128 * 1024;
 /// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash in
 /// between delivers again what was delivered, as any crash before a commit does.
 pub const LAZY_COMMIT: Duration = Duration::from_millis(50);
+/// Messages in the last commit that make a core busy enough to wait for a fuller one.
+pub const PACED_GROUP: usize = 4;
+/// How long after the start of the last commit a busy core may start the next one, unless as many
+/// messages wait as the last one took. An idle core never waits.
+pub const PACED_COMMIT: Duration = Duration::from_millis(2);
 /// Content buffers a core keeps for the next message; more are given back to the allocator.
 pub const SPARE_BUFFERS: usize = 64;
 /// A larger content buffer is given back to the allocator after use.

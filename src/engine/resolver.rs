@@ -5,8 +5,8 @@
 //!
 //! Diagnostics: [`DnsError`] says it in Postfix's words.
 //!
-//! Limits: [`cache::ENTRIES_MAX`] answers per core, kept for their TTL and at most
-//! [`cache::TTL_MAX`]; [`ANSWER_DEADLINE`] for any question.
+//! Limits: `cache::ENTRIES_MAX` answers per core, kept for their TTL and at most
+//! `cache::TTL_MAX`; [`ANSWER_DEADLINE`] for any question.
 //!
 //! Standards: RFC 1035, RFC 7505; dns_lookup as smtp(8) and smtpd(8) use it.
 
@@ -118,8 +118,8 @@ impl Resolver {
     /// The mail exchangers of `domain`; not empty.
     ///
     /// # Errors
-    /// [`Cause::NoData`] or [`Cause::NotFound`] when there are none, [`Cause::NullMx`] when the domain
-    /// says that it takes no mail.
+    /// [`Cause::NoData`] or [`Cause::NotFound`] when there are none, [`Cause::NullMx`] when the
+    /// domain says that it takes no mail.
     pub async fn mx(&self, domain: &str) -> Result<Vec<Mx>, DnsError> {
         let error = |cause| DnsError { name: domain.into(), kind: Kind::Mx, cause };
         if !mail::address::is_valid_hostname(domain.as_bytes()) {

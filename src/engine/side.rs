@@ -4,12 +4,12 @@
 //! lock-free queues; an answer rings the core's [`Waker`]. [`Port::pump`] runs once per turn of the
 //! core and hands answers to the tasks that wait.
 //!
-//! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer is
-//! [`Cause::TryAgain`]: mail waits, nothing is lost.
+//! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer
+//! is [`Cause::TryAgain`]: mail waits, nothing is lost.
 //!
 //! Limits: [`QUESTIONS_MAX`] per core in flight.
 
-use crate::resolver::dns::Dns;
+use crate::resolver::dns::{Dns, Servers};
 use crate::resolver::{Answer, Cause, Question};
 use crossbeam_queue::ArrayQueue;
 use runtime::local::{Promise, promise};
@@ -70,6 +70,10 @@ impl Side {
     /// # Errors
     /// When the system has no threads or descriptors left.
     pub fn start() -> io::Result<Side> {
+        Side::start_asking(Servers::System)
+    }
+
+    fn start_asking(servers: Servers) -> io::Result<Side> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inbox = Arc::new(Inbox {
             requests: ArrayQueue::new(INBOX_MAX),
@@ -79,7 +83,7 @@ impl Side {
         let served = inbox.clone();
         let thread = thread::Builder::new().name("side".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, serve(served));
+            local.block_on(&runtime, serve(served, servers));
             // Look-ups in the blocking pool may hang; nobody waits for them any more.
             drop(local);
             runtime.shutdown_timeout(Duration::ZERO);
@@ -112,8 +116,8 @@ impl Drop for Side {
     }
 }
 
-async fn serve(inbox: Arc<Inbox>) {
-    let dns = Rc::new(Dns::default());
+async fn serve(inbox: Arc<Inbox>, servers: Servers) {
+    let dns = Rc::new(Dns::new(servers));
     while !inbox.stopping.load(Ordering::Acquire) {
         while let Some(request) = inbox.requests.pop() {
             let dns = dns.clone();
@@ -183,3 +187,6 @@ async fn before<T>(rt: &Rt, deadline: Instant, future: impl Future<Output = T>) 
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,18 @@
 //! smtp(8): delivers mail to other hosts by SMTP.
 //!
-//! One [`Client`] per core. The queue manager hands a request to [`Client::deliver`] within a task and
-//! gets an outcome with one result for each recipient; the client writes the recipients' log lines.
-//! Connections may be kept for the next delivery to the same destination.
+//! One [`Client`] per core. The queue manager hands a request to [`Client::deliver`] within a task
+//! and gets an outcome with one result for each recipient; the client writes the recipients' log
+//! lines. Connections may be kept for the next delivery to the same destination.
 //!
 //! | step | good | bad |
 //! | --- | --- | --- |
 //! | next hop | look up hosts | next of the list, then `smtp_fallback_relay` |
 //! | host | connect | next host |
 //! | handshake | transaction | next host, or all recipients fail |
-//! | transaction | recipients settled one by one | temporary failures: next host; others are final |
+//! | transaction | recipients settled one by one | temporary: next host; others are final |
 //!
-//! Diagnostics: what fails for the mail's sake is in the outcome; what an administrator should act on is
-//! a warning in the log. Nothing here panics on account of a server.
+//! Diagnostics: what fails for the mail's sake is in the outcome; what an administrator should act
+//! on is a warning in the log. Nothing here panics on account of a server.
 //!
 //! Limits: `smtp_mx_address_limit`, `smtp_mx_session_limit`, the time limits of each stage,
 //! [`idle::IDLE_MAX`], [`content::SEND_BYTES_MAX`].
@@ -22,6 +22,7 @@
 mod connection;
 pub mod content;
 mod delivery;
+mod downgrade;
 pub mod filter;
 mod fold;
 mod hosts;

@@ -2,8 +2,8 @@
 //!
 //! Pure functions over what DNS said; the engine's smtp(8) looks names up and calls them.
 //!
-//! Standards: RFC 5321 section 5.1 (preference, shuffling, truncation at oneself), RFC 7505 (null MX),
-//! smtp(8) (`smtp_address_preference`, `smtp_balance_inet_protocols`).
+//! Standards: RFC 5321 section 5.1 (preference, shuffling, truncation at oneself), RFC 7505 (null
+//! MX), smtp(8) (`smtp_address_preference`, `smtp_balance_inet_protocols`).
 
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -1,8 +1,8 @@
-//! Answering questions on the side thread: DNS by hickory-resolver, the system's own look-up for the
-//! rest.
+//! Answering questions on the side thread: DNS by hickory-resolver, the system's own look-up for
+//! the rest.
 //!
-//! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again with
-//! every question, which is answered with [`Cause::TryAgain`] meanwhile.
+//! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again
+//! with every question, which is answered with [`Cause::TryAgain`] meanwhile.
 
 use super::{Answer, Cause, Found, Kind, Question, Service};
 use hickory_resolver::TokioResolver;
@@ -25,12 +25,27 @@ const FAILURE_TTL: Duration = Duration::from_secs(5);
 const HOSTS_FILE: &str = "/etc/hosts";
 
 /// The resolver of the side thread.
-#[derive(Default)]
 pub(crate) struct Dns {
+    servers: Servers,
     resolver: OnceCell<TokioResolver>,
 }
 
+/// Who is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Servers {
+    /// Those of /etc/resolv.conf.
+    System,
+    /// One, over UDP.
+    #[cfg(test)]
+    Only(std::net::SocketAddr),
+}
+
 impl Dns {
+    /// A resolver that is set up with the first question.
+    pub(crate) fn new(servers: Servers) -> Dns {
+        Dns { servers, resolver: OnceCell::new() }
+    }
+
     /// Answers one question; always, because the resolver's own time limits apply.
     pub(crate) async fn answer(&self, question: &Question) -> Answer {
         match question {
@@ -69,7 +84,8 @@ impl Dns {
 
     async fn names(&self, address: IpAddr) -> Answer {
         let Some(resolver) = self.resolver() else { return failure(Cause::TryAgain) };
-        answer(resolver.reverse_lookup(address).await, |lookup| {
+        let found = resolver.reverse_lookup(address).await.map_err(Missing::from);
+        answer(found, |lookup| {
             let name = |data: &RData| match data {
                 RData::PTR(name) => Some(host_name(&name.0)),
                 _ => None,
@@ -79,19 +95,24 @@ impl Dns {
         })
     }
 
-    async fn look_up(&self, name: &str, kind: RecordType) -> Result<Lookup, NetError> {
-        let resolver = self.resolver().ok_or(NetError::NoConnections)?;
-        let mut name = Name::from_ascii(name)?;
+    async fn look_up(&self, name: &str, kind: RecordType) -> Result<Lookup, Missing> {
+        let resolver = self.resolver().ok_or(Missing::ours(Cause::TryAgain))?;
+        let name = Name::from_utf8(name);
+        let mut name = name.map_err(|_| Missing::ours(Cause::InvalidName))?;
         // Names in mail are complete: the search list of resolv.conf is not for them.
         name.set_fqdn(true);
-        resolver.lookup(name, kind).await
+        resolver.lookup(name, kind).await.map_err(Missing::from)
     }
 
     fn resolver(&self) -> Option<&TokioResolver> {
         if let Some(resolver) = self.resolver.get() {
             return Some(resolver);
         }
-        let mut builder = TokioResolver::builder_tokio().ok()?;
+        let mut builder = match self.servers {
+            Servers::System => TokioResolver::builder_tokio().ok()?,
+            #[cfg(test)]
+            Servers::Only(server) => tests::asking(server),
+        };
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
         let resolver = builder.build().ok()?;
         Some(self.resolver.get_or_init(|| resolver))
@@ -111,30 +132,49 @@ fn host_name(name: &Name) -> String {
     text
 }
 
-fn answer(found: Result<Lookup, NetError>, read: impl FnOnce(&Lookup) -> Option<Found>) -> Answer {
+/// Why there is no answer, and for how long.
+struct Missing {
+    cause: Cause,
+    ttl: Duration,
+}
+
+impl Missing {
+    fn ours(cause: Cause) -> Missing {
+        Missing { cause, ttl: FAILURE_TTL }
+    }
+}
+
+impl From<NetError> for Missing {
+    fn from(error: NetError) -> Missing {
+        let (code, ttl) = match error {
+            NetError::Dns(DnsError::NoRecordsFound(none)) => {
+                (none.response_code, none.negative_ttl)
+            }
+            NetError::Dns(DnsError::ResponseCode(code)) => (code, None),
+            _ => return Missing::ours(Cause::TryAgain),
+        };
+        let ttl = ttl.map_or(NEGATIVE_TTL, |ttl| Duration::from_secs(ttl.into()));
+        match code {
+            ResponseCode::NXDomain => Missing { cause: Cause::NotFound, ttl },
+            ResponseCode::NoError => Missing { cause: Cause::NoData, ttl },
+            ResponseCode::ServFail => Missing::ours(Cause::TryAgain),
+            _ => Missing::ours(Cause::Refused),
+        }
+    }
+}
+
+fn answer(found: Result<Lookup, Missing>, read: impl FnOnce(&Lookup) -> Option<Found>) -> Answer {
     match found {
         Ok(lookup) => {
-            let ttl = lookup.valid_until().saturating_duration_since(std::time::Instant::now());
-            Answer { result: read(&lookup).ok_or(Cause::NoData), ttl }
+            Answer { result: read(&lookup).ok_or(Cause::NoData), ttl: remaining(&lookup) }
         }
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            let ttl = none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
-            let (cause, lasting) = match none.response_code {
-                ResponseCode::NXDomain => (Cause::NotFound, true),
-                ResponseCode::NoError => (Cause::NoData, true),
-                ResponseCode::ServFail => (Cause::TryAgain, false),
-                _ => (Cause::Refused, false),
-            };
-            let ttl = if lasting { ttl.unwrap_or(NEGATIVE_TTL) } else { FAILURE_TTL };
-            Answer { result: Err(cause), ttl }
-        }
-        Err(NetError::Dns(DnsError::ResponseCode(code))) => failure(match code {
-            ResponseCode::NXDomain => Cause::NotFound,
-            ResponseCode::ServFail => Cause::TryAgain,
-            _ => Cause::Refused,
-        }),
-        Err(_) => failure(Cause::TryAgain),
+        Err(Missing { cause, ttl }) => Answer { result: Err(cause), ttl },
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the side thread lives in real time")]
+fn remaining(lookup: &Lookup) -> Duration {
+    lookup.valid_until().saturating_duration_since(std::time::Instant::now())
 }
 
 fn failure(cause: Cause) -> Answer {
@@ -175,8 +215,24 @@ fn name_in_hosts(text: &str, address: IpAddr) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use hickory_resolver::ResolverBuilder;
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+
+    /// A resolver that asks one server.
+    pub fn asking(server: std::net::SocketAddr) -> ResolverBuilder<TokioRuntimeProvider> {
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().timeout = Duration::from_millis(300);
+        builder.options_mut().attempts = 1;
+        builder
+    }
 
     #[test]
     fn the_first_name_in_the_hosts_file_counts() {

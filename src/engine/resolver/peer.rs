@@ -1,4 +1,5 @@
-//! What a client's address is called, and whether the name may be believed (smtpd_peer of smtpd(8)).
+//! What a client's address is called, and whether the name may be believed (smtpd_peer of
+//! smtpd(8)).
 
 use super::{Cause, DnsError};
 use std::net::IpAddr;

@@ -2,7 +2,8 @@
 //!
 //! Owned by the delivery that uses it, or by [`super::idle`] between two deliveries.
 //!
-//! Diagnostics: [`Broken`] says how a dialogue ended early; what the server refused is in its session.
+//! Diagnostics: [`Broken`] says how a dialogue ended early; what the server refused is in its
+//! session.
 
 use super::content::Sends;
 use super::filter::Filter;
@@ -85,13 +86,17 @@ pub struct Body<'a> {
 }
 
 impl Connection {
-    /// Connects; the dialogue has not begun.
+    /// Connects from `from`, when given; the dialogue has not begun.
     ///
     /// # Errors
     /// As connect(2), `TimedOut` after `smtp_connect_timeout`.
-    pub async fn open(rt: &Rt, settings: &Settings, host: Host) -> io::Result<Connection> {
+    pub async fn open(
+        rt: &Rt,
+        settings: &Settings,
+        host: Host,
+        from: Option<SocketAddr>,
+    ) -> io::Result<Connection> {
         let deadline = rt.now() + settings.timeouts.connect;
-        let from = settings.bind(host.candidate.address);
         let stream = Stream::connect(rt, host.socket(), from, deadline).await?;
         let hello = if host.port == 25 { &settings.hello } else { &settings.hello_elsewhere };
         let session = Session::new(Rc::clone(hello));

@@ -1,18 +1,21 @@
 //! One delivery: destinations, hosts, and the transaction with each, until nobody is left.
 //!
-//! Temporary failures are kept for the next server while there is one; the last server's word is final.
+//! Temporary failures are kept for the next server while there is one; the last server's word is
+//! final.
 
 use super::connection::{Body, Broken, Connection, Host, error_text};
-use super::filter::Filter;
+use super::filter::{EightBit, Filter};
 use super::hosts::{Hosts, Lookup, NoHosts};
 use super::nexthop::{self, Destination};
 use super::report::{Blame, PassedOn, Relay, Report};
 use super::{Client, Settings};
 use crate::delivery::{DeliverRequest, Outcome};
+use mail::envelope::Encoding;
 use mail::{Dsn, Envelope, Status};
 use protocol::mx::Candidate;
 use protocol::smtp::client::{self, Ending, Handshake, Manner, Progress, Said, Stage, Verdict};
 use protocol::smtp::ehlo::Keywords;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 /// A delivery on its way.
@@ -146,21 +149,38 @@ impl<'a> Delivery<'a> {
     }
 
     async fn connect(&mut self, host: Host) -> Option<Connection> {
-        let name = host.to_string();
-        match Connection::open(&self.client.rt, self.settings, host).await {
-            Ok(connection) => Some(connection),
-            Err(error) => {
-                let reason = format!("connect to {name}: {}", error_text(&error));
-                let why = Dsn::local(Status::new(4, 4, 1), reason);
-                self.report.not_connected(self.settings, &why);
-                self.why = Some(why);
-                None
-            }
-        }
+        let why = match self.open(&host).await {
+            Ok(connection) => return Some(connection),
+            Err(why) => why,
+        };
+        self.report.not_connected(self.settings, &why);
+        self.why = Some(why);
+        None
     }
 
-    /// Uses connections that wait, as long as they are still good. Whether one was used; the host it
-    /// goes to is no candidate any more.
+    /// Connects from the address that is configured, or from any when that one is not ours.
+    async fn open(&self, host: &Host) -> Result<Connection, Dsn> {
+        let (rt, settings) = (&self.client.rt, self.settings);
+        let from = settings.bind(host.candidate.address);
+        let mut opened = Connection::open(rt, settings, host.clone(), from).await;
+        if let (Some(from), Err(error)) = (from, &opened)
+            && error.kind() == ErrorKind::AddrNotAvailable
+        {
+            let text = format!("cannot connect from {}: {}", from.ip(), error_text(error));
+            self.report.warn(settings, &text);
+            if settings.bind_enforce {
+                return Err(Dsn::local(Status::new(4, 4, 0), "server configuration error"));
+            }
+            opened = Connection::open(rt, settings, host.clone(), None).await;
+        }
+        opened.map_err(|error| {
+            let reason = format!("connect to {host}: {}", error_text(&error));
+            Dsn::local(Status::new(4, 4, 1), reason)
+        })
+    }
+
+    /// Uses connections that wait, as long as they are still good. Whether one was used; the host
+    /// it goes to is no candidate any more.
     async fn reuse(&mut self, candidates: &mut Vec<Candidate>, port: u16) -> bool {
         let key = (self.request.transport.clone(), self.request.nexthop.clone());
         while let Some(mut connection) = self.client.idle.take(&key) {
@@ -285,14 +305,31 @@ impl<'a> Delivery<'a> {
     /// Writes the commands; what the content has to go through.
     fn begin(&self, connection: &mut Connection, ending: Ending) -> Option<Filter> {
         let envelope = &self.request.message.envelope;
-        let limit = self.settings.line_length_limit;
-        let too_long = limit > 0 && envelope.longest_line as usize > limit;
         let all = &envelope.recipients;
         let recipients = self.report.left().iter().map(|index| &all[*index as usize]);
-        let body = client::commands::Body::AsDeclared;
-        let manner = Manner { quoting: self.settings.quoting, body, ending };
+        let manner = Manner { quoting: self.settings.quoting, ending };
         connection.session.begin(envelope, recipients, manner);
-        too_long.then(|| Filter::new(limit))
+        let limit = self.settings.line_length_limit;
+        let too_long = limit > 0 && envelope.longest_line as usize > limit;
+        let eight_bit = self.eight_bit(connection);
+        let as_it_is = !too_long && eight_bit == EightBit::Keep;
+        (!as_it_is).then(|| Filter::new(limit, eight_bit))
+    }
+
+    /// What the server's offer means for 8-bit content. Declared 7-bit, content is left alone.
+    fn eight_bit(&self, connection: &Connection) -> EightBit {
+        let envelope = &self.request.message.envelope;
+        let offered = connection.session.offer().keywords.has(Keywords::EIGHT_BIT_MIME);
+        let is_8bit = match envelope.encoding {
+            Some(Encoding::SevenBit) => false,
+            Some(Encoding::EightBit) => true,
+            None => envelope.has_8bit,
+        };
+        if is_8bit && !offered && !self.settings.disable_conversion {
+            EightBit::Downgrade
+        } else {
+            EightBit::Keep
+        }
     }
 
     /// Whether the connection is to be kept afterwards.

@@ -97,7 +97,8 @@ mod tests {
         #[test]
         fn no_line_is_too_long_and_nothing_is_lost(
             input in proptest::collection::vec(prop_oneof![
-                Just(b"\r\n".to_vec()), Just(b"\r".to_vec()), "[a-z.]{0,30}".prop_map(String::into_bytes),
+                Just(b"\r\n".to_vec()), Just(b"\r".to_vec()),
+                "[a-z.]{0,30}".prop_map(String::into_bytes),
             ], 0..20).prop_map(|parts| parts.concat()),
             limit in 2usize..12, piece in 1usize..9,
         ) {

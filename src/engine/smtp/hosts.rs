@@ -15,6 +15,9 @@ use std::rc::Rc;
 /// The port on which a server with our own address is ourselves.
 const SMTP_PORT: u16 = 25;
 
+/// Exchangers of one domain that are looked up; a domain with more has nobody's best in mind.
+const MX_HOSTS_MAX: usize = 100;
+
 /// What a look-up needs.
 pub struct Lookup<'a> {
     /// Who answers.
@@ -75,6 +78,7 @@ impl Lookup<'_> {
         detect_loops: bool,
     ) -> Result<Hosts, NoHosts> {
         records.sort_by_key(|record| record.preference);
+        records.truncate(MX_HOSTS_MAX);
         let best = records[0].preference;
         let mut candidates = Vec::new();
         let mut failed = None;

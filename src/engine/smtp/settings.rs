@@ -113,12 +113,14 @@ pub struct Settings {
     pub reuse: Reuse,
     /// This host's addresses, and those of proxies for it.
     pub own: Vec<IpAddr>,
+    /// `smtp_bind_address_enforce`
+    pub bind_enforce: bool,
     bind: [Option<IpAddr>; 2],
 }
 
 impl Settings {
-    /// Reads the parameters of one service, its master.cf overrides included. `own` are the addresses
-    /// of `inet_interfaces`. List items that cannot be used are in the second half.
+    /// Reads the parameters of one service, its master.cf overrides included. `own` are the
+    /// addresses of `inet_interfaces`. List items that cannot be used are in the second half.
     ///
     /// # Errors
     /// A parameter whose value is not valid.
@@ -160,6 +162,7 @@ impl Settings {
             host_lookup: read_host_lookup(params, dns)?,
             soft_bounce: params.flag("soft_bounce")?,
             reuse,
+            bind_enforce: params.flag("smtp_bind_address_enforce")?,
             bind: read_bind(params, &own)?,
             own: with_proxies(params, own)?,
         };

@@ -12,10 +12,12 @@ use mail::{Address, Envelope, Recipient};
 use queue::{Core, Log, Options, SEGMENT_MIN};
 use runtime::io::Sock;
 use runtime::reactor::{Flow, Pump};
+use runtime::ring::UringIo;
 use runtime::sim::SimIo;
 use runtime::wake::Waker;
 use servers::{Reply, Server};
 use std::cell::Cell;
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ const ID: QueueId = QueueId { micros: 1_767_225_600_000_000, number: 1, long: fa
 
 /// A message of one delivery.
 struct Mail {
-    nexthop: &'static str,
+    nexthop: String,
     recipients: Vec<&'static str>,
     content: Vec<u8>,
     keep: bool,
@@ -31,9 +33,9 @@ struct Mail {
 }
 
 impl Mail {
-    fn to(nexthop: &'static str, recipients: &[&'static str]) -> Mail {
+    fn to(nexthop: &str, recipients: &[&'static str]) -> Mail {
         Mail {
-            nexthop,
+            nexthop: nexthop.into(),
             recipients: recipients.to_vec(),
             content: b"Subject: x\r\n\r\n..dot\r\n".to_vec(),
             keep: false,
@@ -91,31 +93,45 @@ fn settings(main_cf: &str) -> Settings {
 
 /// Delivers one mail after the other, a second apart, and lets everything come to its end.
 fn run(main_cf: &str, script: Script, servers: Vec<Server>, mails: Vec<Mail>) -> Ran {
-    let dir = tempfile::tempdir().unwrap();
-    let options = Options { segment_bytes: SEGMENT_MIN, ..Options::default() };
-    let (mut queue, _) = Log::open(dir.path(), Core::new(0).unwrap(), options).unwrap();
     let mut io = SimIo::new(7);
     let socks: Vec<Sock> = servers.iter().map(|server| io.listen(server.address())).collect();
     let rt = Rt::new(Box::new(io), Waker::new().unwrap());
+    let servers = servers.into_iter().zip(socks).collect();
+    let pauses = [Duration::from_secs(1), Duration::from_secs(5)];
+    run_on(&rt, main_cf, script, servers, mails, pauses)
+}
+
+/// The same on any runtime, with pauses between two mails and at the end.
+fn run_on(
+    rt: &Rt,
+    main_cf: &str,
+    script: Script,
+    servers: Vec<(Server, Sock)>,
+    mails: Vec<Mail>,
+    pauses: [Duration; 2],
+) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: SEGMENT_MIN, ..Options::default() };
+    let (mut queue, _) = Log::open(dir.path(), Core::new(0).unwrap(), options).unwrap();
     let text: Rc<RefCell<String>> = Rc::default();
     let identity = Identity { hostname: "mx".into(), syslog_name: "postfix".into(), pid: 1 };
     let local = Rc::new(LocalTime::system());
     let log = Rc::new(Maillog::new(identity, Sink::Memory(text.clone()), local));
-    let resolver = Rc::new(Resolver::new(&rt, Source::Script(script)));
+    let resolver = Rc::new(Resolver::new(rt, Source::Script(script)));
     let service = [("smtp".to_string(), settings(main_cf))];
-    let client = Client::new(&rt, log.clone(), resolver, service, 1);
-    let heard: Vec<_> =
-        servers.into_iter().zip(socks).map(|(server, sock)| server.start(&rt, sock)).collect();
+    let client = Client::new(rt, log.clone(), resolver, service, 1);
+    let heard: Vec<_> = servers.into_iter().map(|(server, sock)| server.start(rt, sock)).collect();
     let requests: Vec<DeliverRequest> =
-        mails.into_iter().map(|mail| request(&rt, &mut queue, mail)).collect();
+        mails.into_iter().map(|mail| request(rt, &mut queue, mail)).collect();
     let (outcomes, finished) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(false)));
     let (rt2, outcomes2, done) = (rt.clone(), outcomes.clone(), finished.clone());
     rt.spawn(async move {
         for request in requests {
-            outcomes2.borrow_mut().push(client.deliver(request).await);
-            rt2.sleep_until(rt2.now() + Duration::from_secs(1)).await;
+            let outcome = client.deliver(request).await;
+            outcomes2.borrow_mut().push(outcome);
+            rt2.sleep_until(rt2.now() + pauses[0]).await;
         }
-        rt2.sleep_until(rt2.now() + Duration::from_secs(5)).await;
+        rt2.sleep_until(rt2.now() + pauses[1]).await;
         assert_eq!(client.idle_connections(), 0);
         done.set(true);
     });
@@ -162,7 +178,7 @@ fn request(rt: &Rt, queue: &mut Log, mail: Mail) -> DeliverRequest {
         recipients: (0..mail.recipients.len() as u32).collect(),
         message: Arc::new(MessageInfo { number, id: ID, envelope }),
         transport: "smtp".into(),
-        nexthop: mail.nexthop.into(),
+        nexthop: mail.nexthop.as_str().into(),
         content,
         activated: rt.now(),
         before_queue: Duration::ZERO,
@@ -187,7 +203,8 @@ fn mail_goes_to_the_next_hop_and_every_recipient_gets_its_line() {
         ran.lines(),
         [
             "000001: to=<bad@x>, relay=127.0.0.1[127.0.0.1]:10025, dsn=5.1.1, status=bounced \
-             (host 127.0.0.1[127.0.0.1] said: 550 5.1.1 unknown user (in reply to RCPT TO command))",
+             (host 127.0.0.1[127.0.0.1] said: 550 5.1.1 unknown user \
+             (in reply to RCPT TO command))",
             "000001: to=<tmp@x>, relay=127.0.0.1[127.0.0.1]:10025, dsn=4.2.0, status=deferred \
              (host 127.0.0.1[127.0.0.1] said: 450 4.2.0 greylisted (in reply to RCPT TO command))",
             "000001: to=<a@x>, relay=127.0.0.1[127.0.0.1]:10025, dsn=2.0.0, status=sent \
@@ -413,7 +430,8 @@ fn failed_look_ups_are_reported_in_postfix_words() {
         (
             "servfail.example",
             format!(
-                "4.4.3, status=deferred ({not_found}servfail.example type=MX: Host not found, try again)"
+                "4.4.3, status=deferred ({not_found}servfail.example type=MX: \
+                 Host not found, try again)"
             ),
         ),
         (
@@ -455,9 +473,9 @@ fn a_server_with_our_name_is_a_loop_on_port_25_only() {
         [("25", "5.4.6, status=bounced (mail for "), ("26", "2.0.0, status=sent")]
     {
         let address: &'static str = if port == "25" { "127.0.0.1:25" } else { "127.0.0.1:26" };
-        let nexthop: &'static str = if port == "25" { "[127.0.0.1]:25" } else { "[127.0.0.1]:26" };
+        let nexthop = format!("[127.0.0.1]:{port}");
         let server = Server::new(address).with("CONNECT", greeting).offering(ehlo);
-        let ran = run("", Script::new(), vec![server], vec![Mail::to(nexthop, &["a@x"])]);
+        let ran = run("", Script::new(), vec![server], vec![Mail::to(&nexthop, &["a@x"])]);
         assert!(status(&ran).starts_with(expected), "{}", ran.log);
     }
 }
@@ -512,12 +530,36 @@ fn a_large_message_arrives_whole() {
 }
 
 #[test]
+fn the_final_dot_has_a_line_of_its_own() {
+    let mail = Mail { content: b"\r\nno end".to_vec(), ..Mail::to("[127.0.0.1]:26", &["a@x"]) };
+    let ran = run("", Script::new(), vec![Server::new("127.0.0.1:26")], vec![mail]);
+    assert!(ran.heard(0).ends_with("\r\nno end\r\n.\r\nQUIT\r\n"), "{}", ran.heard(0));
+}
+
+#[test]
 fn long_lines_are_folded() {
     let content = [b"Subject: x\r\n\r\n".as_slice(), &[b'y'; 1000], b"\r\n"].concat();
     let mail = Mail { content, longest_line: 1000, ..Mail::to("[127.0.0.1]:26", &["a@x"]) };
     let ran = run("", Script::new(), vec![Server::new("127.0.0.1:26")], vec![mail]);
     let body = format!("\r\n\r\n{}\r\n yy\r\n.\r\nQUIT\r\n", "y".repeat(998));
     assert!(ran.heard(0).ends_with(&body), "{}", ran.heard(0));
+}
+
+#[test]
+fn eight_bit_parts_are_downgraded_unless_the_server_takes_them() {
+    let content = "Content-Transfer-Encoding: 8bit\r\n\r\n\u{e4}\r\n";
+    let eight = "250-mock\r\n250 8BITMIME";
+    let none = "250 mock";
+    for (offer, main_cf, expected) in [
+        (none, "", "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n.\r\nQUIT\r\n"),
+        (eight, "", "8bit\r\n\r\n\u{e4}\r\n.\r\nQUIT\r\n"),
+        (none, "disable_mime_output_conversion = yes", "8bit\r\n\r\n\u{e4}\r\n.\r\nQUIT\r\n"),
+    ] {
+        let mail = Mail { content: content.into(), ..Mail::to("[127.0.0.1]:26", &["a@x"]) };
+        let server = Server::new("127.0.0.1:26").offering(offer);
+        let ran = run(main_cf, Script::new(), vec![server], vec![mail]);
+        assert!(ran.heard(0).ends_with(expected), "{}", ran.heard(0));
+    }
 }
 
 #[test]
@@ -541,4 +583,59 @@ fn a_service_that_does_not_exist_defers() {
         done.set(true);
     });
     rt.run(&mut Until(finished)).unwrap();
+}
+
+/// Skipped, visibly, where io_uring is not available.
+#[test]
+fn it_works_on_the_real_kernel() {
+    let waker = Waker::new().unwrap();
+    let io = match UringIo::new(waker.clone()) {
+        Ok(io) => io,
+        Err(error) => return eprintln!("skipped: io_uring is not available here: {error}"),
+    };
+    let rt = Rt::new(Box::new(io), waker);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let server = (Server::new(&address), Sock(listener.into_raw_fd()));
+    let nexthop = format!("[127.0.0.1]:{closed}, [127.0.0.1]:{}", server.0.address().port());
+    let content = b"0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(100_000);
+    let large = Mail { content: content.clone(), ..Mail::to(&nexthop, &["a@x"]) };
+    let keep = |nexthop: &str| Mail { keep: true, ..Mail::to(nexthop, &["a@x", "b@x"]) };
+    let own = format!("[127.0.0.1]:{}", server.0.address().port());
+    let mails = vec![keep(&own), keep(&own), large];
+    let main_cf = "smtp_connection_cache_time_limit = 1s\nsmtp_bind_address = 127.0.0.1";
+    let pauses = [Duration::from_millis(20), Duration::from_millis(1500)];
+    let ran = run_on(&rt, main_cf, Script::new(), vec![server], mails, pauses);
+    let lines = ran.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("status=sent")).count(), 5, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("conn_use=2")).count(), 2, "{lines:?}");
+    assert!(lines[4].starts_with("connect to 127.0.0.1[127.0.0.1]:"), "{lines:?}");
+    assert!(lines[4].ends_with(": Connection refused"), "{lines:?}");
+    let heard = &ran.heard[0];
+    assert!(heard.windows(content.len()).any(|bytes| bytes == content));
+    assert_eq!(String::from_utf8_lossy(heard).matches("QUIT\r\n").count(), 2);
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_not_connected_from() {
+    let waker = Waker::new().unwrap();
+    let io = match UringIo::new(waker.clone()) {
+        Ok(io) => io,
+        Err(error) => return eprintln!("skipped: io_uring is not available here: {error}"),
+    };
+    let rt = Rt::new(Box::new(io), waker);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::new(&listener.local_addr().unwrap().to_string());
+    let mail = || Mail::to(&format!("[127.0.0.1]:{}", server.address().port()), &["a@x"]);
+    let mails = vec![mail()];
+    let servers = vec![(server, Sock(listener.into_raw_fd()))];
+    let main_cf = "smtp_bind_address = 192.0.2.7";
+    let ran = run_on(&rt, main_cf, Script::new(), servers, mails, [Duration::ZERO; 2]);
+    let lines = ran.lines();
+    let warning = "warning: cannot connect from 192.0.2.7: Cannot assign requested address";
+    assert_eq!(lines[0], warning);
+    assert!(lines[1].contains("status=sent"), "{lines:?}");
 }

@@ -1,8 +1,8 @@
 //! The SMTP client's dialogue: greeting, EHLO or HELO, any number of transactions, QUIT.
 //!
-//! The engine's smtp(8) owns a [`Session`] for each connection. It asks [`Session::poll`] what to do,
-//! hands over what the server said, and reads the verdicts from [`Session::progress`]. With PIPELINING
-//! a transaction is one packet of commands, then the content with everything after it.
+//! The engine's smtp(8) owns a [`Session`] for each connection. It asks [`Session::poll`] what to
+//! do, hands over what the server said, and reads the verdicts from [`Session::progress`]. With
+//! PIPELINING a transaction is one packet of commands, then the content with everything after it.
 //!
 //! | expected reply | good | bad |
 //! | --- | --- | --- |
@@ -15,8 +15,8 @@
 //! | Data | End, after the content, or after a lone dot when nobody was accepted | Rset |
 //! | End, Rset | Quit or Nothing | the same |
 //!
-//! Diagnostics: refusals are values in [`Progress`] and [`Handshake`]; a reply that is too long is a
-//! [`ReplyError`]. Calling [`Session::begin`] before the handshake is over panics: it is our bug.
+//! Diagnostics: refusals are values in [`Progress`] and [`Handshake`]; a reply that is too long is
+//! a [`ReplyError`]. Calling [`Session::begin`] before the handshake is over panics: it is our bug.
 //!
 //! Limits: [`replies::REPLY_BYTES_MAX`].
 //!
@@ -32,7 +32,7 @@ use super::ehlo::{Keywords, Offer};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use commands::{Body, Quoting};
+use commands::Quoting;
 use mail::envelope::{Envelope, Recipient};
 use replies::Answer;
 
@@ -197,7 +197,8 @@ enum Expect {
 #[derive(Debug)]
 pub struct Session {
     hello: Rc<Hello>,
-    pending: replies::Pending,
+    /// Bytes of a reply that is not complete yet.
+    pending: Vec<u8>,
     expect: Expect,
     out: Vec<u8>,
     handshake: Handshake,
@@ -217,7 +218,7 @@ impl Session {
     pub fn new(hello: Rc<Hello>) -> Session {
         Session {
             hello,
-            pending: replies::Pending::default(),
+            pending: Vec::new(),
             expect: Expect::Greeting,
             out: Vec::new(),
             handshake: Handshake::Going,
@@ -259,7 +260,7 @@ impl Session {
     /// Whether another transaction may begin on this connection.
     pub fn is_reusable(&self) -> bool {
         let ready = self.expect == Expect::Nothing && self.handshake == Handshake::Ready;
-        ready && !self.quit_sent && !self.spoilt && self.pending.0.is_empty()
+        ready && !self.quit_sent && !self.spoilt && self.pending.is_empty()
     }
 
     /// Whether nothing is left to do but close: QUIT is on its way.
@@ -305,7 +306,7 @@ impl Session {
         assert!(self.is_reusable(), "a transaction needs a session that is ready");
         self.ending = with.ending;
         self.progress = Progress::default();
-        commands::mail(&mut self.out, envelope, &self.offer, with.quoting, with.body);
+        commands::mail(&mut self.out, envelope, &self.offer, with.quoting);
         if self.pipelines() {
             for recipient in recipients {
                 commands::rcpt(&mut self.out, recipient, &self.offer, with.quoting);
@@ -350,16 +351,16 @@ impl Session {
     /// # Errors
     /// When a reply is too long; the connection is of no use any more.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Result<(), ReplyError> {
-        if self.pending.0.is_empty() {
+        if self.pending.is_empty() {
             let used = self.replies(bytes)?;
-            self.pending.0.extend_from_slice(&bytes[used..]);
+            self.pending.extend_from_slice(&bytes[used..]);
             return Ok(());
         }
-        let mut pending = core::mem::take(&mut self.pending.0);
+        let mut pending = core::mem::take(&mut self.pending);
         pending.extend_from_slice(bytes);
         let used = self.replies(&pending)?;
         pending.drain(..used);
-        self.pending.0 = pending;
+        self.pending = pending;
         Ok(())
     }
 
@@ -553,8 +554,6 @@ impl Session {
 pub struct Manner {
     /// How addresses are written.
     pub quoting: Quoting,
-    /// Whether the content stays as declared.
-    pub body: Body,
     /// What comes after.
     pub ending: Ending,
 }

@@ -19,14 +19,14 @@ pub enum Quoting {
 }
 
 /// Appends MAIL FROM with what the server offers to understand.
-pub fn mail(out: &mut Vec<u8>, envelope: &Envelope, offer: &Offer, quoting: Quoting, body: Body) {
+pub fn mail(out: &mut Vec<u8>, envelope: &Envelope, offer: &Offer, quoting: Quoting) {
     out.extend_from_slice(b"MAIL FROM:<");
     address(out, &envelope.sender, quoting);
     out.push(b'>');
     if offer.keywords.has(Keywords::SIZE) {
         out.extend_from_slice(format!(" SIZE={}", envelope.size).as_bytes());
     }
-    if offer.keywords.has(Keywords::EIGHT_BIT_MIME) && body == Body::AsDeclared {
+    if offer.keywords.has(Keywords::EIGHT_BIT_MIME) {
         match envelope.encoding {
             Some(Encoding::EightBit) => out.extend_from_slice(b" BODY=8BITMIME"),
             Some(Encoding::SevenBit) => out.extend_from_slice(b" BODY=7BIT"),
@@ -48,15 +48,6 @@ pub fn mail(out: &mut Vec<u8>, envelope: &Envelope, offer: &Offer, quoting: Quot
         out.extend_from_slice(b" SMTPUTF8");
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Whether the content goes out as it was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// It does.
-    AsDeclared,
-    /// It is made 7-bit on the way.
-    Downgraded,
 }
 
 /// Appends RCPT TO with what the server offers to understand.
@@ -144,20 +135,20 @@ mod tests {
             ..Envelope::default()
         };
         let all = Keywords::SIZE.with(Keywords::EIGHT_BIT_MIME).with(Keywords::DSN);
-        let shown = |keywords, body| {
+        let shown = |keywords| {
             let (mut out, offer) = (Vec::new(), offer(keywords));
-            mail(&mut out, &envelope, &offer, Quoting::Rfc5321, body);
+            mail(&mut out, &envelope, &offer, Quoting::Rfc5321);
             rcpt(&mut out, &recipient, &offer, Quoting::Rfc5321);
             text(out)
         };
         assert_eq!(
-            shown(all, Body::AsDeclared),
+            shown(all),
             "MAIL FROM:<\"a b\"@example.test> SIZE=400 BODY=8BITMIME ENVID=env1 RET=FULL\r\n\
              RCPT TO:<x@nopipe.example> ORCPT=rfc822;or+2Big@nopipe.example \
              NOTIFY=SUCCESS,DELAY\r\n"
         );
         assert_eq!(
-            shown(Keywords::default(), Body::Downgraded),
+            shown(Keywords::default()),
             "MAIL FROM:<\"a b\"@example.test>\r\nRCPT TO:<x@nopipe.example>\r\n"
         );
     }

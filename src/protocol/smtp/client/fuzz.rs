@@ -1,13 +1,13 @@
 //! The fuzz target of the client's dialogue: any server, any pieces.
 
-use super::{Body, EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
+use super::{EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
 use crate::smtp::ehlo::Keywords;
 use alloc::rc::Rc;
 use alloc::string::String;
 use mail::{Address, Envelope, Recipient};
 
-/// Runs a dialogue with a server that says `data`: the first byte chooses the manner, the second the
-/// size of the pieces. Panics when an invariant of the dialogue does not hold.
+/// Runs a dialogue with a server that says `data`: the first byte chooses the manner, the second
+/// the size of the pieces. Panics when an invariant of the dialogue does not hold.
 pub fn fuzz_smtp_client(data: &[u8]) {
     let [choice, size, said @ ..] = data else { return };
     let ending = if choice & 1 == 0 { Ending::Quit } else { Ending::Keep };
@@ -42,7 +42,7 @@ pub fn fuzz_smtp_client(data: &[u8]) {
                 if !session.is_reusable() {
                     return;
                 }
-                let manner = Manner { quoting: Quoting::Rfc5321, body: Body::AsDeclared, ending };
+                let manner = Manner { quoting: Quoting::Rfc5321, ending };
                 session.begin(&envelope, envelope.recipients.iter(), manner);
             }
             Want::Nothing => return,

@@ -1,14 +1,13 @@
 //! Reading a remote server's replies from bytes that come in any pieces.
 //!
-//! A reply that stands complete in what was just received is read where it stands; only a reply cut by
-//! the network is copied. Lines without a code belong to the reply and do not end it.
+//! A reply that stands complete in what was just received is read where it stands; only a reply
+//! cut by the network is copied. Lines without a code belong to the reply and do not end it.
 //!
 //! Limits: [`REPLY_BYTES_MAX`] bytes in one reply; more is the server's fault.
 //!
 //! Standards: RFC 5321 section 4.2, RFC 2034.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use mail::Status;
 
 /// Bytes one reply may have, line ends included.
@@ -41,7 +40,8 @@ pub enum ReplyError {
     TooLong,
 }
 
-/// The complete reply that `input` begins with, and how many bytes it takes; `None` when more must come.
+/// The complete reply that `input` begins with, and how many bytes it takes; `None` when more must
+/// come.
 ///
 /// # Errors
 /// When the reply is too long.
@@ -117,10 +117,6 @@ impl<'a> Answer<'a> {
         lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
-
-/// Bytes of a reply that is not complete yet.
-#[derive(Debug, Default)]
-pub struct Pending(pub(super) Vec<u8>);
 
 #[cfg(test)]
 mod tests {

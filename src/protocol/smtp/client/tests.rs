@@ -84,7 +84,7 @@ fn play(hello: Hello, server: &str, recipients: &[&str], ending: Ending, network
                 if !run.session.is_reusable() {
                     return run;
                 }
-                let manner = Manner { quoting: Quoting::Rfc5321, body: Body::AsDeclared, ending };
+                let manner = Manner { quoting: Quoting::Rfc5321, ending };
                 run.session.begin(&envelope, envelope.recipients.iter(), manner);
             }
             Want::Nothing => {
