@@ -43,8 +43,7 @@ impl Options {
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
-            let number: u64 =
-                value.parse().map_err(|_| format!("{name}: not a number: {value}"))?;
+            let number: u64 = value.parse().map_err(|_| format!("{name}: not a number: {value}"))?;
             match name.as_str() {
                 "--messages" if number > 0 => options.messages = number,
                 "--size" => options.size = Some(number as usize),

@@ -38,8 +38,7 @@ impl Inherited {
     /// When master did not start this process, or something is malformed: the variable's name.
     pub fn from_environment() -> Result<Inherited, String> {
         let cores = number("RINGPOST_CORES")?.filter(|cores| *cores > 0);
-        let sockets =
-            std::env::var("RINGPOST_SOCKETS").map_err(|_| "RINGPOST_SOCKETS is not set")?;
+        let sockets = std::env::var("RINGPOST_SOCKETS").map_err(|_| "RINGPOST_SOCKETS is not set")?;
         Ok(Inherited {
             services: parse(&sockets).ok_or("RINGPOST_SOCKETS is malformed")?,
             cores: cores.ok_or("RINGPOST_CORES is not set")? as usize,

@@ -90,9 +90,7 @@ impl Arguments {
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
-                "--rounds" => {
-                    parsed.rounds = value.parse().map_err(|_| "--rounds: not a number")?
-                }
+                "--rounds" => parsed.rounds = value.parse().map_err(|_| "--rounds: not a number")?,
                 "--only" if value == "ringpost" => parsed.kinds = vec![Kind::Ringpost],
                 "--only" if value == "postfix" => parsed.kinds = vec![Kind::Postfix],
                 "--workload" => parsed.workloads.push(parse_workload(&value)?),

@@ -87,11 +87,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
             None => Sink::open(&maillog),
         }),
         cores: inherited.cores,
-        listening: inherited
-            .services
-            .iter()
-            .flat_map(|s| sockets(snapshot, s, inherited.cores))
-            .collect(),
+        listening: inherited.services.iter().flat_map(|s| sockets(snapshot, s, inherited.cores)).collect(),
     })
 }
 

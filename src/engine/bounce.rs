@@ -167,9 +167,7 @@ impl<'a> Writer<'a> {
         if self.kind == Kind::Sender {
             self.line(format_args!("This is the mail system at host {host}.\r\n"));
             self.line(format_args!("I'm sorry to have to inform you that your message could not"));
-            self.line(format_args!(
-                "be delivered to one or more recipients. It's attached below.\r\n"
-            ));
+            self.line(format_args!("be delivered to one or more recipients. It's attached below.\r\n"));
             self.line(format_args!("For further assistance, please send mail to postmaster.\r\n"));
             self.line(format_args!("If you do so, please include this problem report. You can"));
             self.line(format_args!("delete your own text from the attached returned message.\r\n"));

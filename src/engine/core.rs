@@ -298,8 +298,7 @@ impl Core {
                 return;
             }
         }
-        if self.full.get() && self.queue.borrow().room() > 0 && self.segments_retry.get().is_none()
-        {
+        if self.full.get() && self.queue.borrow().room() > 0 && self.segments_retry.get().is_none() {
             self.full.set(false);
         }
     }

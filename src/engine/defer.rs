@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     fn reasons_come_back() {
-        let dsn =
-            Dsn::local(Status::new(4, 4, 1), "connect to x[192.0.2.1]:25: Connection refused");
+        let dsn = Dsn::local(Status::new(4, 4, 1), "connect to x[192.0.2.1]:25: Connection refused");
         let spoken = Dsn {
             diagnostic: Diagnostic::Smtp,
             diagnostic_text: Some("450 4.2.0 later".into()),

@@ -7,8 +7,8 @@ use crate::maillog::Delays;
 use mail::queue_id::QueueId;
 use mail::{Dsn, Envelope, Recipient};
 use queue::{Content, Number};
-use runtime::Instant;
 use scheduler::EntryId;
+use runtime::Instant;
 use std::sync::Arc;
 
 /// A message as every core may read it.

@@ -126,8 +126,7 @@ impl Engine {
     /// The first failure of a core.
     pub fn stop(self) -> io::Result<()> {
         self.tell(|| Parcel::Stop);
-        let joined =
-            self.threads.into_iter().map(|thread| thread.join().expect("cores abort, not unwind"));
+        let joined = self.threads.into_iter().map(|thread| thread.join().expect("cores abort, not unwind"));
         joined.collect()
     }
 
@@ -216,11 +215,7 @@ pub(crate) fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
 }
 
 /// Logs of cores that an earlier engine had and this one has not.
-pub(crate) fn adopt(
-    store: &Store,
-    index: usize,
-    cores: usize,
-) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
+pub(crate) fn adopt(store: &Store, index: usize, cores: usize) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
     // One core at a time looks: the list is read from the disk.
     static LOOK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOOK.lock();

@@ -250,8 +250,9 @@ fn content(
     let zone = core.local.at(unix);
     let date = HeaderDate { unix, zone: &zone };
     let (host, name) = (&snapshot.myhostname, &snapshot.mail_name);
-    let received =
-        format_args!("Received: by {host} ({name}, from userid {uid})\r\n\tid {id}; {date}\r\n");
+    let received = format_args!(
+        "Received: by {host} ({name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
+    );
     let mut message = Message::new(Vec::new(), received);
     message.content.extend_from_slice(&parsed.content);
     let full_name = parsed.full_name.as_deref();
@@ -349,8 +350,7 @@ fn put_line(content: &mut Vec<u8>, line: &mut Vec<u8>) {
     if line.first() == Some(&b'.') {
         content.push(b'.');
     }
-    content
-        .extend(line.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    content.extend(line.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
     content.extend_from_slice(b"\r\n");
     line.clear();
 }

@@ -119,8 +119,7 @@ fn describe(core: &Core, number: Number, queue_name: &str, out: &mut String) {
         Json(&sender),
     );
     out.push_str(&head);
-    let pending =
-        (0..envelope.recipients.len() as u32).filter(|index| !live.marks.contains(*index));
+    let pending = (0..envelope.recipients.len() as u32).filter(|index| !live.marks.contains(*index));
     let (with, without): (Vec<u32>, Vec<u32>) =
         pending.partition(|index| reasons.iter().any(|reason| reason.index == *index));
     for (place, index) in with.iter().chain(&without).enumerate() {

@@ -21,9 +21,9 @@ use std::time::Duration;
 
 pub mod restrictions;
 mod session;
+mod transaction;
 #[cfg(test)]
 mod tests;
-mod transaction;
 
 use restrictions::Restrictions;
 
@@ -68,8 +68,7 @@ impl Service {
         let mut warnings = Vec::new();
         let mut networks = |parameter: &str| -> Result<Networks, BadValue> {
             let (list, bad) = Networks::parse(&params.list(parameter)?);
-            let bad =
-                bad.into_iter().map(|bad| format!("{parameter}: {}: {}", bad.item, bad.reason));
+            let bad = bad.into_iter().map(|bad| format!("{parameter}: {}: {}", bad.item, bad.reason));
             warnings.extend(bad);
             Ok(list)
         };

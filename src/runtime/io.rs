@@ -10,10 +10,10 @@ use crate::clock::{Instant, UnixMicros};
 use crate::slab::Key;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A socket: a descriptor number, or the simulator's name for one.

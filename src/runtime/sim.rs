@@ -80,9 +80,9 @@ impl SimIo {
         let refused = self.fault.borrow_mut().as_mut().and_then(|fault| fault(offset, bytes.len()));
         let result = match refused {
             Some(error) => Err(error),
-            None => file
-                .write_at(offset, bytes)
-                .and_then(|count| if sync { file.sync().map(|()| count) } else { Ok(count) }),
+            None => file.write_at(offset, bytes).and_then(|count| {
+                if sync { file.sync().map(|()| count) } else { Ok(count) }
+            }),
         };
         self.network.schedule(self.now + WRITE_TIME, Event::Finished { key, result });
     }

@@ -83,11 +83,9 @@ impl<T> Slab<T> {
 
     /// The keys of all values.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.places
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.value.is_some())
-            .map(|(index, place)| Key { index: index as u32, generation: place.generation })
+        self.places.iter().enumerate().filter(|(_, place)| place.value.is_some()).map(
+            |(index, place)| Key { index: index as u32, generation: place.generation },
+        )
     }
 
     /// How many values there are.

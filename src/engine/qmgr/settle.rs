@@ -66,8 +66,7 @@ impl Qmgr {
         let created = created(&active);
         let null = active.info.envelope.sender.is_null();
         let kind = if null { SenderKind::Null } else { SenderKind::Address };
-        let forced =
-            self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
+        let forced = self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
         if !forced && !self.settings.retry.is_expired(kind, created, now as i64) {
             return self.defer(core, active);
         }

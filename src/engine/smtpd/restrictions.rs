@@ -199,12 +199,10 @@ impl Restrictions {
     fn destination(&self, question: &Question<'_>, refusal: Option<(u16, &str)>) -> Step {
         let recipient = question.recipient;
         match question.snapshot.resolver.resolve(recipient) {
-            Resolved::Route(route) if route.class != Class::Default && !route.routed => {
-                match refusal {
-                    None => Step::Ok,
-                    Some(_) => Step::Next,
-                }
-            }
+            Resolved::Route(route) if route.class != Class::Default && !route.routed => match refusal {
+                None => Step::Ok,
+                Some(_) => Step::Next,
+            },
             Resolved::Route(_) => match refusal {
                 None => Step::Next,
                 Some((code, dsn)) => {
@@ -266,9 +264,7 @@ fn parse(parameter: &str, words: &[String], warnings: &mut Vec<String>) -> Vec<R
             "defer_unauth_destination" => Restriction::DeferUnauthDestination,
             "permit_sasl_authenticated" => Restriction::PermitSaslAuthenticated,
             _ => {
-                warnings.push(format!(
-                    "{parameter}: smtpd restriction \"{word}\" is not supported yet"
-                ));
+                warnings.push(format!("{parameter}: smtpd restriction \"{word}\" is not supported yet"));
                 Restriction::Unknown
             }
         })

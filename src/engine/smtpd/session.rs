@@ -100,9 +100,7 @@ impl Task {
         let (client, after) = (&self.client, self.after);
         let content_bytes = self.content_bytes();
         match end {
-            End::Lost => {
-                self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes })
-            }
+            End::Lost => self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes }),
             End::TimedOut => self.core.log.log(&LogEvent::Timeout { client, after, content_bytes }),
             End::Closed(Closing::TooManyErrors { after }) => {
                 let after = after.name();

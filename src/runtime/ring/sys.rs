@@ -98,15 +98,7 @@ impl UringIo {
         let min_wait = ring.params().is_feature_min_timeout();
         let buffers = Buffers::register(&ring.submitter())?;
         ring.completion().sync();
-        Ok(UringIo {
-            ring,
-            buffers,
-            held: Vec::new(),
-            entries: Vec::new(),
-            waker,
-            last_reaped: 0,
-            min_wait,
-        })
+        Ok(UringIo { ring, buffers, held: Vec::new(), entries: Vec::new(), waker, last_reaped: 0, min_wait })
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -151,14 +143,7 @@ impl UringIo {
         self.push(&entry.user_data(key.to_bits()));
     }
 
-    fn submit_write(
-        &mut self,
-        key: Key,
-        file: Arc<dyn Target>,
-        offset: u64,
-        data: Shared,
-        sync: bool,
-    ) {
+    fn submit_write(&mut self, key: Key, file: Arc<dyn Target>, offset: u64, data: Shared, sync: bool) {
         let fd = file.fd().expect("a simulated file never meets a real kernel");
         let fd = types::Fd(fd.as_raw_fd());
         let bytes = data.bytes();
