@@ -144,7 +144,7 @@ fn pss_kib(pid: u32) -> Option<u64> {
 
 /// Flush requests that the device under `path` has completed since boot.
 fn flushes(path: &Path) -> Result<u64, Box<dyn Error>> {
-    const FLUSHES: usize = 17;
+    const FLUSHES: usize = 18;
     let device = std::fs::metadata(path)?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let text = std::fs::read_to_string("/proc/diskstats")?;

@@ -182,6 +182,12 @@ impl Core {
         let own = log == 0;
         let log = self.logs().nth(log).expect("logs are never taken away");
         let flushed = log.borrow_mut().flushed(flush.id, result);
+        // A write ends with its segment: what was appended behind that has nobody else to start it.
+        if log.borrow().durable() < log.borrow().appended()
+            && self.commits.lazy_until.get().is_none()
+        {
+            self.commit_soon();
+        }
         self.commits.totals.commits.fetch_add(1, Ordering::Relaxed);
         match flushed {
             Ok(durable) if own => self.release(durable),

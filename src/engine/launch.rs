@@ -7,6 +7,7 @@ use crate::agent::Agents;
 use crate::background::Background;
 use crate::commit::Totals;
 use crate::core::{Core, Parts};
+use crate::limits::TAIL_BYTES;
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Identity, Maillog, Sink};
 use crate::parcel::Parcel;
@@ -87,7 +88,7 @@ impl Engine {
     /// When the queue is in use or damaged beyond repair, or the kernel forbids io_uring.
     pub fn start(launch: Launch, queue_directory: &Path) -> io::Result<Engine> {
         let cores = launch.cores;
-        let options = Options { cores: cores as u8, ..Options::default() };
+        let options = Options { cores: cores as u8, tail_bytes: TAIL_BYTES, ..Options::default() };
         let store = Store::open(queue_directory, options).map_err(io::Error::other)?;
         let wakers: Vec<Waker> = (0..=cores).map(|_| Waker::new()).collect::<io::Result<_>>()?;
         let mut ports = mesh(&wakers);

@@ -110,7 +110,8 @@ struct Known {
 /// A message being worked on.
 struct Active {
     info: Arc<MessageInfo>,
-    content: Content,
+    /// The bytes, when they are kept in memory.
+    content: Option<Content>,
     activated: Instant,
     before_queue: Duration,
     /// Recipients that are not in the scheduler yet, last first.
@@ -152,6 +153,8 @@ pub struct Qmgr {
     next_scan: Instant,
     from_deferred: bool,
     alarm: Option<Instant>,
+    /// Bytes of content kept in memory.
+    pinned: u64,
     questions: BTreeMap<u64, Promise<String>>,
     next_question: u64,
 }
@@ -173,6 +176,7 @@ impl Qmgr {
             next_scan: Instant(0),
             from_deferred: false,
             alarm: None,
+            pinned: 0,
             questions: BTreeMap::new(),
             next_question: 0,
         }

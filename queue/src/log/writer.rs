@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Content that may wait for the disk besides the write in flight, bytes.
-pub const BATCH_BYTES_MAX: usize = 4 << 20;
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Names one `Flush`; handed back in `Log::flushed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,11 +4,12 @@ use super::{Active, Known, Qmgr, Stage, millis};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
 use crate::error;
+use crate::limits::{PINNED_BYTES, PINNED_MESSAGE_BYTES};
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Parcel, Settle};
 use crate::trivial_rewrite::{Class, Resolved};
 use mail::{Address, Envelope};
-use queue::{Number, ReadError};
+use queue::{Content, Number, ReadError};
 use scheduler::{Reason, RoutedRecipient, TransportId};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Qmgr {
         }
     }
 
-    fn activate(&mut self, core: &Rc<Core>, info: Arc<MessageInfo>, content: queue::Content) {
+    fn activate(&mut self, core: &Rc<Core>, info: Arc<MessageInfo>, content: Content) {
         let number = info.number;
         let now = core.rt.now();
         let Some(known) = self.known.get_mut(&number) else { return };
@@ -110,6 +111,7 @@ impl Qmgr {
         let routed = self.routed(&pending);
         let unread = rest.len() as u32;
         let admitted = self.scheduler.admit(number.get(), &routed, unread, millis(now));
+        let content = self.pin(content);
         let active = Active {
             activated: now,
             before_queue: Duration::from_micros(before),
@@ -128,6 +130,27 @@ impl Qmgr {
             self.suspend(core, number, &suspended.recipients, &suspended.reason);
         }
         self.finish_if_done(core, number);
+    }
+
+    /// Keeps a message's bytes in memory until it is settled, if there is room.
+    fn pin(&mut self, content: Content) -> Option<Content> {
+        let bytes = content.len();
+        if bytes > PINNED_MESSAGE_BYTES || self.pinned + bytes > PINNED_BYTES {
+            return None;
+        }
+        self.pinned += bytes;
+        Some(content)
+    }
+
+    /// The bytes of an active message, from memory or from the log.
+    pub(super) fn content(&self, core: &Core, number: Number) -> Result<Content, ReadError> {
+        match self.active.get(&number).and_then(|active| active.content.clone()) {
+            Some(content) => Ok(content),
+            None => {
+                let known = self.known.get(&number).ok_or(ReadError::Moved)?;
+                core.store.content(&known.location)
+            }
+        }
     }
 
     /// Reads more recipients of messages that have room for them.

@@ -4,11 +4,12 @@ use super::{Active, Qmgr, millis};
 use crate::core::Core;
 use crate::defer::Deferral;
 use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
-use crate::maillog::Delays;
+use crate::maillog::{Daemon, Delays};
 use crate::parcel::Parcel;
-use queue::Number;
+use mail::{Dsn, Status};
+use queue::{Number, ReadError};
 use runtime::Instant;
-use scheduler::SiteResult;
+use scheduler::{Selected, SiteResult};
 use std::rc::Rc;
 
 /// Deliveries started in one turn.
@@ -20,6 +21,13 @@ impl Qmgr {
         for _ in 0..STARTS_PER_TURN {
             let Some(selected) = self.scheduler.select(now) else { return };
             let number = Number::from_u64(selected.key).expect("keys are numbers");
+            let content = match self.content(core, number) {
+                Ok(content) => content,
+                Err(error) => {
+                    self.unreadable(core, number, &selected, &error);
+                    continue;
+                }
+            };
             let active = self.active.get(&number).expect("scheduled messages are active");
             let request = DeliverRequest {
                 entry: selected.entry,
@@ -27,13 +35,33 @@ impl Qmgr {
                 recipients: selected.recipients.to_vec(),
                 transport: self.transport_names[&selected.transport].clone(),
                 nexthop: selected.destination,
-                content: active.content.clone(),
+                content,
                 activated: active.activated,
                 before_queue: active.before_queue,
                 keep_connection: selected.keep_connection,
             };
             core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
         }
+    }
+
+    /// The bytes cannot be had now: the recipients wait. The message may only have been copied forward.
+    fn unreadable(
+        &mut self,
+        core: &Rc<Core>,
+        number: Number,
+        selected: &Selected,
+        error: &ReadError,
+    ) {
+        core.log.warn(Daemon::Qmgr, &format!("message {number}: {error}"));
+        core.port.send(self.home(number), Parcel::Locate { number });
+        let dsn = Dsn::local(Status::new(4, 3, 0), "queue file read error");
+        let deferral = |index: &u32| Deferral { index: *index, dsn: dsn.clone() };
+        if let Some(active) = self.active.get_mut(&number) {
+            active.deferred.extend(selected.recipients.iter().map(deferral));
+        }
+        let done = self.scheduler.done(selected.entry, SiteResult::Ok, millis(core.rt.now()));
+        debug_assert!(done.flushed.is_empty());
+        self.finish_if_done(core, number);
     }
 
     pub(super) fn outcome(&mut self, core: &Rc<Core>, outcome: Outcome) {

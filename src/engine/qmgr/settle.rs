@@ -18,6 +18,7 @@ impl Qmgr {
     /// All recipients of this attempt have a result.
     pub(super) fn settle(&mut self, core: &Rc<Core>, number: Number) {
         let Some(active) = self.active.remove(&number) else { return };
+        self.pinned -= active.content.as_ref().map_or(0, queue::Content::len);
         self.scheduler.finish(active.scheduled);
         if active.delete {
             return self.remove_logged(core, &active);
@@ -29,7 +30,12 @@ impl Qmgr {
     /// Asks for a notice about `failures`, if somebody wants one, and goes on when it is durable.
     fn notify(&mut self, core: &Rc<Core>, active: Active, failures: &[Deferral], after: After) {
         let number = active.info.number;
-        match make_notice(core, &active.info, &active.content, failures) {
+        let content = match &active.content {
+            Some(content) => Some(content.clone()),
+            None if failures.is_empty() => None,
+            None => self.content(core, number).ok(),
+        };
+        match make_notice(core, &active.info, content.as_ref(), failures) {
             Some(notice) => {
                 self.noticing.insert(number, (active, after));
                 core.port.send(self.home(number), Parcel::Notice(Box::new(notice)));
@@ -109,7 +115,7 @@ fn created(active: &Active) -> i64 {
 fn make_notice(
     core: &Core,
     info: &Arc<MessageInfo>,
-    content: &queue::Content,
+    content: Option<&queue::Content>,
     failures: &[Deferral],
 ) -> Option<crate::parcel::Notice> {
     if failures.is_empty() {
@@ -121,5 +127,5 @@ fn make_notice(
         core.log.log(&Event::MessageWarning { daemon: Daemon::Bounce, id: info.id, text });
         return None;
     };
-    bounce::notice(core, kind, info, Some(content), failures)
+    bounce::notice(core, kind, info, content, failures)
 }

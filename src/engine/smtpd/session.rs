@@ -56,7 +56,7 @@ pub async fn serve(core: Rc<Core>, service: Arc<Service>, stream: Stream) {
 impl Task {
     async fn new(core: Rc<Core>, service: Arc<Service>, stream: Stream, address: IpAddr) -> Task {
         let name = match service.peername_lookup {
-            true => core.agents.client_name(address).await,
+            true => Box::pin(core.agents.client_name(address)).await,
             false => "unknown".into(),
         };
         let excluded = service.bare_newline_exclusions.contains(address).is_yes();
@@ -300,8 +300,11 @@ impl Task {
     }
 
     async fn content(&mut self) {
-        if let Some(transaction) = &mut self.transaction {
-            transaction.content(&self.core).await;
+        if let Some(transaction) = &mut self.transaction
+            && transaction.content(&self.core)
+        {
+            // Boxed, as rare things are: an idle session should be small.
+            Box::pin(transaction.spill_content(&self.core)).await;
         }
     }
 
@@ -372,4 +375,21 @@ impl Task {
 
 fn ended(error: io::Error) -> End {
     if error.kind() == io::ErrorKind::TimedOut { End::TimedOut } else { End::Lost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of a future, without making one.
+    fn size<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let outer = size(|(core, service, stream)| serve(core, service, stream));
+        let inner = size(Task::run);
+        assert!(outer + inner <= 1536, "{outer} + {inner} bytes per idle session");
+    }
 }

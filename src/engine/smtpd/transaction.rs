@@ -141,31 +141,36 @@ impl Transaction {
         self.envelope.attributes.extend(owned);
     }
 
-    /// Content was appended: cleans it and hands large messages on to the log.
-    pub async fn content(&mut self, core: &Rc<Core>) {
-        if self.failure.is_none()
-            && let Err(reply) = self.take_in(core).await
-        {
-            self.fail(core, reply);
+    /// Content was appended: cleans it. True when it should be handed on to the log now, with
+    /// [`Transaction::spill_content`].
+    pub fn content(&mut self, core: &Rc<Core>) -> bool {
+        if self.failure.is_none() {
+            match self.take_in(core) {
+                Ok(full) => return full,
+                Err(reply) => self.fail(core, reply),
+            }
         }
-        if self.failure.is_some()
-            && let Some(message) = &mut self.message
-        {
+        if let Some(message) = &mut self.message {
             message.content.clear();
         }
+        false
     }
 
-    async fn take_in(&mut self, core: &Rc<Core>) -> Result<(), Reply> {
+    fn take_in(&mut self, core: &Rc<Core>) -> Result<bool, Reply> {
         self.clean(core, Message::advance)?;
         let message = self.message.as_mut().expect("the content has begun");
         let written = self.draft.as_ref().map_or(0, Draft::size);
         if self.size_limit > 0 && written + message.content.len() as u64 > self.size_limit {
             return Err(TOO_BIG);
         }
-        if message.in_body() && message.content.len() >= EXTENT_BYTES {
-            self.spill(core).await?;
+        Ok(message.in_body() && message.content.len() >= EXTENT_BYTES)
+    }
+
+    /// Hands collected content on to the log.
+    pub async fn spill_content(&mut self, core: &Rc<Core>) {
+        if let Err(reply) = self.spill(core).await {
+            self.fail(core, reply);
         }
-        Ok(())
     }
 
     fn clean(
@@ -228,7 +233,7 @@ impl Transaction {
 
     /// The content is complete: commits the message and waits until it is durable.
     pub async fn commit(mut self, core: &Rc<Core>, findings: Findings) -> Reply {
-        self.content(core).await;
+        self.content(core);
         if self.failure.is_none()
             && let Err(reply) = self.clean(core, Message::finish)
         {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// How many buffers a core provides; a power of two, at most 32768.
 pub const COUNT: u16 = 512;
 /// Bytes in one buffer.
-pub const SIZE: usize = 16 * 1024;
+pub const SIZE: usize = 8 * 1024;
 /// The group the receive operations name.
 pub const GROUP: u16 = 0;
 
