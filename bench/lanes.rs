@@ -1,7 +1,7 @@
 //! What passing parcels between two cores costs, in parcels per second.
 //!
-//! `cargo bench -p ringpost-bench --bench lanes`. Both threads stay awake, as busy cores do: what is
-//! measured is the lanes, not the wake-up.
+//! `cargo bench -p ringpost-bench --bench lanes`. Both threads stay awake, as busy cores do: what
+//! is measured is the lanes, not the wake-up.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use runtime::lane::{Port, mesh};

@@ -1,4 +1,5 @@
-//! What the bytes of a dialogue cost: command lines, addresses, and content on its way to the queue.
+//! What the bytes of a dialogue cost: command lines, addresses, and content on its way to the
+//! queue.
 //!
 //! `cargo bench -p ringpost-bench --bench parse`; content is reported as bytes per second.
 

@@ -1,7 +1,7 @@
 //! What the queue log costs: a group commit of some messages, and replay of many.
 //!
-//! `cargo bench -p ringpost-bench --bench queue`. The log is in a temporary directory: `TMPDIR` chooses
-//! the disk. A commit is one `O_DIRECT|O_DSYNC` write where the file system can do that.
+//! `cargo bench -p ringpost-bench --bench queue`. The log is in a temporary directory: `TMPDIR`
+//! chooses the disk. A commit is one `O_DIRECT|O_DSYNC` write where the file system can do that.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use queue::{Core, Log, Number, Options};

@@ -1,7 +1,8 @@
-//! `ringpost demo`: a complete ringpost in a temporary directory, a sink, a source, and what came of it.
+//! `ringpost demo`: a complete ringpost in a temporary directory, a sink, a source, and what came
+//! of it.
 //!
-//! Everything runs as the caller on free loopback ports. Some recipients are refused at first and some
-//! for good, so that the queue, the retries and the notices are seen at work.
+//! Everything runs as the caller on free loopback ports. Some recipients are refused at first and
+//! some for good, so that the queue, the retries and the notices are seen at work.
 
 use bench::load::sink::Sink;
 use bench::load::source::{Load, Source};
@@ -43,7 +44,8 @@ impl Options {
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
-            let number: u64 = value.parse().map_err(|_| format!("{name}: not a number: {value}"))?;
+            let number: u64 =
+                value.parse().map_err(|_| format!("{name}: not a number: {value}"))?;
             match name.as_str() {
                 "--messages" if number > 0 => options.messages = number,
                 "--size" => options.size = Some(number as usize),

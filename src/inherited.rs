@@ -1,8 +1,8 @@
 //! What master hands to the engine: descriptors, by their numbers in the environment.
 //!
 //! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
-//! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves, `RINGPOST_MAILLOG_FD`
-//! the log file.
+//! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves,
+//! `RINGPOST_MAILLOG_FD` the log file.
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -38,7 +38,8 @@ impl Inherited {
     /// When master did not start this process, or something is malformed: the variable's name.
     pub fn from_environment() -> Result<Inherited, String> {
         let cores = number("RINGPOST_CORES")?.filter(|cores| *cores > 0);
-        let sockets = std::env::var("RINGPOST_SOCKETS").map_err(|_| "RINGPOST_SOCKETS is not set")?;
+        let sockets =
+            std::env::var("RINGPOST_SOCKETS").map_err(|_| "RINGPOST_SOCKETS is not set")?;
         Ok(Inherited {
             services: parse(&sockets).ok_or("RINGPOST_SOCKETS is malformed")?,
             cores: cores.ok_or("RINGPOST_CORES is not set")? as usize,
@@ -57,8 +58,8 @@ fn number(name: &str) -> Result<Option<i32>, String> {
 
 #[allow(unsafe_code)]
 fn file(fd: i32) -> File {
-    // SAFETY: master has opened the descriptor for this process and nothing else here names it; it is
-    // taken over once, as each variable is read once.
+    // SAFETY: master has opened the descriptor for this process and nothing else here names it; it
+    // is taken over once, as each variable is read once.
     unsafe { OwnedFd::from_raw_fd(fd) }.into()
 }
 

@@ -1,7 +1,8 @@
 //! Replays every input under `fuzz/corpus` and `fuzz/regressions` through the bodies of the fuzz
 //! targets: what fuzzing found once stays fixed, on any machine with plain `cargo test`.
 //!
-//! One test per target; each prints how many files it has read. Diagnostics: a panic names the file.
+//! One test per target; each prints how many files it has read. Diagnostics: a panic names the
+//! file.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! The house rules that can be checked from text; ARCHITECTURE.md says why they are rules.
 //!
 //! `cargo test --test tidy` lists every violation at once, as `file:line: what`. Each rule is a
-//! function from a file to its violations, and each is shown a violation of its own below. Exceptions
-//! are tables with a reason, at the end of this file; never weaken a rule for one.
+//! function from a file to its violations, and each is shown a violation of its own below.
+//! Exceptions are tables with a reason, at the end of this file; never weaken a rule for one.
 //!
 //! Limits: code is told from strings and comments by a small lexer, not by a parser. What it cannot
 //! see: braces in macros that do not match, `fn` with a brace in its signature.

@@ -1,8 +1,8 @@
 //! The table: medians of both, and how many times better ringpost is.
 
+use crate::Workload;
 use crate::measure::Sample;
 use crate::server::Kind;
-use crate::Workload;
 
 /// Says what was measured on and how.
 ///

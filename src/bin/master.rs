@@ -1,7 +1,8 @@
 //! master(8): supervises the engine. argv only; the work is in `src/master`.
 //!
-//! `master [-c DIR] [-d | -s | -i] [-t] [-w]`: `-d`, `-s` and `-i` stay in the foreground, `-t` only
-//! tests that no other is running, `-w` starts one in the background and waits until it serves.
+//! `master [-c DIR] [-d | -s | -i] [-t] [-w]`: `-d`, `-s` and `-i` stay in the foreground, `-t`
+//! only tests that no other is running, `-w` starts one in the background and waits until it
+//! serves.
 
 use std::process::ExitCode;
 

@@ -38,8 +38,7 @@ impl Agents {
 
     /// Takes a new configuration over; deliveries under way end with the old one.
     pub fn reload(&self, snapshot: &Snapshot) {
-        *self.smtp.borrow_mut() =
-            client(&self.rt, &self.log, &self.resolver, snapshot, self.seed);
+        *self.smtp.borrow_mut() = client(&self.rt, &self.log, &self.resolver, snapshot, self.seed);
     }
 
     /// Makes a delivery.

@@ -1,9 +1,9 @@
 //! bounce(8), first part: the notice to the sender when recipients have failed for good.
 //!
-//! The notice carries the reasons and the original's header; templates, size-dependent layout and the
-//! other kinds of notice have their own issue. A message from the null sender that fails makes a double
-//! bounce to `2bounce_notice_recipient`; one from the double-bounce address is dropped with a warning, so
-//! nothing ever loops.
+//! The notice carries the reasons and the original's header; templates, size-dependent layout and
+//! the other kinds of notice have their own issue. A message from the null sender that fails makes
+//! a double bounce to `2bounce_notice_recipient`; one from the double-bounce address is dropped
+//! with a warning, so nothing ever loops.
 //!
 //! The queue manager asks for a notice and removes the original only when the notice is durable.
 //!
@@ -167,7 +167,9 @@ impl<'a> Writer<'a> {
         if self.kind == Kind::Sender {
             self.line(format_args!("This is the mail system at host {host}.\r\n"));
             self.line(format_args!("I'm sorry to have to inform you that your message could not"));
-            self.line(format_args!("be delivered to one or more recipients. It's attached below.\r\n"));
+            self.line(format_args!(
+                "be delivered to one or more recipients. It's attached below.\r\n"
+            ));
             self.line(format_args!("For further assistance, please send mail to postmaster.\r\n"));
             self.line(format_args!("If you do so, please include this problem report. You can"));
             self.line(format_args!("delete your own text from the attached returned message.\r\n"));

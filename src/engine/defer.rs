@@ -1,5 +1,5 @@
-//! Why recipients are deferred: the detail that a deferral keeps in the queue log, for `postqueue -p` and
-//! for the notice when the message expires.
+//! Why recipients are deferred: the detail that a deferral keeps in the queue log, for `postqueue
+//! -p` and for the notice when the message expires.
 
 use mail::dsn::Diagnostic;
 use mail::record::{self, kind};
@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn reasons_come_back() {
-        let dsn = Dsn::local(Status::new(4, 4, 1), "connect to x[192.0.2.1]:25: Connection refused");
+        let dsn =
+            Dsn::local(Status::new(4, 4, 1), "connect to x[192.0.2.1]:25: Connection refused");
         let spoken = Dsn {
             diagnostic: Diagnostic::Smtp,
             diagnostic_text: Some("450 4.2.0 later".into()),

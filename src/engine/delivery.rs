@@ -1,14 +1,14 @@
 //! What the queue manager and a delivery agent say to each other: a request and its outcome.
 //!
-//! A request names one message and some of its recipients that go to one destination. The agent logs
-//! each recipient's line itself; the queue manager settles the outcome in the queue log.
+//! A request names one message and some of its recipients that go to one destination. The agent
+//! logs each recipient's line itself; the queue manager settles the outcome in the queue log.
 
 use crate::maillog::Delays;
 use mail::queue_id::QueueId;
 use mail::{Dsn, Envelope, Recipient};
 use queue::{Content, Number};
-use scheduler::EntryId;
 use runtime::Instant;
+use scheduler::EntryId;
 use std::sync::Arc;
 
 /// A message as every core may read it.

@@ -126,7 +126,10 @@ mod tests {
     #[test]
     fn the_next_hop_is_the_reason() {
         let told = reason("5.1.6 User has moved to b@c", Status::new(5, 0, 0));
-        assert_eq!((told.status, told.reason.as_str()), (Status::new(5, 1, 6), "User has moved to b@c"));
+        assert_eq!(
+            (told.status, told.reason.as_str()),
+            (Status::new(5, 1, 6), "User has moved to b@c")
+        );
         assert_eq!(reason("", Status::new(4, 0, 0)).reason, UNDELIVERABLE);
         assert_eq!(reason("4.3.2 deferred transport", Status::new(4, 0, 0)).status.subject, 3);
     }

@@ -1,7 +1,7 @@
 //! From a configuration and inherited sockets to running cores.
 //!
-//! Called by the `engine` program once it has read its environment; everything it is given it owns. The
-//! main thread keeps a port of the mesh to itself, for reload and stop.
+//! Called by the `engine` program once it has read its environment; everything it is given it owns.
+//! The main thread keeps a port of the mesh to itself, for reload and stop.
 
 use crate::agent::Agents;
 use crate::background::Background;
@@ -127,7 +127,8 @@ impl Engine {
     /// The first failure of a core.
     pub fn stop(self) -> io::Result<()> {
         self.tell(|| Parcel::Stop);
-        let joined = self.threads.into_iter().map(|thread| thread.join().expect("cores abort, not unwind"));
+        let joined =
+            self.threads.into_iter().map(|thread| thread.join().expect("cores abort, not unwind"));
         joined.collect()
     }
 
@@ -137,8 +138,8 @@ impl Engine {
     }
 }
 
-/// The body of a core's thread. A failure ends the whole process: what other cores have promised is in
-/// the log, and master starts a new engine that recovers.
+/// The body of a core's thread. A failure ends the whole process: what other cores have promised is
+/// in the log, and master starts a new engine that recovers.
 fn run_core(
     shared: &Shared,
     index: usize,
@@ -216,7 +217,11 @@ pub(crate) fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
 }
 
 /// Logs of cores that an earlier engine had and this one has not.
-pub(crate) fn adopt(store: &Store, index: usize, cores: usize) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
+pub(crate) fn adopt(
+    store: &Store,
+    index: usize,
+    cores: usize,
+) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
     // One core at a time looks: the list is read from the disk.
     static LOOK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOOK.lock();

@@ -1,10 +1,13 @@
 //! showq(8) and the queue commands' other end.
 //!
-//! `public/showq`: whoever connects gets one JSON object per message, as `postqueue -j` prints them.
-//! `public/control`: one request line, answered by `message ID` lines and a last `ok N` or `error TEXT`.
+//! `public/showq`: whoever connects gets one JSON object per message, as `postqueue -j` prints
+//! them.
+//! `public/control`: one request line, answered by `message ID` lines and a last `ok N` or `error
+//! TEXT`.
 //!
-//! Core 0 knows which messages there are; what is said about one is read on its home core, which owns the
-//! log. Listings stream: one chunk of messages is under way at a time, so a long queue costs no memory.
+//! Core 0 knows which messages there are; what is said about one is read on its home core, which
+//! owns the log. Listings stream: one chunk of messages is under way at a time, so a long queue
+//! costs no memory.
 
 use crate::core::Core;
 use crate::defer;
@@ -119,7 +122,8 @@ fn describe(core: &Core, number: Number, queue_name: &str, out: &mut String) {
         Json(&sender),
     );
     out.push_str(&head);
-    let pending = (0..envelope.recipients.len() as u32).filter(|index| !live.marks.contains(*index));
+    let pending =
+        (0..envelope.recipients.len() as u32).filter(|index| !live.marks.contains(*index));
     let (with, without): (Vec<u32>, Vec<u32>) =
         pending.partition(|index| reasons.iter().any(|reason| reason.index == *index));
     for (place, index) in with.iter().chain(&without).enumerate() {

@@ -4,9 +4,9 @@
 
 use crate::cleanup;
 use crate::match_list::{BadItem, Domains};
-use crate::{qmgr, smtp};
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
+use crate::{qmgr, smtp};
 use config::params::BadValue;
 use config::{MasterCf, Params};
 use std::net::IpAddr;
@@ -106,7 +106,8 @@ fn transports(master: &MasterCf) -> Vec<(String, String)> {
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
 }
 
-/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at start.
+/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at
+/// start.
 fn smtp_services(
     params: &Params,
     master: &MasterCf,
@@ -140,7 +141,9 @@ fn own_addresses(params: &Params) -> Result<Vec<IpAddr>, BadValue> {
         }
     }
     let proxies = params.list("proxy_interfaces")?;
-    own.extend(proxies.iter().filter_map(|word| word.trim_matches(['[', ']']).parse::<IpAddr>().ok()));
+    own.extend(
+        proxies.iter().filter_map(|word| word.trim_matches(['[', ']']).parse::<IpAddr>().ok()),
+    );
     Ok(own)
 }
 

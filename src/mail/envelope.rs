@@ -1,7 +1,8 @@
-//! The message envelope as the queue log stores it: an opaque byte string for the log, records for us.
+//! The message envelope as the queue log stores it: an opaque byte string for the log, records for
+//! us.
 //!
-//! Everything that is known when the message is committed and does not change afterwards is here; what
-//! changes (recipients done, deferral, flags) is the log's own business.
+//! Everything that is known when the message is committed and does not change afterwards is here;
+//! what changes (recipients done, deferral, flags) is the log's own business.
 
 use crate::address::Address;
 use crate::record::{self, RecordError, kind};
@@ -328,7 +329,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_an_envelope_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_an_envelope_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             let _either = Envelope::decode(&bytes);
         }
     }

@@ -1,5 +1,5 @@
-//! Bodies of the fuzz targets `address`, `header` and `envelope`: any bytes are read or refused, and
-//! what was read is written and read again without a difference.
+//! Bodies of the fuzz targets `address`, `header` and `envelope`: any bytes are read or refused,
+//! and what was read is written and read again without a difference.
 //!
 //! Called by the fuzz workspace and by the replay of its inputs. Diagnostics: a panic is our bug.
 

@@ -1,7 +1,7 @@
 //! `master -w`: starts a supervisor in a session of its own and waits until it serves.
 //!
-//! The new process reports on its standard output, a pipe; then it points its standard descriptors at
-//! /dev/null, so that nobody waits for them.
+//! The new process reports on its standard output, a pipe; then it points its standard descriptors
+//! at /dev/null, so that nobody waits for them.
 //!
 //! **Limits**: [`START_WAIT`].
 

@@ -1,11 +1,11 @@
 //! The queue directory and what must be in it before anything starts.
 //!
-//! Called at start, before the lock is taken. Missing directories are made with Postfix's owners and
-//! modes; existing ones are left alone, whatever their owners are.
+//! Called at start, before the lock is taken. Missing directories are made with Postfix's owners
+//! and modes; existing ones are left alone, whatever their owners are.
 //!
 //! **Diagnostics**: a missing `queue_directory` and what cannot be made are [`Fatal`].
-//! **Standards**: the `postfix-files` list of Postfix 3.7. Its `active`, `deferred` and so on are not
-//! made: messages live in `log`, and empty directories would tell monitors a lie.
+//! **Standards**: the `postfix-files` list of Postfix 3.7. Its `active`, `deferred` and so on are
+//! not made: messages live in `log`, and empty directories would tell monitors a lie.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};

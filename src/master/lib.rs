@@ -1,7 +1,7 @@
 //! The supervisor: binds what the engine listens on, starts it, restarts it, reloads and stops it.
 //!
-//! Called by `bin/master.rs` ([`supervise::run`], [`detach::start`]); the commands in `tools` use its
-//! smaller parts: [`settings`] (both files, read and checked), [`log`] (Postfix's log lines),
+//! Called by `bin/master.rs` ([`supervise::run`], [`detach::start`]); the commands in `tools` use
+//! its smaller parts: [`settings`] (both files, read and checked), [`log`] (Postfix's log lines),
 //! [`pid_file`] (is it running?), [`accounts`], [`directories`], [`system`].
 //!
 //! One thread, one loop, no mail and no network bytes: the only input after start are signals, the

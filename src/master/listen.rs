@@ -1,8 +1,9 @@
-//! What the engine listens on: planned from the configuration, bound here, kept for the master's life.
+//! What the engine listens on: planned from the configuration, bound here, kept for the master's
+//! life.
 //!
-//! [`plan`] says which addresses and sockets there should be; [`Listeners::bind`] opens those that are
-//! missing and keeps those that stay, so that a reload or a restart of the engine loses no connection
-//! that waits in a backlog. Every TCP address has one SO_REUSEPORT socket per core.
+//! [`plan`] says which addresses and sockets there should be; [`Listeners::bind`] opens those that
+//! are missing and keeps those that stay, so that a reload or a restart of the engine loses no
+//! connection that waits in a backlog. Every TCP address has one SO_REUSEPORT socket per core.
 //!
 //! **Diagnostics**: an address that cannot be bound is [`Fatal`], in Postfix's words.
 //! **Limits**: [`BACKLOG`], [`CORES_MAX`].

@@ -4,8 +4,8 @@
 //! `<22>Nov 23 01:40:00 postfix/master[12]: text` to /dev/log. The engine has a log of its own.
 //!
 //! **Diagnostics**: a log that cannot be opened or written is passed over: an ordinary user who
-//! submits mail may not write the log file, and Postfix is silent then too. The supervisor opens its
-//! log with [`maillog_file`], whose errors are [`Fatal`].
+//! submits mail may not write the log file, and Postfix is silent then too. The supervisor opens
+//! its log with [`maillog_file`], whose errors are [`Fatal`].
 //! **Standards**: MAILLOG_README of Postfix 3.7; RFC 3164 for syslog.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The lock that says "the mail system is running": `$queue_directory/pid/master.pid`.
 //!
-//! The supervisor holds an exclusive flock(2) for its life and writes its process id, right-aligned in
-//! 32 columns. The lock dies with the process; the number alone proves nothing.
+//! The supervisor holds an exclusive flock(2) for its life and writes its process id, right-aligned
+//! in 32 columns. The lock dies with the process; the number alone proves nothing.
 //!
 //! **Diagnostics**: a lock that somebody else holds is [`Fatal`] in Postfix's words.
 

@@ -2,8 +2,8 @@
 //!
 //! Used by the supervisor and by every command; the result is immutable.
 //!
-//! **Diagnostics**: [`Fatal`] in Postfix's words with file and line; what Postfix only warns about is
-//! in [`Settings::warnings`].
+//! **Diagnostics**: [`Fatal`] in Postfix's words with file and line; what Postfix only warns about
+//! is in [`Settings::warnings`].
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};

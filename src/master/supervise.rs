@@ -9,10 +9,10 @@
 //! | Draining | - | Starting | re-read | Stopping | SIGKILL |
 //! | Stopping | - | end | - | - | SIGKILL |
 //!
-//! SIGQUIT kills the engine and ends, in any phase. The sockets are never closed while they are in the
-//! configuration. Two engines never run at once: the queue log has one writer. When what the engine
-//! listens on or its log file changes, the old engine drains (SIGTERM) and the next one starts after
-//! it; connections wait in the backlog meanwhile.
+//! SIGQUIT kills the engine and ends, in any phase. The sockets are never closed while they are in
+//! the configuration. Two engines never run at once: the queue log has one writer. When what the
+//! engine listens on or its log file changes, the old engine drains (SIGTERM) and the next one
+//! starts after it; connections wait in the backlog meanwhile.
 //!
 //! **Limits**: [`RESTARTS_PER_MINUTE`], [`STOP_GRACE`], [`DRAIN_GRACE`], `service_throttle_time`.
 

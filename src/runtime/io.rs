@@ -1,8 +1,9 @@
 //! The contract between a core and whatever plays the kernel.
 //!
-//! An operation goes in with a [`Key`] and owns its buffers until its last completion comes out, also
-//! after it was cancelled and on shutdown: the kernel may hold them until then. Multishot operations
-//! (accept, receive) complete many times; `more` says whether another completion follows.
+//! An operation goes in with a [`Key`] and owns its buffers until its last completion comes out,
+//! also after it was cancelled and on shutdown: the kernel may hold them until then. Multishot
+//! operations (accept, receive) complete many times; `more` says whether another completion
+//! follows.
 //!
 //! [`crate::reactor::Rt`] is the only caller. An implementation never calls back.
 
@@ -10,10 +11,10 @@ use crate::clock::{Instant, UnixMicros};
 use crate::slab::Key;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// A socket: a descriptor number, or the simulator's name for one.

@@ -1,9 +1,9 @@
 //! [`SimIo`]: a pretend kernel with virtual time, for tests of everything above it.
 //!
 //! Time stands still while tasks run and jumps to the next event when all of them wait. The network
-//! connects sockets of the same simulator: data arrives after [`Network::latency`], cut into pieces by a
-//! seeded generator, so that a seed names one exact history. Writes go to the real file they name, and
-//! a test may refuse them with [`SimIo::fail_writes`].
+//! connects sockets of the same simulator: data arrives after [`Network::latency`], cut into pieces
+//! by a seeded generator, so that a seed names one exact history. Writes go to the real file they
+//! name, and a test may refuse them with [`SimIo::fail_writes`].
 //!
 //! Diagnostics: an operation on a socket that does not exist panics; it is a bug of the caller.
 
@@ -80,9 +80,9 @@ impl SimIo {
         let refused = self.fault.borrow_mut().as_mut().and_then(|fault| fault(offset, bytes.len()));
         let result = match refused {
             Some(error) => Err(error),
-            None => file.write_at(offset, bytes).and_then(|count| {
-                if sync { file.sync().map(|()| count) } else { Ok(count) }
-            }),
+            None => file
+                .write_at(offset, bytes)
+                .and_then(|count| if sync { file.sync().map(|()| count) } else { Ok(count) }),
         };
         self.network.schedule(self.now + WRITE_TIME, Event::Finished { key, result });
     }

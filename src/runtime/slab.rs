@@ -83,9 +83,11 @@ impl<T> Slab<T> {
 
     /// The keys of all values.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.places.iter().enumerate().filter(|(_, place)| place.value.is_some()).map(
-            |(index, place)| Key { index: index as u32, generation: place.generation },
-        )
+        self.places
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| place.value.is_some())
+            .map(|(index, place)| Key { index: index as u32, generation: place.generation })
     }
 
     /// How many values there are.
@@ -119,7 +121,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_as_a_map(steps in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..200)) {
+        fn it_behaves_as_a_map(
+            steps in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..200),
+        ) {
             let mut slab = Slab::default();
             let mut model: HashMap<u64, u8> = HashMap::new();
             let mut keys = Vec::new();

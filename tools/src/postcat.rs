@@ -1,11 +1,12 @@
 //! postcat(1): shows a message, from the queue by id or from a file of records.
 //!
-//! [`run`] is called by `bin/postcat.rs`. Reads the queue log beside a running engine or without one;
-//! a file may be one of maildrop, or of a Postfix queue.
+//! [`run`] is called by `bin/postcat.rs`. Reads the queue log beside a running engine or without
+//! one; a file may be one of maildrop, or of a Postfix queue.
 //!
-//! **Diagnostics**: what cannot be opened is fatal, exit code 1, under the full name of the command.
-//! **Standards**: postcat(1) of Postfix 3.7; `-o` and `-s` need a file: the queue log has no offsets
-//! that mean anything to a reader.
+//! **Diagnostics**: what cannot be opened is fatal, exit code 1, under the full name of the
+//! command.
+//! **Standards**: postcat(1) of Postfix 3.7; `-o` and `-s` need a file: the queue log has no
+//! offsets that mean anything to a reader.
 
 mod file;
 mod message;

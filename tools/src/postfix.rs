@@ -1,12 +1,12 @@
 //! postfix(1): starts, stops and asks the mail system.
 //!
-//! [`run`] is called by `bin/postfix.rs`. The supervisor is the program `master` beside this one; what
-//! Postfix does in its shell script (`postfix/postfix-script` in the log) is done here.
+//! [`run`] is called by `bin/postfix.rs`. The supervisor is the program `master` beside this one;
+//! what Postfix does in its shell script (`postfix/postfix-script` in the log) is done here.
 //!
 //! **Diagnostics**: as in Postfix: always to the log, to standard error when it is a terminal.
 //! **Limits**: [`STOP_SECONDS`].
-//! **Standards**: postfix(1) of Postfix 3.7; `set-permissions`, `upgrade-configuration` and `tls` are
-//! refused by name: there is nothing of the kind to do.
+//! **Standards**: postfix(1) of Postfix 3.7; `set-permissions`, `upgrade-configuration` and `tls`
+//! are refused by name: there is nothing of the kind to do.
 
 mod check;
 mod rotate;

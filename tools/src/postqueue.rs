@@ -1,7 +1,7 @@
 //! postqueue(1): lists the queue and asks for deliveries. Set-gid.
 //!
-//! [`run`] is called by `bin/postqueue.rs`. The running engine answers through its sockets; when it is
-//! down, root (or the owner of the mail system) sees the queue as it is on disk.
+//! [`run`] is called by `bin/postqueue.rs`. The running engine answers through its sockets; when it
+//! is down, root (or the owner of the mail system) sees the queue as it is on disk.
 //!
 //! **Diagnostics**: on standard error and in the log, exit code 69 nearly always, as Postfix.
 //! **Standards**: postqueue(1) of Postfix 3.7.

@@ -1,8 +1,8 @@
 //! postsuper(1): deletes, holds, releases, requeues and expires messages.
 //!
-//! [`run`] is called by `bin/postsuper.rs`. The running engine owns the queue log and does the work;
-//! files of maildrop are handled here. Without options, or with `-s`, `-S`, `-p`, there is nothing to
-//! mend: the queue log mends itself when it is opened.
+//! [`run`] is called by `bin/postsuper.rs`. The running engine owns the queue log and does the
+//! work; files of maildrop are handled here. Without options, or with `-s`, `-S`, `-p`, there is
+//! nothing to mend: the queue log mends itself when it is opened.
 //!
 //! **Diagnostics**: what was done on standard error and in the log, as Postfix words it. Changing
 //! messages while the mail system is down is refused: the log has one writer.

@@ -23,7 +23,8 @@ struct Routed {
 }
 
 impl Qmgr {
-    /// Imports one message, alternately from incoming and from deferred; false when neither has one.
+    /// Imports one message, alternately from incoming and from deferred; false when neither has
+    /// one.
     pub(super) fn import_next(&mut self, core: &Rc<Core>) -> bool {
         self.from_deferred = !self.from_deferred;
         if self.from_deferred {
@@ -181,7 +182,8 @@ impl Qmgr {
             routes.push(self.route(core, address, *index));
         }
         if routes.len() > 1 {
-            let address = |routed: &Routed| &info.envelope.recipients[routed.index as usize].address;
+            let address =
+                |routed: &Routed| &info.envelope.recipients[routed.index as usize].address;
             routes.sort_by(|a, b| {
                 (&a.transport, &a.nexthop, address(a)).cmp(&(&b.transport, &b.nexthop, address(b)))
             });
@@ -234,11 +236,16 @@ impl Qmgr {
     }
 
     /// Recipients whose destination is known to be out of service: deferred without an attempt.
-    pub(super) fn suspend(&mut self, core: &Core, number: Number, indices: &[u32], reason: &Reason) {
+    pub(super) fn suspend(
+        &mut self,
+        core: &Core,
+        number: Number,
+        indices: &[u32],
+        reason: &Reason,
+    ) {
         let Some(active) = self.active.get_mut(&number) else { return };
         let now = core.rt.now();
-        let deferrals =
-            error::suspend(core, &active.info, indices, active.delays(now), reason);
+        let deferrals = error::suspend(core, &active.info, indices, active.delays(now), reason);
         active.deferred.extend(deferrals);
     }
 

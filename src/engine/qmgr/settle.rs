@@ -1,7 +1,7 @@
 //! The end of an attempt: notices first, then the log, then the message is gone or waits.
 //!
-//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the failed
-//! recipients stay undone and the message is tried again later: twice is better than never.
+//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the
+//! failed recipients stay undone and the message is tried again later: twice is better than never.
 
 use super::{Active, After, FLAG_EXPIRE, Qmgr, Stage};
 use crate::core::Core;
@@ -72,7 +72,8 @@ impl Qmgr {
         let created = created(&active);
         let null = active.info.envelope.sender.is_null();
         let kind = if null { SenderKind::Null } else { SenderKind::Address };
-        let forced = self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
+        let forced =
+            self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
         if !forced && !self.settings.retry.is_expired(kind, created, now as i64) {
             return self.defer(core, active);
         }

@@ -1,8 +1,8 @@
 //! Access restrictions: who may send where.
 //!
-//! Lists are evaluated in Postfix's order, all at RCPT TO (`smtpd_delay_reject = yes`): client, helo,
-//! sender, relay, recipient. A restriction this engine does not know yet fails closed: 451, and a line in
-//! the log at start. Without any restriction that refuses strangers nobody may send.
+//! Lists are evaluated in Postfix's order, all at RCPT TO (`smtpd_delay_reject = yes`): client,
+//! helo, sender, relay, recipient. A restriction this engine does not know yet fails closed: 451,
+//! and a line in the log at start. Without any restriction that refuses strangers nobody may send.
 //!
 //! Standards: SMTPD_ACCESS_README, postconf(5).
 
@@ -199,10 +199,12 @@ impl Restrictions {
     fn destination(&self, question: &Question<'_>, refusal: Option<(u16, &str)>) -> Step {
         let recipient = question.recipient;
         match question.snapshot.resolver.resolve(recipient) {
-            Resolved::Route(route) if route.class != Class::Default && !route.routed => match refusal {
-                None => Step::Ok,
-                Some(_) => Step::Next,
-            },
+            Resolved::Route(route) if route.class != Class::Default && !route.routed => {
+                match refusal {
+                    None => Step::Ok,
+                    Some(_) => Step::Next,
+                }
+            }
             Resolved::Route(_) => match refusal {
                 None => Step::Next,
                 Some((code, dsn)) => {
@@ -264,7 +266,9 @@ fn parse(parameter: &str, words: &[String], warnings: &mut Vec<String>) -> Vec<R
             "defer_unauth_destination" => Restriction::DeferUnauthDestination,
             "permit_sasl_authenticated" => Restriction::PermitSaslAuthenticated,
             _ => {
-                warnings.push(format!("{parameter}: smtpd restriction \"{word}\" is not supported yet"));
+                warnings.push(format!(
+                    "{parameter}: smtpd restriction \"{word}\" is not supported yet"
+                ));
                 Restriction::Unknown
             }
         })

@@ -1,5 +1,5 @@
-//! One client, from connect to disconnect: bytes to the dialogue, the dialogue's questions to policy and
-//! to the transaction, replies to the client, facts to the log.
+//! One client, from connect to disconnect: bytes to the dialogue, the dialogue's questions to
+//! policy and to the transaction, replies to the client, facts to the log.
 
 use super::Service;
 use super::restrictions::Question;
@@ -100,7 +100,9 @@ impl Task {
         let (client, after) = (&self.client, self.after);
         let content_bytes = self.content_bytes();
         match end {
-            End::Lost => self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes }),
+            End::Lost => {
+                self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes })
+            }
             End::TimedOut => self.core.log.log(&LogEvent::Timeout { client, after, content_bytes }),
             End::Closed(Closing::TooManyErrors { after }) => {
                 let after = after.name();

@@ -1,7 +1,7 @@
 //! One mail transaction: from MAIL FROM to the commit.
 //!
-//! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a large
-//! one goes there in extents while it arrives, so that neither is in memory whole for long.
+//! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a
+//! large one goes there in extents while it arrives, so that neither is in memory whole for long.
 
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
@@ -203,10 +203,8 @@ impl Transaction {
         let mut result = Ok(());
         let most = core.queue.borrow().append_max();
         for piece in message.content.chunks(most) {
-            result = append_patiently(core, || {
-                core.queue.borrow_mut().extend(&mut draft, piece)
-            })
-            .await;
+            result =
+                append_patiently(core, || core.queue.borrow_mut().extend(&mut draft, piece)).await;
             if result.is_err() {
                 break;
             }
@@ -292,12 +290,12 @@ impl Transaction {
         let (micros, draft) = (self.micros, &mut self.draft);
         append_patiently(core, || match draft.take() {
             None => core.queue.borrow_mut().append(number, micros, 0, &encoded, &[content]),
-            Some(large) => {
-                core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(|(full, large)| {
+            Some(large) => core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(
+                |(full, large)| {
                     *draft = Some(large);
                     full
-                })
-            }
+                },
+            ),
         })
         .await
     }
@@ -322,7 +320,9 @@ async fn append_patiently<T>(
         match append() {
             Ok(done) => return Ok(done),
             Err(Full::Busy) => core.rt.sleep_until(core.rt.now() + FULL_RETRY / 50).await,
-            Err(Full::NoSpace) => return Err(Reply::fixed("452 4.3.1 Insufficient system storage")),
+            Err(Full::NoSpace) => {
+                return Err(Reply::fixed("452 4.3.1 Insufficient system storage"));
+            }
             Err(_) => return Err(WRITE_ERROR),
         }
     }

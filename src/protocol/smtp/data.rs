@@ -1,16 +1,16 @@
 //! Message content after DATA: end-of-data, dot-stuffing and line ends.
 //!
-//! Content is kept in wire form: every line ends with CRLF and a line that begins with a dot has another
-//! dot before it. What a next hop gets is then what lies in the queue log, byte for byte. What a client
-//! sends otherwise is made so: a bare LF becomes CRLF, a bare CR becomes a blank, CRs in front of CRLF
-//! are dropped.
+//! Content is kept in wire form: every line ends with CRLF and a line that begins with a dot has
+//! another dot before it. What a next hop gets is then what lies in the queue log, byte for byte.
+//! What a client sends otherwise is made so: a bare LF becomes CRLF, a bare CR becomes a blank, CRs
+//! in front of CRLF are dropped.
 //!
-//! With [`BareNewline::Normalize`] only CRLF dot CRLF ends the content: a lone dot next to a bare LF is
-//! an empty line. That closes the door to smuggled messages. With [`BareNewline::Accept`], any lone dot
-//! ends it, as in Postfix 3.7 by default.
+//! With [`BareNewline::Normalize`] only CRLF dot CRLF ends the content: a lone dot next to a bare
+//! LF is an empty line. That closes the door to smuggled messages. With [`BareNewline::Accept`],
+//! any lone dot ends it, as in Postfix 3.7 by default.
 //!
-//! Limits: a line longer than [`LINE_PIECE_MAX`] is taken in pieces, so that no more than that waits for
-//! a line end.
+//! Limits: a line longer than [`LINE_PIECE_MAX`] is taken in pieces, so that no more than that
+//! waits for a line end.
 //!
 //! Standards: RFC 5321 sections 2.3.8, 4.1.1.4 and 4.5.2.
 

@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets `smtp_session` and `reply`: any bytes, in any pieces.
 //!
-//! The oracle is the same input in one piece: how the network cuts a dialogue must never change what
-//! is said or stored. Called by the fuzz workspace and by the replay of its inputs.
+//! The oracle is the same input in one piece: how the network cuts a dialogue must never change
+//! what is said or stored. Called by the fuzz workspace and by the replay of its inputs.
 //!
 //! Diagnostics: a panic is our bug. Limits: [`INPUT_MAX`], [`OUTPUT_PER_STEP_MAX`].
 
@@ -27,8 +27,8 @@ struct Dialogue {
     output: Vec<u8>,
 }
 
-/// Holds a dialogue with a client that says `data`, in one piece and in many: the first byte chooses
-/// the server's settings, the second its answers, the third the pieces.
+/// Holds a dialogue with a client that says `data`, in one piece and in many: the first byte
+/// chooses the server's settings, the second its answers, the third the pieces.
 ///
 /// # Panics
 /// When the pieces change the dialogue, when output is out of proportion, or when stored content

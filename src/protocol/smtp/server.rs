@@ -1,8 +1,9 @@
 //! [`Session`]: the SMTP server's side of a dialogue, without I/O and without policy.
 //!
-//! The engine offers received bytes to [`Session::step`] and acts on the [`Event`] it gets; for an event
-//! that asks a question it calls one of the answering methods. Replies collect in the session's output,
-//! which the engine sends when the input is used up: pipelined commands get their replies in one go.
+//! The engine offers received bytes to [`Session::step`] and acts on the [`Event`] it gets; for an
+//! event that asks a question it calls one of the answering methods. Replies collect in the
+//! session's output, which the engine sends when the input is used up: pipelined commands get their
+//! replies in one go.
 //!
 //! | state | input | event | next |
 //! | --- | --- | --- | --- |
@@ -14,8 +15,8 @@
 //! | Bdat | last byte of the last chunk | EndOfData | Command |
 //! | any | QUIT, too many errors, forbidden command | Close | - |
 //!
-//! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer comes
-//! without a question, which is a bug of the engine.
+//! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer
+//! comes without a question, which is a bug of the engine.
 //!
 //! Limits: [`Limits`]; a command line is cut at [`COMMAND_LINE_MAX`] bytes.
 //!
@@ -350,8 +351,8 @@ impl Session {
         self.succeed(reply);
     }
 
-    /// Answers any question with a refusal. After a 421 or 521 the session is to be closed: the result
-    /// says so.
+    /// Answers any question with a refusal. After a 421 or 521 the session is to be closed: the
+    /// result says so.
     pub fn refuse(&mut self, settings: &Settings, reply: Reply) -> Option<Closing> {
         self.answered();
         let code = reply.code();

@@ -1,7 +1,7 @@
 //! Submission and completion entries: the only place that hands pointers to the kernel.
 //!
-//! Every operation's memory is owned by `held[key.index()]` from submission to its last completion, so
-//! nothing the kernel may touch is ever freed early; a cancelled operation keeps its memory too.
+//! Every operation's memory is owned by `held[key.index()]` from submission to its last completion,
+//! so nothing the kernel may touch is ever freed early; a cancelled operation keeps its memory too.
 
 use super::buffers::{self, Buffers};
 use super::{BUSY_COMPLETIONS, BUSY_WANT, CQ_ENTRIES, MIN_WAIT_MICROS, SQ_ENTRIES};
@@ -98,7 +98,15 @@ impl UringIo {
         let min_wait = ring.params().is_feature_min_timeout();
         let buffers = Buffers::register(&ring.submitter())?;
         ring.completion().sync();
-        Ok(UringIo { ring, buffers, held: Vec::new(), entries: Vec::new(), waker, last_reaped: 0, min_wait })
+        Ok(UringIo {
+            ring,
+            buffers,
+            held: Vec::new(),
+            entries: Vec::new(),
+            waker,
+            last_reaped: 0,
+            min_wait,
+        })
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -143,7 +151,14 @@ impl UringIo {
         self.push(&entry.user_data(key.to_bits()));
     }
 
-    fn submit_write(&mut self, key: Key, file: Arc<dyn Target>, offset: u64, data: Shared, sync: bool) {
+    fn submit_write(
+        &mut self,
+        key: Key,
+        file: Arc<dyn Target>,
+        offset: u64,
+        data: Shared,
+        sync: bool,
+    ) {
         let fd = file.fd().expect("a simulated file never meets a real kernel");
         let fd = types::Fd(fd.as_raw_fd());
         let bytes = data.bytes();
@@ -327,8 +342,8 @@ impl Outgoing {
             let skipped = skip.min(bytes.len());
             skip -= skipped;
             if skipped < bytes.len() {
-                // SAFETY: the chunk owns the bytes on the heap (a vector or an Arc), lives as long as
-                // this `Outgoing` and is not changed while the vectors exist.
+                // SAFETY: the chunk owns the bytes on the heap (a vector or an Arc), lives as long
+                // as this `Outgoing` and is not changed while the vectors exist.
                 let bytes = unsafe { extend(&bytes[skipped..]) };
                 outgoing.vectors.push(rustix::io::IoSlice::new(bytes));
             }

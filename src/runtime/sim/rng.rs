@@ -1,4 +1,5 @@
-//! Seeded randomness: xorshift64*, enough to pick faults and piece sizes, the same on every machine.
+//! Seeded randomness: xorshift64*, enough to pick faults and piece sizes, the same on every
+//! machine.
 
 /// A generator; the same seed gives the same numbers for ever.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! A message of the queue log, shown as Postfix shows its queue files.
 //!
-//! The same records in the same order; recipients that are done have their own name. Content lies in
-//! the log in wire form and is shown without doubled dots and with LF.
+//! The same records in the same order; recipients that are done have their own name. Content lies
+//! in the log in wire form and is shown without doubled dots and with LF.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

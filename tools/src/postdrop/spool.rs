@@ -1,4 +1,5 @@
-//! One file in the maildrop directory: written under a temporary name's permissions, then made ready.
+//! One file in the maildrop directory: written under a temporary name's permissions, then made
+//! ready.
 //!
 //! The name is a queue id of time and inode, as Postfix makes it. Dropped before [`Spool::commit`],
 //! the file is removed.

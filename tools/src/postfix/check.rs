@@ -1,7 +1,7 @@
 //! `postfix check`, and what `postfix start` checks first.
 //!
-//! **Diagnostics**: what would keep the system from starting is fatal; a value that does not fit its
-//! parameter and a setting without effect are warnings, as Postfix's check passes over both.
+//! **Diagnostics**: what would keep the system from starting is fatal; a value that does not fit
+//! its parameter and a setting without effect are warnings, as Postfix's check passes over both.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Queue entries read from the disk: the maildrop directory always, the queue log when nobody serves.
+//! Queue entries read from the disk: the maildrop directory always, the queue log when nobody
+//! serves.
 //!
 //! **Diagnostics**: what cannot be read is left out; a log that cannot be opened is the caller's.
 

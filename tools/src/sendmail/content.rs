@@ -1,7 +1,7 @@
 //! A message on standard input as records: lines, and for `-t` the recipients of its header.
 //!
-//! **Limits**: `line_length_limit` bytes in a record; longer lines are several. A header that is read
-//! for recipients has no limit of its own: the message has one.
+//! **Limits**: `line_length_limit` bytes in a record; longer lines are several. A header that is
+//! read for recipients has no limit of its own: the message has one.
 //! **Standards**: sendmail(1): a lone dot ends the message, `From ` lines before the header go,
 //! CRLF becomes LF as `sendmail_fix_line_endings` says.
 

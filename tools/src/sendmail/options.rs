@@ -1,7 +1,7 @@
 //! The command line of sendmail(1), mailq(1) and newaliases(1).
 //!
-//! **Diagnostics**: [`Exit`] in Postfix's words with its exit code, 75 for nearly everything; options
-//! that Sendmail has and Postfix ignores are ignored.
+//! **Diagnostics**: [`Exit`] in Postfix's words with its exit code, 75 for nearly everything;
+//! options that Sendmail has and Postfix ignores are ignored.
 //! **Standards**: sendmail(1) of Postfix 3.7.
 
 use mail::envelope::notify;

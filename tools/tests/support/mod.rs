@@ -1,7 +1,7 @@
 //! A mail system in a temporary directory: configuration, copies of the programs, a fake engine.
 //!
-//! Programs are copied so that each finds the others beside itself. Works as an ordinary user and as
-//! root; root needs the account `nobody` for `mail_owner`.
+//! Programs are copied so that each finds the others beside itself. Works as an ordinary user and
+//! as root; root needs the account `nobody` for `mail_owner`.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::{self, Permissions};
