@@ -75,8 +75,23 @@ impl Reader {
         let mut used = 0;
         // Lines that are as they should be are copied together.
         let mut clean_from = 0;
-        while let Some(end) = memchr::memchr(b'\n', &input[used..]) {
-            let line = &input[used..=used + end];
+        loop {
+            let rest = &input[used..];
+            let end = match memchr::memchr(b'\n', rest) {
+                Some(end) if end <= LINE_PIECE_MAX => end,
+                None if rest.len() <= LINE_PIECE_MAX => {
+                    out.extend_from_slice(&input[clean_from..used]);
+                    return (used, false);
+                }
+                // A line end behind the limit changes nothing: it may not have arrived yet.
+                _ => {
+                    out.extend_from_slice(&input[clean_from..used]);
+                    used += self.long_piece(rest, out);
+                    clean_from = used;
+                    continue;
+                }
+            };
+            let line = &rest[..=end];
             if self.is_clean(line) {
                 self.note_line(&line[..line.len() - 2]);
                 used += line.len();
@@ -89,8 +104,6 @@ impl Reader {
                 return (used, true);
             }
         }
-        out.extend_from_slice(&input[clean_from..used]);
-        (used + self.long_piece(&input[used..], out), false)
     }
 
     /// Whether a line (with its LF) may stay as it is.
@@ -130,9 +143,6 @@ impl Reader {
 
     /// A line that is too long to wait for its end: how many bytes were used.
     fn long_piece(&mut self, rest: &[u8], out: &mut Vec<u8>) -> usize {
-        if rest.len() <= LINE_PIECE_MAX {
-            return 0;
-        }
         // The last byte stays: it may be the CR of a line end.
         let piece = rest[..LINE_PIECE_MAX].trim_suffix_all(b'\r');
         if piece.is_empty() {
