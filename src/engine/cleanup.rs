@@ -125,11 +125,6 @@ impl Message {
         self.seen.date = true;
     }
 
-    /// Bytes collected at this moment.
-    pub fn received(&self) -> u64 {
-        self.content.len() as u64
-    }
-
     /// Whether the header is over, so that content may be taken away to the log.
     pub fn in_body(&self) -> bool {
         self.part == Part::Body

@@ -242,6 +242,7 @@ impl Core {
         }
         self.agents.reload(&snapshot);
         *self.snapshot.borrow_mut() = snapshot;
+        self.log_warnings();
     }
 
     fn stop(&self) {
@@ -343,6 +344,14 @@ impl Pump for Turn {
 }
 
 impl Core {
+    /// Says once what should be said about the configuration.
+    pub fn log_warnings(&self) {
+        if self.qmgr.is_some() {
+            let snapshot = self.snapshot();
+            snapshot.warnings.iter().for_each(|text| self.log.warn(Daemon::Smtpd, text));
+        }
+    }
+
     /// Starts what every core runs: the local submissions and the commands on core 0.
     pub fn start_services(self: &Rc<Self>) {
         if self.qmgr.is_some() {

@@ -201,6 +201,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
     }
     listen(&core, &launch.listening);
     core.start_services();
+    core.log_warnings();
     Ok(core)
 }
 

@@ -114,9 +114,9 @@ impl Maillog {
         let line = &mut *pending;
         if matches!(self.sink, Sink::Syslog(_)) {
             let priority = FACILITY_MAIL << 3 | event.severity().code();
-            write!(line, "<{priority}>{} ", LogDate { unix, offset })
+            write!(line, "<{priority}>{} ", LogDate { unix, offset, zero: false })
         } else {
-            write!(line, "{} {hostname} ", LogDate { unix, offset })
+            write!(line, "{} {hostname} ", LogDate { unix, offset, zero: true })
         }
         .and_then(|()| write!(line, "{}[{pid}]: ", event.daemon().tag(syslog_name)))
         .and_then(|()| render::write(line, event))

@@ -7,6 +7,7 @@ use crate::match_list::{BadItem, Domains};
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
 use crate::{qmgr, smtp};
+use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
 use std::net::IpAddr;
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub smtp: Vec<(String, Params)>,
     /// `fast_flush_domains`.
     pub flush_domains: Domains,
+    /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
+    pub closed: bool,
     /// What should be said about the configuration at start.
     pub warnings: Vec<String>,
 }
@@ -67,6 +70,7 @@ impl Snapshot {
         let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
         warnings.sort();
         warnings.dedup();
+        let closed = findings(&params, master, &mut warnings);
         let flush = params.list("fast_flush_domains")?;
         let transports = transports(master);
         Ok(Snapshot {
@@ -84,6 +88,7 @@ impl Snapshot {
             transports,
             smtp,
             flush_domains: Domains::parse(&flush, true).0,
+            closed,
             warnings,
             params,
         })
@@ -94,6 +99,27 @@ impl Snapshot {
         let found = self.transports.iter().find(|(name, _)| name == transport)?;
         Some(&found.1)
     }
+}
+
+/// Names what is set and not acted upon. True when that would let mail pass that should be stopped.
+fn findings(params: &Params, master: &MasterCf, warnings: &mut Vec<String>) -> bool {
+    let mut closed = false;
+    for finding in check::findings(params, master, &check::acted_upon) {
+        warnings.push(finding.to_string());
+        if let Finding::NotActedUpon { place, restricts_senders: true } = &finding {
+            closed |= closes(params, &place.name, &place.value);
+        }
+    }
+    closed
+}
+
+/// Whether a restriction that is not acted upon is in force: not switched off, not as it is by
+/// default. Rates and counts bound how much a client may send, not which clients may.
+fn closes(params: &Params, name: &str, value: &str) -> bool {
+    let expanded = params.expand(value).unwrap_or_default();
+    let off = matches!(expanded.trim(), "" | "no" | "0" | "none");
+    let default = params.default_of(name).is_some_and(|default| default == value);
+    !off && !default && !name.ends_with("_limit")
 }
 
 fn bad_item(bad: &BadItem) -> String {

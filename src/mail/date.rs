@@ -80,19 +80,26 @@ impl fmt::Display for HeaderDate<'_> {
     }
 }
 
-/// A syslog time stamp: `Nov 23 01:40:00`.
+/// A log time stamp: `Nov  3 01:40:00` for syslog, `Nov 03 01:40:00` in Postfix's own log file.
 pub struct LogDate {
     /// Seconds since 1970.
     pub unix: u64,
     /// Seconds east of UTC.
     pub offset: i32,
+    /// Whether the day is padded with a zero.
+    pub zero: bool,
 }
 
 impl fmt::Display for LogDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let civil = Civil::new(self.unix, self.offset);
         let (hour, minute, second) = civil.time;
-        write!(f, "{} {:2} {hour:02}:{minute:02}:{second:02}", civil.month_name(), civil.day)
+        let month = civil.month_name();
+        if self.zero {
+            write!(f, "{month} {:02} {hour:02}:{minute:02}:{second:02}", civil.day)
+        } else {
+            write!(f, "{month} {:2} {hour:02}:{minute:02}:{second:02}", civil.day)
+        }
     }
 }
 
@@ -156,7 +163,9 @@ mod tests {
         let west = Zone { offset: -12_600, name: "NST".into() };
         let newfoundland = HeaderDate { unix: 1_795_398_000, zone: &west }.to_string();
         assert_eq!(newfoundland, "Sun, 22 Nov 2026 22:10:00 -0330 (NST)");
-        assert_eq!(LogDate { unix: 1_704_110_400, offset: 0 }.to_string(), "Jan  1 12:00:00");
+        let log = |zero| LogDate { unix: 1_704_110_400, offset: 0, zero }.to_string();
+        assert_eq!(log(false), "Jan  1 12:00:00");
+        assert_eq!(log(true), "Jan 01 12:00:00");
         assert_eq!(
             CTime { unix: 1_704_110_400, offset: 0 }.to_string(),
             "Mon Jan  1 12:00:00 2024"

@@ -70,3 +70,25 @@ impl AsFd for Signals {
         self.wake.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    #[test]
+    fn every_signal_is_a_request() {
+        let signals = Signals::open().unwrap();
+        for signal in [Signal::HUP, Signal::TERM] {
+            kill_process(getpid(), signal).unwrap();
+        }
+        // A process-directed signal may be handled by another thread a moment later.
+        let mut seen = Vec::new();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while seen.len() < 2 && std::time::Instant::now() < until {
+            seen.extend(signals.next());
+        }
+        seen.sort_by_key(|request| *request == Request::Reload);
+        assert_eq!(seen, [Request::Stop(SIGTERM), Request::Reload]);
+    }
+}

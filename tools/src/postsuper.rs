@@ -210,11 +210,30 @@ impl Job<'_> {
             Ok(done) => Ok(done),
             Err(Trouble::Refused(text)) if text == "not-found" => Ok(client::Done::default()),
             Err(Trouble::Down(error)) => {
+                if !self.has(id)? {
+                    return Ok(client::Done::default());
+                }
                 let why = crate::system::reason(&error);
                 Err(Exit::new(1, format!("the Postfix mail system is not running: {why}")))
             }
             Err(trouble) => Err(Exit::new(1, trouble.to_string())),
         }
+    }
+
+    /// Whether the log on disk has the message `id`, or any for `ALL`, in the queues named.
+    fn has(&self, id: &str) -> Result<bool, Exit> {
+        if !self.queue.join("log").is_dir() {
+            return Ok(false);
+        }
+        let found = [true, false].into_iter().map(|long| offline::log(&self.queue, long));
+        for entries in found {
+            let entries = entries.map_err(|error| Exit::new(1, error.to_string()))?;
+            let wanted = |name: &str| id == "ALL" || name == id;
+            if entries.iter().any(|entry| wanted(&entry.id) && self.covers(&entry.queue)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Deletes files of maildrop; nothing else can be done to what is not picked up yet.

@@ -56,7 +56,7 @@ fn is_empty(system: &System) -> bool {
 
 fn me() -> (String, String) {
     let id = |flag| {
-        let output = std::process::Command::new("id").arg(flag).output().unwrap();
+        let output = support::run(std::process::Command::new("id").arg(flag));
         out(&output).trim().to_owned()
     };
     (id("-un"), id("-u"))
@@ -329,6 +329,9 @@ fn a_waiting_submission_is_shown_and_deleted() {
     let text = format!("postsuper: {id}: removed\npostsuper: Deleted: 1 message\n");
     assert_eq!(err(&deleted), text);
     assert!(is_empty(&system));
+    let none = system.run("postsuper", &["-d", "ALL"]);
+    let text = "postsuper: Deleted: 0 messages\n".to_owned();
+    assert_eq!((none.status.code(), err(&none)), (Some(0), text), "there is nothing to delete");
     let missing = system.run("postcat", &["-q", &id]);
     let text = format!("fatal: open queue file {id}: No such file or directory\n");
     assert!(err(&missing).ends_with(&text), "{}", err(&missing));

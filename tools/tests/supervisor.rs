@@ -82,8 +82,8 @@ fn an_engine_that_dies_is_started_again_and_no_connection_is_refused_meanwhile()
     let system = installed();
     assert_eq!(code(&system, &["start"]), Some(0));
     let victim = engine_pid(&system);
-    let killed = std::process::Command::new("kill").args(["-9", &victim]).status();
-    assert!(killed.unwrap().success());
+    let killed = support::run(std::process::Command::new("kill").args(["-9", &victim]));
+    assert!(killed.status.success());
     let waiting = TcpStream::connect(("127.0.0.1", system.port));
     assert!(waiting.is_ok(), "the supervisor holds the listening socket");
     system.wait("a second engine", || starts(&system) == 2);
@@ -146,12 +146,12 @@ fn in_the_foreground_the_command_becomes_the_supervisor() {
     let system = installed();
     let mut command = std::process::Command::new(system.path("bin/postfix"));
     command.arg("-c").arg(system.path("conf")).arg("start-fg");
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = support::spawn(command.stderr(std::process::Stdio::piped()));
     system.wait("the engine", || starts(&system) == 1);
     let pid = fs::read_to_string(system.path("queue/pid/master.pid")).unwrap();
     assert_eq!(pid.trim(), child.id().to_string());
-    let interrupt = std::process::Command::new("kill").args(["-INT", pid.trim()]).status();
-    assert!(interrupt.unwrap().success());
+    let interrupt = support::run(std::process::Command::new("kill").args(["-INT", pid.trim()]));
+    assert!(interrupt.status.success());
     assert!(child.wait().unwrap().success());
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

@@ -585,6 +585,21 @@ fn a_service_that_does_not_exist_defers() {
     rt.run(&mut Until(finished)).unwrap();
 }
 
+fn remove_all(bytes: &[u8], word: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, tail)) = rest.split_first() {
+        match rest.strip_prefix(word) {
+            Some(tail) => rest = tail,
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
 /// Skipped, visibly, where io_uring is not available.
 #[test]
 fn it_works_on_the_real_kernel() {
@@ -615,7 +630,10 @@ fn it_works_on_the_real_kernel() {
     assert!(lines[4].starts_with("connect to 127.0.0.1[127.0.0.1]:"), "{lines:?}");
     assert!(lines[4].ends_with(": Connection refused"), "{lines:?}");
     let heard = &ran.heard[0];
-    assert!(heard.windows(content.len()).any(|bytes| bytes == content));
+    // All connections are heard in one stream: the kept one may say goodbye in the midst of the
+    // other.
+    let alone = remove_all(heard, b"QUIT\r\n");
+    assert!(alone.windows(content.len()).any(|bytes| bytes == content));
     assert_eq!(String::from_utf8_lossy(heard).matches("QUIT\r\n").count(), 2);
 }
 

@@ -116,7 +116,7 @@ impl Restrictions {
     /// # Errors
     /// The reply that refuses it.
     pub fn recipient(&self, question: &Question<'_>) -> Result<(), Reply> {
-        if self.unsafe_lists {
+        if self.unsafe_lists || question.snapshot.closed {
             return Err(CONFIGURATION);
         }
         let client = format!("<{}>: Client host", question.client_name);

@@ -41,6 +41,8 @@ struct Task {
     last_recipient: Option<Address>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
+    /// Bytes of the content that is under way.
+    content_bytes: u64,
 }
 
 /// Serves a client to the end.
@@ -71,6 +73,7 @@ impl Task {
             transaction: None,
             last_recipient: None,
             after: "CONNECT",
+            content_bytes: 0,
         }
     }
 
@@ -79,6 +82,7 @@ impl Task {
         self.session.say(&Reply::from(format!("220 {}", self.service.banner)));
         let end = self.converse().await;
         self.log_end(&end);
+        self.session.abort();
         if matches!(end, End::TimedOut) {
             let hostname = &self.service.protocol.hostname;
             let reply = format!("421 4.4.2 {hostname} Error: timeout exceeded");
@@ -117,8 +121,7 @@ impl Task {
 
     /// How much of the content has come, when it is under way.
     fn content_bytes(&self) -> Option<u64> {
-        let transaction = self.transaction.as_ref().filter(|_| self.session.in_content())?;
-        transaction.message.as_ref().map(|message| message.received())
+        self.session.in_content().then_some(self.content_bytes)
     }
 
     async fn converse(&mut self) -> End {
@@ -178,7 +181,10 @@ impl Task {
         let message = transaction.as_mut().and_then(|transaction| transaction.message.as_mut());
         let mut nowhere = Vec::new();
         let sink = message.map_or(&mut nowhere, |message| &mut message.content);
-        stream.input(|bytes| session.step(&service.protocol, bytes, sink))
+        let before = sink.len();
+        let event = stream.input(|bytes| session.step(&service.protocol, bytes, sink));
+        self.content_bytes += (sink.len() - before) as u64;
+        event
     }
 
     async fn answer(&mut self, event: Event) -> Result<(), End> {
@@ -297,6 +303,7 @@ impl Task {
         };
         let sender = Sender { client: &self.client, helo: &helo, protocol, is_local };
         transaction.begin(&self.core, &sender);
+        self.content_bytes = 0;
         self.session.accept();
         Ok(())
     }

@@ -76,6 +76,15 @@ fn restrictions_that_are_not_understood_fail_closed() {
 }
 
 #[test]
+fn a_restriction_that_is_not_acted_upon_closes_the_door() {
+    let input = format!("EHLO c\r\n{TRANSACTION}QUIT\r\n");
+    let (got, _) = dialogue("smtpd_milters = inet:127.0.0.1:9\n", INSIDE, &input);
+    assert!(has(&got, "451 4.3.5 Server configuration error"), "{got:?}");
+    let (got, _) = dialogue("smtpd_milters =\n", INSIDE, &input);
+    assert!(has(&got, "250 2.1.5 Ok"), "{got:?}");
+}
+
+#[test]
 fn a_silent_client_is_sent_away() {
     let (got, log) = dialogue("", INSIDE, "EHLO c\r\n");
     assert_eq!(got.last().unwrap(), "421 4.4.2 mx.example.test Error: timeout exceeded");

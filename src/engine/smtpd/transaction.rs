@@ -6,7 +6,7 @@
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
-use crate::limits::{EXTENT_BYTES, FULL_RETRY};
+use crate::limits::EXTENT_BYTES;
 use crate::maillog::{Client, Daemon, Event};
 use crate::parcel::Incoming;
 use mail::address::Address;
@@ -21,11 +21,16 @@ use queue::{Draft, Full, Number, Placed};
 use runtime::UnixMicros;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Tries to append while the disk catches up, before the client is told to come back.
-const BUSY_RETRIES: usize = 40;
+/// How long a session waits for the disk to catch up before the client is told to come back.
+/// Zeroing a new segment can keep a slow disk busy for a second or two.
+const BUSY_PATIENCE: Duration = Duration::from_secs(20);
+/// How often it looks.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 const WRITE_ERROR: Reply = Reply::fixed("451 4.3.0 Error: queue file write error");
+const NO_SPACE: Reply = Reply::fixed("452 4.3.1 Insufficient system storage");
 const TOO_BIG: Reply = Reply::fixed("552 5.3.4 Error: message file too big");
 
 /// What is known about the client when the content begins.
@@ -316,15 +321,19 @@ async fn append_patiently<T>(
     core: &Rc<Core>,
     mut append: impl FnMut() -> Result<T, Full>,
 ) -> Result<T, Reply> {
-    for _ in 0..BUSY_RETRIES {
-        match append() {
+    let deadline = core.rt.now() + BUSY_PATIENCE;
+    loop {
+        let full = match append() {
             Ok(done) => return Ok(done),
-            Err(Full::Busy) => core.rt.sleep_until(core.rt.now() + FULL_RETRY / 50).await,
-            Err(Full::NoSpace) => {
-                return Err(Reply::fixed("452 4.3.1 Insufficient system storage"));
-            }
-            Err(_) => return Err(WRITE_ERROR),
+            Err(full) => full,
+        };
+        // Without room, a segment may be on its way; a disk that is full says so at once.
+        let hopeless = full == Full::NoSpace && core.queue.borrow().room() == 0;
+        if hopeless || !matches!(full, Full::Busy | Full::NoSpace) || core.rt.now() >= deadline {
+            core.log.warn(Daemon::Cleanup, &format!("queue log: {full}"));
+            return Err(if full == Full::NoSpace { NO_SPACE } else { WRITE_ERROR });
         }
+        core.commit_soon();
+        core.rt.sleep_until(core.rt.now() + BUSY_PAUSE).await;
     }
-    Err(WRITE_ERROR)
 }

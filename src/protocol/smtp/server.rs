@@ -246,6 +246,14 @@ impl Session {
         matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk { .. })
     }
 
+    /// The client is gone: content that was under way does not count as accepted.
+    pub fn abort(&mut self) {
+        if matches!(self.state, State::Data(_)) {
+            self.counters.take_back(Verb::Data);
+            self.state = State::Command;
+        }
+    }
+
     /// Whether MAIL was accepted and its transaction is not over.
     pub fn in_transaction(&self) -> bool {
         self.in_mail

@@ -4,7 +4,7 @@
 //! Postfix's: fixed member order, a blank after `:` and `,`.
 //!
 //! **Diagnostics**: [`BadLine`] for a line that is not such an object.
-//! **Limits**: [`DEPTH_MAX`] of nesting.
+//! **Limits**: eight levels of nesting.
 
 use std::fmt::{self, Write as _};
 

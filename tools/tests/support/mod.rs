@@ -7,10 +7,15 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+/// Held while a program is written and while one is started: a child between fork and exec holds
+/// every file its parent writes, and the kernel executes no file that is open for writing.
+static PROGRAMS: Mutex<()> = Mutex::new(());
 
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +76,7 @@ impl System {
 
     /// Copies programs into `bin`.
     pub fn install(&self, programs: &[(&str, &str)]) {
+        let _lock = lock();
         for (name, from) in programs {
             fs::copy(from, self.path("bin").join(name)).unwrap();
         }
@@ -81,8 +87,10 @@ impl System {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_postfix")).with_file_name("master");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         let cargo = cargo.args(["build", "--quiet", "-p", "ringpost", "--bin", "master"]);
-        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        let mut child = spawn(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+        let status = child.wait().unwrap();
         assert!(status.success(), "the program master cannot be built");
+        let _lock = lock();
         fs::copy(&built, self.path("bin/master"))
             .unwrap_or_else(|error| panic!("no program {}: {error}", built.display()));
         let engine = self.path("bin/engine");
@@ -100,7 +108,7 @@ impl System {
         let mut command = Command::new(self.path("bin").join(program));
         command.arg(option).arg(self.path("conf")).args(args).env("TZ", "UTC0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut command);
         // A program that needs no input may be gone already.
         let _closed = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
         child.wait_with_output().unwrap()
@@ -136,6 +144,22 @@ impl Drop for System {
     }
 }
 
+fn lock() -> MutexGuard<'static, ()> {
+    PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program.
+pub fn spawn(command: &mut Command) -> Child {
+    let _lock = lock();
+    command.spawn().unwrap()
+}
+
+/// Runs a program without input.
+pub fn run(command: &mut Command) -> Output {
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(piped).wait_with_output().unwrap()
+}
+
 /// A port nobody uses now.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -144,8 +168,8 @@ pub fn free_port() -> u16 {
 /// `mail_owner` and `setgid_group`: the caller, or nobody when he is root.
 pub fn accounts() -> (String, String) {
     let id = |args: &[&str]| {
-        let output = Command::new("id").args(args).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        let output = run(Command::new("id").args(args));
+        out(&output).trim().to_owned()
     };
     match id(&["-un"]).as_str() {
         "root" => ("nobody".to_owned(), id(&["-gn", "nobody"])),
