@@ -1,7 +1,7 @@
 //! Benchmarks: load tools that any mail server can be measured with, and what compares two of them.
 //!
-//! [`load`] is a source and a sink on the runtime's own loop, cheap enough to leave the machine to the
-//! server that is measured.
+//! [`load`] is a source and a sink on the runtime's own loop, cheap enough to leave the machine to
+//! the server that is measured.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! `ringpost demo`: a complete ringpost in a temporary directory, a sink, a source, and what came of it.
+//! `ringpost demo`: a complete ringpost in a temporary directory, a sink, a source, and what came
+//! of it.
 //!
-//! Everything runs as the caller on free loopback ports. Some recipients are refused at first and some
-//! for good, so that the queue, the retries and the notices are seen at work.
+//! Everything runs as the caller on free loopback ports. Some recipients are refused at first and
+//! some for good, so that the queue, the retries and the notices are seen at work.
 
 use bench::load::sink::Sink;
 use bench::load::source::{Load, Source};

@@ -1,8 +1,8 @@
 //! What master hands to the engine: descriptors, by their numbers in the environment.
 //!
 //! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
-//! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves, `RINGPOST_MAILLOG_FD`
-//! the log file.
+//! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves,
+//! `RINGPOST_MAILLOG_FD` the log file.
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -58,8 +58,8 @@ fn number(name: &str) -> Result<Option<i32>, String> {
 
 #[allow(unsafe_code)]
 fn file(fd: i32) -> File {
-    // SAFETY: master has opened the descriptor for this process and nothing else here names it; it is
-    // taken over once, as each variable is read once.
+    // SAFETY: master has opened the descriptor for this process and nothing else here names it; it
+    // is taken over once, as each variable is read once.
     unsafe { OwnedFd::from_raw_fd(fd) }.into()
 }
 

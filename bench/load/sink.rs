@@ -1,4 +1,5 @@
-//! The sink: takes mail, counts it, forgets it. On request some recipients fail, for now or for good.
+//! The sink: takes mail, counts it, forgets it. On request some recipients fail, for now or for
+//! good.
 
 use super::Until;
 use runtime::net::{Arrived, Listener, Stream};
@@ -46,8 +47,8 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts a sink at `address`. A recipient whose local part begins with `later` is refused with 450
-    /// the first time, one that begins with `never` always with 550.
+    /// Starts a sink at `address`. A recipient whose local part begins with `later` is refused with
+    /// 450 the first time, one that begins with `never` always with 550.
     ///
     /// # Errors
     /// When the address is taken or io_uring is not available.

@@ -1,4 +1,5 @@
-//! The source: a number of sessions that send messages one after the other as fast as they are taken.
+//! The source: a number of sessions that send messages one after the other as fast as they are
+//! taken.
 
 use super::{Until, take_reply};
 use runtime::net::{Arrived, Stream};

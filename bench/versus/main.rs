@@ -1,9 +1,9 @@
-//! `versus`: the same load through an installed Postfix and through ringpost, with the same main.cf, in
-//! one run; medians and ratios.
+//! `versus`: the same load through an installed Postfix and through ringpost, with the same
+//! main.cf, in one run; medians and ratios.
 //!
-//! Both keep mail on stable storage before they say 250: Postfix fsyncs each queue file, ringpost writes
-//! its log `O_DIRECT|O_DSYNC`. Source and sink are ours and run on the same machine. Needs root (Postfix
-//! does) and Debian's postfix package; `--only ringpost` needs neither.
+//! Both keep mail on stable storage before they say 250: Postfix fsyncs each queue file, ringpost
+//! writes its log `O_DIRECT|O_DSYNC`. Source and sink are ours and run on the same machine. Needs
+//! root (Postfix does) and Debian's postfix package; `--only ringpost` needs neither.
 //!
 //! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`
 
@@ -16,7 +16,8 @@ use server::{Kind, Server};
 use std::error::Error;
 use std::process::ExitCode;
 
-/// A load: content bytes, sessions, messages for ringpost. Postfix gets fewer, see [`POSTFIX_SHARE`].
+/// A load: content bytes, sessions, messages for ringpost. Postfix gets fewer, see
+/// [`POSTFIX_SHARE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// Content bytes.
@@ -27,7 +28,8 @@ pub struct Workload {
     pub messages: u64,
 }
 
-/// Postfix is several times slower; it gets this part of the messages so that both run about as long.
+/// Postfix is several times slower; it gets this part of the messages so that both run about as
+/// long.
 const POSTFIX_SHARE: u64 = 6;
 
 const WORKLOADS: [Workload; 4] = [

@@ -1,5 +1,5 @@
-//! One run of a load: rates by the clock, CPU time and memory of all the server's processes, flushes of
-//! the device its queue is on.
+//! One run of a load: rates by the clock, CPU time and memory of all the server's processes,
+//! flushes of the device its queue is on.
 
 use crate::Workload;
 use crate::server::Server;

@@ -149,7 +149,8 @@ fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// One main.cf for both; Postfix is tuned with it: no flow control, enough processes and concurrency.
+/// One main.cf for both; Postfix is tuned with it: no flow control, enough processes and
+/// concurrency.
 fn main_cf(directory: &Path, sink: SocketAddr) -> String {
     let root = directory.display();
     format!(

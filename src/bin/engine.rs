@@ -1,5 +1,5 @@
-//! The engine: every mail daemon of Postfix in one process, a thread per core. Started by master with
-//! the listening sockets open; see `ringpost_master` for the environment it is given.
+//! The engine: every mail daemon of Postfix in one process, a thread per core. Started by master
+//! with the listening sockets open; see `ringpost_master` for the environment it is given.
 
 use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::maillog::{Identity, Sink};

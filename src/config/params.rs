@@ -252,7 +252,11 @@ impl Params {
     fn computed(&self, name: &str) -> Cow<'static, str> {
         Cow::Owned(match name {
             "myhostname" => self.host.my_hostname(self.written("mydomain")),
-            "mydomain" => host::my_domain(&self.text("myhostname").unwrap_or_default()),
+            "mydomain" if self.is_set("myhostname") => {
+                let named = self.without("mydomain").text("myhostname");
+                host::my_domain(&named.unwrap_or_default())
+            }
+            "mydomain" => host::my_domain(&self.host.my_hostname(None)),
             "mynetworks" => self.own_networks().unwrap_or_default(),
             "process_id" => self.host.process_id.to_string(),
             "process_name" => self.host.process_name.clone(),
@@ -260,8 +264,22 @@ impl Params {
         })
     }
 
+    /// The same, with `name` empty where its default would be computed: what a computed default is
+    /// made from may refer to it (`myhostname = mail.$mydomain`), and must not go round for ever.
+    /// Postfix takes it as empty there, too.
+    fn without(&self, name: &str) -> Self {
+        match self.is_set(name) {
+            true => self.clone(),
+            false => self.with_overrides(&[(name.into(), String::new())]),
+        }
+    }
+
     /// The default of `mynetworks`.
     fn own_networks(&self) -> Result<String, BadValue> {
+        self.without("mynetworks").networks_of_interfaces()
+    }
+
+    fn networks_of_interfaces(&self) -> Result<String, BadValue> {
         let style_text = self.text("mynetworks_style")?;
         let style = Style::parse(&style_text).ok_or_else(|| {
             let what = "mynetworks mask style";

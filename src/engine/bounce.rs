@@ -1,9 +1,9 @@
 //! bounce(8), first part: the notice to the sender when recipients have failed for good.
 //!
-//! The notice carries the reasons and the original's header; templates, size-dependent layout and the
-//! other kinds of notice have their own issue. A message from the null sender that fails makes a double
-//! bounce to `2bounce_notice_recipient`; one from the double-bounce address is dropped with a warning, so
-//! nothing ever loops.
+//! The notice carries the reasons and the original's header; templates, size-dependent layout and
+//! the other kinds of notice have their own issue. A message from the null sender that fails makes
+//! a double bounce to `2bounce_notice_recipient`; one from the double-bounce address is dropped
+//! with a warning, so nothing ever loops.
 //!
 //! The queue manager asks for a notice and removes the original only when the notice is durable.
 //!

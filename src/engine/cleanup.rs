@@ -5,8 +5,9 @@
 //! which are missing, and at the end of the header adds the missing ones. After that, content is
 //! left alone: body bytes are never looked at or moved again.
 //!
-//! The places of what comes later are fixed: header_checks at [`Message::header`], address rewriting of
-//! headers right after it, body_checks in [`Message::advance`] once the header is over.
+//! The places of what comes later are fixed: header_checks at [`Message::header`], address
+//! rewriting of headers right after it, body_checks in [`Message::advance`] once the header is
+//! over.
 //!
 //! Limits: `hopcount_limit`, `message_size_limit`; a header that is not complete waits at most for
 //! `header_size_limit` bytes and is then taken as it is.
@@ -98,8 +99,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message that begins with `received`, the Received: header of this host (CRLF at its end), and
-    /// uses the memory of `buffer`.
+    /// A message that begins with `received`, the Received: header of this host (CRLF at its end),
+    /// and uses the memory of `buffer`.
     pub fn new(mut buffer: Vec<u8>, received: std::fmt::Arguments<'_>) -> Message {
         buffer.clear();
         buffer.write_fmt(received).expect("writing to a vector does not fail");

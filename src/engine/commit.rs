@@ -1,8 +1,9 @@
-//! Group commit: one write in flight per core; everything that finishes meanwhile shares the next one.
+//! Group commit: one write in flight per core; everything that finishes meanwhile shares the next
+//! one.
 //!
-//! Whoever waits for a commit is released in log order when the write that holds its record has reached
-//! stable storage. After a failed write the log is poisoned: everybody waiting is told so, nothing more
-//! is promised, and the engine ends so that master can start a new one that recovers.
+//! Whoever waits for a commit is released in log order when the write that holds its record has
+//! reached stable storage. After a failed write the log is poisoned: everybody waiting is told so,
+//! nothing more is promised, and the engine ends so that master can start a new one that recovers.
 
 use crate::core::Core;
 use crate::limits::{LAZY_COMMIT, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGMENT_RETRY};
@@ -104,8 +105,8 @@ impl AsRef<[u8]> for BatchBytes {
 }
 
 impl Core {
-    /// A message was appended at `lsn`: hands it to the queue manager once it is durable, and keeps the
-    /// pledge then. A broken pledge means that nothing can be promised.
+    /// A message was appended at `lsn`: hands it to the queue manager once it is durable, and keeps
+    /// the pledge then. A broken pledge means that nothing can be promised.
     pub fn committed(&self, lsn: Lsn, incoming: Box<Incoming>) -> Pledge<()> {
         let (promise, pledge) = promise(&self.rt);
         self.commits.push(lsn, Waiter::Incoming(incoming));

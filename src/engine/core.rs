@@ -1,8 +1,8 @@
 //! [`Core`]: what one core owns, and the turn it takes between two visits to the kernel.
 //!
-//! A turn: ready tasks have run; parcels are received and handled; core 0 lets the queue manager work;
-//! one commit is started for everything appended; the log lines of the turn are written; other cores
-//! are woken. Nothing in it blocks.
+//! A turn: ready tasks have run; parcels are received and handled; core 0 lets the queue manager
+//! work; one commit is started for everything appended; the log lines of the turn are written;
+//! other cores are woken. Nothing in it blocks.
 
 use crate::background::Desk;
 use crate::commit::{Commits, Totals};

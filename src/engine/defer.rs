@@ -1,5 +1,5 @@
-//! Why recipients are deferred: the detail that a deferral keeps in the queue log, for `postqueue -p` and
-//! for the notice when the message expires.
+//! Why recipients are deferred: the detail that a deferral keeps in the queue log, for `postqueue
+//! -p` and for the notice when the message expires.
 
 use mail::dsn::Diagnostic;
 use mail::record::{self, kind};

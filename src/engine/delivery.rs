@@ -1,7 +1,7 @@
 //! What the queue manager and a delivery agent say to each other: a request and its outcome.
 //!
-//! A request names one message and some of its recipients that go to one destination. The agent logs
-//! each recipient's line itself; the queue manager settles the outcome in the queue log.
+//! A request names one message and some of its recipients that go to one destination. The agent
+//! logs each recipient's line itself; the queue manager settles the outcome in the queue log.
 
 use crate::maillog::Delays;
 use mail::queue_id::QueueId;

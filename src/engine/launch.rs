@@ -1,7 +1,7 @@
 //! From a configuration and inherited sockets to running cores.
 //!
-//! Called by the `engine` program once it has read its environment; everything it is given it owns. The
-//! main thread keeps a port of the mesh to itself, for reload and stop.
+//! Called by the `engine` program once it has read its environment; everything it is given it owns.
+//! The main thread keeps a port of the mesh to itself, for reload and stop.
 
 use crate::agent::Agents;
 use crate::background::Background;
@@ -138,8 +138,8 @@ impl Engine {
     }
 }
 
-/// The body of a core's thread. A failure ends the whole process: what other cores have promised is in
-/// the log, and master starts a new engine that recovers.
+/// The body of a core's thread. A failure ends the whole process: what other cores have promised is
+/// in the log, and master starts a new engine that recovers.
 fn run_core(
     shared: &Shared,
     index: usize,

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// Recent log batches a core keeps in memory: enough for what was committed and not yet activated.
 pub const TAIL_BYTES: usize = 4 << 20;
-/// Content of active messages that is kept in memory; what is more is read from the log when its delivery
-/// starts.
+/// Content of active messages that is kept in memory; what is more is read from the log when its
+/// delivery starts.
 pub const PINNED_BYTES: u64 = 64 << 20;
 /// A larger message is never kept in memory.
 pub const PINNED_MESSAGE_BYTES: u64 = 256 << 10;
 /// Content bytes a session collects before they go to the log as an extent.
 pub const EXTENT_BYTES: usize = 128 * 1024;
-/// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash in
-/// between delivers again what was delivered, as any crash before a commit does.
+/// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash
+/// in between delivers again what was delivered, as any crash before a commit does.
 pub const LAZY_COMMIT: Duration = Duration::from_millis(50);
 /// Messages in the last commit that make a core busy enough to wait for a fuller one.
 pub const PACED_GROUP: usize = 4;

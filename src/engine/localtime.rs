@@ -1,4 +1,5 @@
-//! The local time zone, looked up once per quarter of an hour: no zone changes its offset more finely.
+//! The local time zone, looked up once per quarter of an hour: no zone changes its offset more
+//! finely.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

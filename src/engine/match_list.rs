@@ -1,7 +1,8 @@
 //! Match lists: mynetworks, mydestination, relay_domains and their like.
 //!
-//! Items are tried in order and the first that matches decides; `!` in front of one turns a match into
-//! a refusal. A table in a list is not read yet (its issue is open): a look-up that would need it says
+//! Items are tried in order and the first that matches decides; `!` in front of one turns a match
+//! into a refusal. A table in a list is not read yet (its issue is open): a look-up that would need
+//! it says
 //! [`Match::Unknown`], and callers fail closed.
 //!
 //! Standards: postconf(5) `mynetworks`, `mydestination`, `relay_domains`,

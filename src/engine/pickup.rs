@@ -1,11 +1,12 @@
 //! pickup(8): local submissions from the maildrop directory.
 //!
-//! `postdrop` leaves complete files there (owner may execute); a trigger on `public/pickup` or the wakeup
-//! of master.cf makes us look. A file is read on the background thread, committed like any message, and
-//! removed only after the commit, so a crash in between delivers it twice at worst and never loses it.
+//! `postdrop` leaves complete files there (owner may execute); a trigger on `public/pickup` or the
+//! wakeup of master.cf makes us look. A file is read on the background thread, committed like any
+//! message, and removed only after the commit, so a crash in between delivers it twice at worst and
+//! never loses it.
 //!
-//! Diagnostics: a file that is not a submission is left where it is, with a warning; one that can never
-//! be taken (no recipients) too.
+//! Diagnostics: a file that is not a submission is left where it is, with a warning; one that can
+//! never be taken (no recipients) too.
 //!
 //! Standards: pickup(8), postdrop(1).
 
@@ -21,7 +22,7 @@ use mail::{Envelope, Recipient};
 use queue::Full;
 use runtime::Sock;
 use runtime::net::Listener;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ thread_local! {
     /// One scan at a time; a trigger meanwhile asks for another.
     static SCAN: Cell<Scan> = const { Cell::new(Scan::Idle) };
     /// Files that were warned about once.
-    static BAD: std::cell::RefCell<BTreeSet<PathBuf>> = const { std::cell::RefCell::new(BTreeSet::new()) };
+    static BAD: RefCell<BTreeSet<PathBuf>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

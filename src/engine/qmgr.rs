@@ -1,7 +1,8 @@
 //! qmgr(8): which message is delivered when, and what becomes of it.
 //!
-//! It lives on one core and owns what is known about every message in the queue; the rules of scheduling
-//! are in the `scheduler` crate, the log on each message's home core, the deliveries on all cores.
+//! It lives on one core and owns what is known about every message in the queue; the rules of
+//! scheduling are in the `scheduler` crate, the log on each message's home core, the deliveries on
+//! all cores.
 //!
 //! | stage | event | next |
 //! | --- | --- | --- |
@@ -14,8 +15,8 @@
 //! | Held | `postsuper -H` | Deferred, due now |
 //! | any | `postsuper -d` | gone |
 //!
-//! Limits: `qmgr_message_active_limit`, `qmgr_message_recipient_limit`; messages waiting for room are known
-//! by number and place only, beyond the first [`WAITING_ENVELOPES`].
+//! Limits: `qmgr_message_active_limit`, `qmgr_message_recipient_limit`; messages waiting for room
+//! are known by number and place only, beyond the first [`WAITING_ENVELOPES`].
 //!
 //! Standards: qmgr(8), SCHEDULER_README, QSHAPE_README.
 
@@ -182,7 +183,8 @@ impl Qmgr {
         }
     }
 
-    /// Takes a new configuration over. Transports keep the numbers they began with until they are idle.
+    /// Takes a new configuration over. Transports keep the numbers they began with until they are
+    /// idle.
     pub fn reload(&mut self, snapshot: &Snapshot) {
         self.settings = snapshot.qmgr.clone();
     }

@@ -1,10 +1,13 @@
 //! showq(8) and the queue commands' other end.
 //!
-//! `public/showq`: whoever connects gets one JSON object per message, as `postqueue -j` prints them.
-//! `public/control`: one request line, answered by `message ID` lines and a last `ok N` or `error TEXT`.
+//! `public/showq`: whoever connects gets one JSON object per message, as `postqueue -j` prints
+//! them.
+//! `public/control`: one request line, answered by `message ID` lines and a last `ok N` or `error
+//! TEXT`.
 //!
-//! Core 0 knows which messages there are; what is said about one is read on its home core, which owns the
-//! log. Listings stream: one chunk of messages is under way at a time, so a long queue costs no memory.
+//! Core 0 knows which messages there are; what is said about one is read on its home core, which
+//! owns the log. Listings stream: one chunk of messages is under way at a time, so a long queue
+//! costs no memory.
 
 use crate::core::Core;
 use crate::defer;

@@ -1,7 +1,7 @@
 //! smtpd(8): the SMTP server.
 //!
-//! [`Service`] is one line of master.cf with its parameters; [`session`] serves one client. Sessions are
-//! tasks of the core that accepted the connection.
+//! [`Service`] is one line of master.cf with its parameters; [`session`] serves one client.
+//! Sessions are tasks of the core that accepted the connection.
 //!
 //! Standards: smtpd(8), postconf(5); RFC 5321.
 
@@ -148,7 +148,8 @@ fn bare_newline(params: &Params) -> Result<BareNewline, BadValue> {
     })
 }
 
-/// Accepts clients at `sock` until the core stops. `service` is an index into the snapshot's services.
+/// Accepts clients at `sock` until the core stops. `service` is an index into the snapshot's
+/// services.
 pub fn listen(core: &Rc<Core>, sock: Sock, service: usize) {
     let core = core.clone();
     let rt = core.rt.clone();
@@ -157,7 +158,8 @@ pub fn listen(core: &Rc<Core>, sock: Sock, service: usize) {
         while !core.is_stopping() {
             match listener.accept().await {
                 Ok(stream) => {
-                    // A reload may have taken the service away; its listener goes with the next start.
+                    // A reload may have taken the service away; its listener goes with the next
+                    // start.
                     let Some(service) = core.snapshot().smtpd.get(service).cloned() else { return };
                     core.sessions.set(core.sessions.get() + 1);
                     let session = session::serve(core.clone(), service, stream);

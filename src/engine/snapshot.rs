@@ -113,8 +113,8 @@ fn findings(params: &Params, master: &MasterCf, warnings: &mut Vec<String>) -> b
     closed
 }
 
-/// Whether a restriction that is not acted upon is in force: not switched off, not as it is by default.
-/// Rates and counts bound how much a client may send, not which clients may.
+/// Whether a restriction that is not acted upon is in force: not switched off, not as it is by
+/// default. Rates and counts bound how much a client may send, not which clients may.
 fn closes(params: &Params, name: &str, value: &str) -> bool {
     let expanded = params.expand(value).unwrap_or_default();
     let off = matches!(expanded.trim(), "" | "no" | "0" | "none");
@@ -132,7 +132,8 @@ fn transports(master: &MasterCf) -> Vec<(String, String)> {
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
 }
 
-/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at start.
+/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at
+/// start.
 fn smtp_services(
     params: &Params,
     master: &MasterCf,

@@ -1,5 +1,5 @@
-//! A whole engine core on the simulated kernel, for tests: scripted clients, virtual time, a real queue
-//! log in a temporary directory.
+//! A whole engine core on the simulated kernel, for tests: scripted clients, virtual time, a real
+//! queue log in a temporary directory.
 
 use crate::agent::Agents;
 use crate::background::Background;
@@ -106,8 +106,8 @@ impl World {
         self.core.run().unwrap();
     }
 
-    /// A client at `from` that says `input` all at once and returns everything it got until the server
-    /// closed or fell silent for `patience`.
+    /// A client at `from` that says `input` all at once and returns everything it got until the
+    /// server closed or fell silent for `patience`.
     pub async fn client(core: &Rc<Core>, from: &str, input: &[u8], patience: Duration) -> String {
         let rt = &core.rt;
         let from: SocketAddr = from.parse().unwrap();

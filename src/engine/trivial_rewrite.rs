@@ -1,8 +1,8 @@
 //! trivial-rewrite(8): which class an address is in, and which transport takes it where.
 //!
-//! Called by smtpd for access decisions and by qmgr for routing. Tables (transport, relocated, sender
-//! dependent maps, virtual domains in tables) come with their own issue; what depends on one that is
-//! configured is answered with [`Resolved::Unknown`], never guessed.
+//! Called by smtpd for access decisions and by qmgr for routing. Tables (transport, relocated,
+//! sender dependent maps, virtual domains in tables) come with their own issue; what depends on one
+//! that is configured is answered with [`Resolved::Unknown`], never guessed.
 //!
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
@@ -180,8 +180,8 @@ impl Resolver {
         Resolved::Route(Route { class, transport, nexthop, recipient, routed })
     }
 
-    /// Takes local domains off until something else or a plain local part is left; `None` when a table
-    /// would have to tell whether a domain is local.
+    /// Takes local domains off until something else or a plain local part is left; `None` when a
+    /// table would have to tell whether a domain is local.
     fn localize(&self, address: &Address) -> Option<Address> {
         let mut current = self.canonical(address);
         let mut taken: Option<Vec<u8>> = None;

@@ -308,7 +308,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_path_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_are_a_path_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
             let _either = Address::parse_path(&bytes);
         }
     }

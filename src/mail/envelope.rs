@@ -1,7 +1,8 @@
-//! The message envelope as the queue log stores it: an opaque byte string for the log, records for us.
+//! The message envelope as the queue log stores it: an opaque byte string for the log, records for
+//! us.
 //!
-//! Everything that is known when the message is committed and does not change afterwards is here; what
-//! changes (recipients done, deferral, flags) is the log's own business.
+//! Everything that is known when the message is committed and does not change afterwards is here;
+//! what changes (recipients done, deferral, flags) is the log's own business.
 
 use crate::address::Address;
 use crate::record::{self, RecordError, kind};
@@ -19,6 +20,8 @@ pub mod notify {
     pub const FAILURE: u8 = 4;
     /// On delay.
     pub const DELAY: u8 = 8;
+    /// All of them.
+    pub const ALL: u8 = NEVER | SUCCESS | FAILURE | DELAY;
 }
 
 /// DSN RET (RFC 3461 section 4.3).
@@ -205,7 +208,7 @@ impl Envelope {
             kind::ATTRIBUTE => self.read_attribute(body),
             kind::ORIGINAL => next.original = Some(Address::from_internal(body)),
             kind::DSN_ORCPT => next.dsn_orcpt = Some(body.to_vec()),
-            kind::NOTIFY => next.notify = number(body)? as u8,
+            kind::NOTIFY => next.notify = notify_bits(body)?,
             kind::RECIPIENT => {
                 let address = Address::from_internal(body);
                 self.recipients.push(core::mem::take(next).with(address));
@@ -223,7 +226,7 @@ impl Envelope {
         let bits = field()?;
         self.smtputf8 = bits & 1 != 0;
         self.has_8bit = bits & 2 != 0;
-        self.longest_line = field()? as u32;
+        self.longest_line = u32::try_from(field()?).map_err(|_| EnvelopeError::Number)?;
         Ok(())
     }
 
@@ -269,6 +272,11 @@ impl Recipient {
         }
         record::put(out, kind::RECIPIENT, self.address.as_bytes());
     }
+}
+
+fn notify_bits(text: &[u8]) -> Result<u8, EnvelopeError> {
+    let bits = u8::try_from(number(text)?).map_err(|_| EnvelopeError::Number)?;
+    if bits > notify::ALL { Err(EnvelopeError::Number) } else { Ok(bits) }
 }
 
 fn number(text: &[u8]) -> Result<u64, EnvelopeError> {
@@ -321,7 +329,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_an_envelope_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_an_envelope_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             let _either = Envelope::decode(&bytes);
         }
     }

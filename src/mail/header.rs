@@ -40,7 +40,8 @@ pub enum Known {
 /// The longest header name that is told from body text; as Postfix's header table has it.
 const NAME_MAX: usize = 256;
 
-/// The name of the header that starts `line` (everything before the colon, trailing blanks removed);
+/// The name of the header that starts `line` (everything before the colon, trailing blanks
+/// removed);
 /// `None` when the line is not the start of a header.
 pub fn name(line: &[u8]) -> Option<&[u8]> {
     let colon = line.iter().take(NAME_MAX).position(|byte| *byte == b':')?;

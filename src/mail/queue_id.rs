@@ -1,8 +1,9 @@
 //! Queue ids in Postfix's two shapes.
 //!
-//! Short: five upper-case hex digits of the microsecond, then the number in hex. Long: the second in at
-//! least six base-52 digits, the microsecond in four, `z`, and the number in base 51. The number is the
-//! message's number in the queue log where Postfix has the inode, so an id names its message exactly.
+//! Short: five upper-case hex digits of the microsecond, then the number in hex. Long: the second
+//! in at least six base-52 digits, the microsecond in four, `z`, and the number in base 51. The
+//! number is the message's number in the queue log where Postfix has the inode, so an id names its
+//! message exactly.
 //!
 //! Standards: postconf(5) `enable_long_queue_ids`.
 
@@ -105,7 +106,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_names_its_message(micros in 1_000_000_000_000_000u64..4_000_000_000_000_000, number in any::<u64>(), long: bool) {
+        fn an_id_names_its_message(
+            micros in 1_000_000_000_000_000u64..4_000_000_000_000_000,
+            number in any::<u64>(),
+            long: bool,
+        ) {
             let text = QueueId { micros, number, long }.text();
             prop_assert_eq!(parse_number(&text), Some(number));
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));

@@ -1,6 +1,7 @@
 //! The Received: header that smtpd prepends.
 //!
-//! Standards: RFC 5321 section 4.4, in Postfix's layout: three lines, `for` only with one recipient.
+//! Standards: RFC 5321 section 4.4, in Postfix's layout: three lines, `for` only with one
+//! recipient.
 
 use crate::address::Address;
 use crate::date::{HeaderDate, Zone};

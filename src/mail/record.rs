@@ -1,8 +1,9 @@
 //! Typed, length-prefixed records: what an envelope is stored as, and what postdrop hands over.
 //!
-//! A record is a type byte, a length in groups of seven bits with the lowest first and the high bit as
-//! "more follows", and the bytes. Postfix's queue files and its submission protocol use the same shape
-//! and the same type letters, so that `sendmail` and `postdrop` of either side understand each other.
+//! A record is a type byte, a length in groups of seven bits with the lowest first and the high bit
+//! as "more follows", and the bytes. Postfix's queue files and its submission protocol use the same
+//! shape and the same type letters, so that `sendmail` and `postdrop` of either side understand
+//! each other.
 
 use alloc::vec::Vec;
 
@@ -115,7 +116,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_come_back(records in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..20)) {
+        fn records_come_back(
+            records in proptest::collection::vec(
+                (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..300)),
+                0..20,
+            ),
+        ) {
             let mut bytes = Vec::new();
             records.iter().for_each(|(kind, body)| put(&mut bytes, *kind, body));
             let mut input = bytes.as_slice();
@@ -131,7 +137,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_records_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_records_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
             let mut input = bytes.as_slice();
             while let Ok(Some(_)) = take(&mut input) {}
         }

@@ -1,7 +1,8 @@
-//! What is said on the wire. Bytes go in, events and bytes come out; no socket, no clock, no policy.
+//! What is said on the wire. Bytes go in, events and bytes come out; no socket, no clock, no
+//! policy.
 //!
-//! The engine feeds [`smtp::server::Session`] what a client sent and answers its events; it drives a
-//! remote server through [`smtp::reply`] and [`smtp::ehlo`].
+//! The engine feeds [`smtp::server::Session`] what a client sent and answers its events; it drives
+//! a remote server through [`smtp::reply`] and [`smtp::ehlo`].
 
 #![no_std]
 #![forbid(unsafe_code)]

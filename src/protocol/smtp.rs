@@ -6,5 +6,8 @@ pub mod command;
 pub mod counters;
 pub mod data;
 pub mod ehlo;
+mod fuzz;
 pub mod reply;
 pub mod server;
+
+pub use fuzz::{fuzz_reply, fuzz_smtp_session};

@@ -26,8 +26,8 @@ impl Written {
 }
 
 impl Rt {
-    /// Writes `data` at `offset`. With `sync` the file's data is flushed as well (for descriptors that
-    /// were not opened `O_DSYNC`). The number of bytes written may be short.
+    /// Writes `data` at `offset`. With `sync` the file's data is flushed as well (for descriptors
+    /// that were not opened `O_DSYNC`). The number of bytes written may be short.
     ///
     /// # Errors
     /// As write(2) and fdatasync(2). After one, nothing written through this file can be believed.

@@ -1,8 +1,8 @@
 //! The tasks of one core: a slab of futures, polled when something they wait for has happened.
 //!
-//! Futures of this crate do not use wakers: they note the current [`TaskId`], and what completes marks
-//! that task ready, which costs no atomic operation. A task may be polled without cause; every future
-//! here looks at its own state again.
+//! Futures of this crate do not use wakers: they note the current [`TaskId`], and what completes
+//! marks that task ready, which costs no atomic operation. A task may be polled without cause;
+//! every future here looks at its own state again.
 
 use crate::slab::{Key, Slab};
 use std::cell::{Cell, RefCell};

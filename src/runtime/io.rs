@@ -1,8 +1,9 @@
 //! The contract between a core and whatever plays the kernel.
 //!
-//! An operation goes in with a [`Key`] and owns its buffers until its last completion comes out, also
-//! after it was cancelled and on shutdown: the kernel may hold them until then. Multishot operations
-//! (accept, receive) complete many times; `more` says whether another completion follows.
+//! An operation goes in with a [`Key`] and owns its buffers until its last completion comes out,
+//! also after it was cancelled and on shutdown: the kernel may hold them until then. Multishot
+//! operations (accept, receive) complete many times; `more` says whether another completion
+//! follows.
 //!
 //! [`crate::reactor::Rt`] is the only caller. An implementation never calls back.
 

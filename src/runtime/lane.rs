@@ -1,8 +1,8 @@
 //! Bounded lock-free lanes between cores, and the mesh of all of them.
 //!
 //! One lane per ordered pair of cores. A full lane hands the parcel back: the sender keeps it in an
-//! outbox bounded by back-pressure, so nothing is dropped, nothing blocks and nothing spins. Wake-ups
-//! are rung once per turn, not once per parcel.
+//! outbox bounded by back-pressure, so nothing is dropped, nothing blocks and nothing spins.
+//! Wake-ups are rung once per turn, not once per parcel.
 
 use crate::wake::Waker;
 use crossbeam_queue::ArrayQueue;
@@ -70,7 +70,8 @@ impl<T> Port<T> {
         self.to_wake.borrow_mut()[to] = true;
     }
 
-    /// Parcels that wait for room in a lane: above its high-water mark a core stops taking new work.
+    /// Parcels that wait for room in a lane: above its high-water mark a core stops taking new
+    /// work.
     pub fn backlog(&self) -> usize {
         self.outboxes.borrow().iter().map(VecDeque::len).sum()
     }

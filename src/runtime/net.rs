@@ -1,12 +1,12 @@
 //! Connections and listeners as tasks see them.
 //!
-//! Received bytes are read where the kernel put them: [`Stream::input`] lends them for one call. What a
-//! task leaves unread at the end of the turn is copied to the connection's own stash, so the kernel's
-//! buffers never wait for a slow task; a stash over [`STASH_MAX`] stops receiving, which reaches the
-//! sender as a closed TCP window.
+//! Received bytes are read where the kernel put them: [`Stream::input`] lends them for one call.
+//! What a task leaves unread at the end of the turn is copied to the connection's own stash, so the
+//! kernel's buffers never wait for a slow task; a stash over [`STASH_MAX`] stops receiving, which
+//! reaches the sender as a closed TCP window.
 //!
-//! A descriptor is closed only when no operation refers to it: a late completion must never meet a new
-//! connection in its place.
+//! A descriptor is closed only when no operation refers to it: a late completion must never meet a
+//! new connection in its place.
 //!
 //! | receive state | event | next |
 //! | --- | --- | --- |
@@ -106,7 +106,8 @@ pub enum Arrived {
     Eof,
 }
 
-/// A listening socket; dropping it stops accepting, the descriptor stays open (its owner is master).
+/// A listening socket; dropping it stops accepting, the descriptor stays open (its owner is
+/// master).
 pub struct Listener {
     rt: Rt,
     key: ListenerKey,
@@ -222,7 +223,8 @@ impl Stream {
         self.readable_unless(deadline, || false).await
     }
 
-    /// As [`Stream::readable`], but gives up as soon as `interrupted` says so and the task is woken.
+    /// As [`Stream::readable`], but gives up as soon as `interrupted` says so and the task is
+    /// woken.
     ///
     /// # Errors
     /// `Interrupted`, or as [`Stream::readable`].
@@ -638,7 +640,8 @@ impl Rt {
         self.after_completion(key, None);
     }
 
-    /// Wakes a waiting task; closes the descriptor of a dropped connection once nothing refers to it.
+    /// Wakes a waiting task; closes the descriptor of a dropped connection once nothing refers to
+    /// it.
     fn after_completion(&self, key: ConnKey, waiting: Option<TaskId>) {
         if let Some(task) = waiting {
             self.wake(task);

@@ -1,8 +1,8 @@
-//! [`Rt`]: one core's loop. It runs ready tasks, lets the engine pump its lanes, enters the kernel once,
-//! and hands completions and expired timers back to tasks.
+//! [`Rt`]: one core's loop. It runs ready tasks, lets the engine pump its lanes, enters the kernel
+//! once, and hands completions and expired timers back to tasks.
 //!
-//! Everything here lives on one thread and is shared by `Rc`; borrows are short and never held across a
-//! call out of this crate.
+//! Everything here lives on one thread and is shared by `Rc`; borrows are short and never held
+//! across a call out of this crate.
 
 use crate::clock::{Instant, UnixMicros};
 use crate::disk::Written;
@@ -119,7 +119,8 @@ impl Rt {
         self.0.executor.wake(task);
     }
 
-    /// Drops every task: the end of a core, which breaks the circle of tasks that own what owns them.
+    /// Drops every task: the end of a core, which breaks the circle of tasks that own what owns
+    /// them.
     pub fn drop_tasks(&self) {
         self.0.executor.clear();
     }

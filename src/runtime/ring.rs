@@ -1,9 +1,9 @@
 //! [`UringIo`]: the contract of [`crate::io::Io`] kept with io_uring.
 //!
-//! One ring per core, made on its own thread: single issuer, deferred task run, multishot accept and
-//! receive, one provided-buffer ring, one `io_uring_enter` per turn. When the last turn was busy the
-//! next one waits up to [`MIN_WAIT_MICROS`] for a fuller batch (kernel 6.12 and later), which saves
-//! system calls under load and costs nothing when idle.
+//! One ring per core, made on its own thread: single issuer, deferred task run, multishot accept
+//! and receive, one provided-buffer ring, one `io_uring_enter` per turn. When the last turn was
+//! busy the next one waits up to [`MIN_WAIT_MICROS`] for a fuller batch (kernel 6.12 and later),
+//! which saves system calls under load and costs nothing when idle.
 //!
 //! Limits: [`SQ_ENTRIES`], [`CQ_ENTRIES`], [`buffers::COUNT`] buffers of [`buffers::SIZE`] bytes.
 

@@ -121,7 +121,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_as_a_map(steps in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..200)) {
+        fn it_behaves_as_a_map(
+            steps in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..200),
+        ) {
             let mut slab = Slab::default();
             let mut model: HashMap<u64, u8> = HashMap::new();
             let mut keys = Vec::new();

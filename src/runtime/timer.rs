@@ -1,8 +1,8 @@
 //! A hierarchical timing wheel: insert and cancel in constant time, however many timers wait.
 //!
-//! Six levels of 64 slots; a tick is 2^18 ns (about a quarter of a millisecond), so the wheel spans about
-//! 200 days; a later timer goes round again. A timer
-//! never fires early; it fires at most one tick late.
+//! Six levels of 64 slots; a tick is 2^18 ns (about a quarter of a millisecond), so the wheel spans
+//! about 200 days; a later timer goes round again. A timer never fires early; it fires at most one
+//! tick late.
 
 use crate::clock::Instant;
 use crate::slab::{Key, Slab};
@@ -70,8 +70,9 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// When [`Wheel::expire`] should be called next; `None` when no timer waits. May be early, because
-    /// far timers are known only by their coarse slot, and cancelled ones still hold theirs.
+    /// When [`Wheel::expire`] should be called next; `None` when no timer waits. May be early,
+    /// because far timers are known only by their coarse slot, and cancelled ones still hold
+    /// theirs.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.next_tick().map(|tick| Instant(tick << TICK_BITS))
     }
@@ -89,8 +90,8 @@ impl<T> Wheel<T> {
         (0..LEVELS).find_map(|level| self.next_in_level(level))
     }
 
-    /// The first tick of the next occupied slot of a level. Levels below always come earlier, so the
-    /// first level with an occupied slot decides.
+    /// The first tick of the next occupied slot of a level. Levels below always come earlier, so
+    /// the first level with an occupied slot decides.
     fn next_in_level(&self, level: usize) -> Option<u64> {
         let shift = SLOT_BITS * level as u32;
         let here = slot_of(self.now_tick, level) as u32;

@@ -1,8 +1,8 @@
 //! Waking a sleeping core from another thread.
 //!
-//! A core announces that it is about to sleep, looks at its lanes once more, and only then enters the
-//! kernel; whoever fills a lane afterwards sees the announcement and writes to the eventfd. While the
-//! core is awake a wake-up costs one atomic load.
+//! A core announces that it is about to sleep, looks at its lanes once more, and only then enters
+//! the kernel; whoever fills a lane afterwards sees the announcement and writes to the eventfd.
+//! While the core is awake a wake-up costs one atomic load.
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

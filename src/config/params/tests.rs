@@ -36,6 +36,19 @@ fn names_of_the_host_are_computed() {
     assert_eq!(params("mydomain = a.test").text("myhostname").as_deref(), Ok("vm.a.test"));
 }
 
+/// Found by fuzzing: each of these made the computed default look up itself until the stack was
+/// used up. The values are those of Postfix 3.7.11's postconf -x.
+#[test]
+fn a_computed_default_may_be_made_from_itself() {
+    let own = params("myhostname = mail.$mydomain");
+    assert_eq!(own.text("myhostname").as_deref(), Ok("mail."));
+    assert_eq!(own.value_of("mydomain").as_deref(), Some(""));
+    for name in ["inet_interfaces", "mynetworks_style", "inet_protocols"] {
+        let own = params(&std::format!("{name} = $mynetworks\nmyhostname = $mynetworks"));
+        assert_eq!(own.expand("<$mynetworks>").as_deref(), Ok("<>"), "{name}");
+    }
+}
+
 #[test]
 fn overrides_go_before_main_cf_and_leave_the_rest() {
     let base = params("syslog_name = a\nrelayhost = $own\nown = b");

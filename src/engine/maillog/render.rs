@@ -134,7 +134,8 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-/// At most two significant digits and two decimals, trailing zeros dropped; whole seconds from 10 on.
+/// At most two significant digits and two decimals, trailing zeros dropped; whole seconds from 10
+/// on.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {

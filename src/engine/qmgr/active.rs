@@ -23,7 +23,8 @@ struct Routed {
 }
 
 impl Qmgr {
-    /// Imports one message, alternately from incoming and from deferred; false when neither has one.
+    /// Imports one message, alternately from incoming and from deferred; false when neither has
+    /// one.
     pub(super) fn import_next(&mut self, core: &Rc<Core>) -> bool {
         self.from_deferred = !self.from_deferred;
         if self.from_deferred {

@@ -44,7 +44,8 @@ impl Qmgr {
         }
     }
 
-    /// The bytes cannot be had now: the recipients wait. The message may only have been copied forward.
+    /// The bytes cannot be had now: the recipients wait. The message may only have been copied
+    /// forward.
     fn unreadable(
         &mut self,
         core: &Rc<Core>,

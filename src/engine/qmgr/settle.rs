@@ -1,7 +1,7 @@
 //! The end of an attempt: notices first, then the log, then the message is gone or waits.
 //!
-//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the failed
-//! recipients stay undone and the message is tried again later: twice is better than never.
+//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the
+//! failed recipients stay undone and the message is tried again later: twice is better than never.
 
 use super::{Active, After, FLAG_EXPIRE, Qmgr, Stage};
 use crate::core::Core;

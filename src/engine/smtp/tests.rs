@@ -630,7 +630,8 @@ fn it_works_on_the_real_kernel() {
     assert!(lines[4].starts_with("connect to 127.0.0.1[127.0.0.1]:"), "{lines:?}");
     assert!(lines[4].ends_with(": Connection refused"), "{lines:?}");
     let heard = &ran.heard[0];
-    // All connections are heard in one stream: the kept one may say goodbye in the midst of the other.
+    // All connections are heard in one stream: the kept one may say goodbye in the midst of the
+    // other.
     let alone = remove_all(heard, b"QUIT\r\n");
     assert!(alone.windows(content.len()).any(|bytes| bytes == content));
     assert_eq!(String::from_utf8_lossy(heard).matches("QUIT\r\n").count(), 2);

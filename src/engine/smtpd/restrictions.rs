@@ -1,8 +1,8 @@
 //! Access restrictions: who may send where.
 //!
-//! Lists are evaluated in Postfix's order, all at RCPT TO (`smtpd_delay_reject = yes`): client, helo,
-//! sender, relay, recipient. A restriction this engine does not know yet fails closed: 451, and a line in
-//! the log at start. Without any restriction that refuses strangers nobody may send.
+//! Lists are evaluated in Postfix's order, all at RCPT TO (`smtpd_delay_reject = yes`): client,
+//! helo, sender, relay, recipient. A restriction this engine does not know yet fails closed: 451,
+//! and a line in the log at start. Without any restriction that refuses strangers nobody may send.
 //!
 //! Standards: SMTPD_ACCESS_README, postconf(5).
 

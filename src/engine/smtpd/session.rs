@@ -1,5 +1,5 @@
-//! One client, from connect to disconnect: bytes to the dialogue, the dialogue's questions to policy and
-//! to the transaction, replies to the client, facts to the log.
+//! One client, from connect to disconnect: bytes to the dialogue, the dialogue's questions to
+//! policy and to the transaction, replies to the client, facts to the log.
 
 use super::Service;
 use super::restrictions::Question;

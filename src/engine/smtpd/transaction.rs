@@ -1,7 +1,7 @@
 //! One mail transaction: from MAIL FROM to the commit.
 //!
-//! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a large
-//! one goes there in extents while it arrives, so that neither is in memory whole for long.
+//! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a
+//! large one goes there in extents while it arrives, so that neither is in memory whole for long.
 
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
@@ -23,8 +23,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a session waits for the disk to catch up before the client is told to come back. Zeroing a
-/// new segment can keep a slow disk busy for a second or two.
+/// How long a session waits for the disk to catch up before the client is told to come back.
+/// Zeroing a new segment can keep a slow disk busy for a second or two.
 const BUSY_PATIENCE: Duration = Duration::from_secs(20);
 /// How often it looks.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);

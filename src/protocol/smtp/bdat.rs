@@ -1,7 +1,8 @@
-//! Message content after BDAT (RFC 3030): counted bytes, made into the wire form of [`super::data`].
+//! Message content after BDAT (RFC 3030): counted bytes, made into the wire form of
+//! [`super::data`].
 //!
-//! Lines are found in the bytes and stuffed; there is no end-of-data inside. CR and LF on their own are
-//! treated as after DATA. A last line without end gets one.
+//! Lines are found in the bytes and stuffed; there is no end-of-data inside. CR and LF on their own
+//! are treated as after DATA. A last line without end gets one.
 
 use super::data::{BareNewline, Findings, Reader};
 use alloc::vec::Vec;
@@ -67,7 +68,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunk_borders_do_not_matter(input in proptest::collection::vec(prop_oneof![Just(b'.'), Just(b'\r'), Just(b'\n'), Just(b'x')], 0..60), size in 1usize..7) {
+        fn chunk_borders_do_not_matter(
+            input in proptest::collection::vec(
+                prop_oneof![Just(b'.'), Just(b'\r'), Just(b'\n'), Just(b'x')],
+                0..60,
+            ),
+            size in 1usize..7,
+        ) {
             let run = |size: usize| {
                 let mut chunks = Chunks::new(BareNewline::Accept);
                 let mut out = Vec::new();

@@ -3,8 +3,8 @@
 //! A line is split at blanks outside of `<...>`, `"..."` and `[...]`, as Postfix splits it, so that
 //! malformed commands get the replies that administrators know.
 //!
-//! Standards: RFC 5321 section 4.1.2, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 3461 (RET, ENVID, NOTIFY,
-//! ORCPT), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
+//! Standards: RFC 5321 section 4.1.2, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 3461 (RET, ENVID,
+//! NOTIFY, ORCPT), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
 
 use super::reply::Reply;
 use alloc::format;

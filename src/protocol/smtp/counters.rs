@@ -1,4 +1,5 @@
-//! How often each command was given, for the disconnect line: `ehlo=1 mail=1 rcpt=1/2 commands=3/4`.
+//! How often each command was given, for the disconnect line: `ehlo=1 mail=1 rcpt=1/2
+//! commands=3/4`.
 
 use super::command::Verb;
 use core::fmt;

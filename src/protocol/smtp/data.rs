@@ -1,16 +1,16 @@
 //! Message content after DATA: end-of-data, dot-stuffing and line ends.
 //!
-//! Content is kept in wire form: every line ends with CRLF and a line that begins with a dot has another
-//! dot before it. What a next hop gets is then what lies in the queue log, byte for byte. What a client
-//! sends otherwise is made so: a bare LF becomes CRLF, a bare CR becomes a blank, CRs in front of CRLF
-//! are dropped.
+//! Content is kept in wire form: every line ends with CRLF and a line that begins with a dot has
+//! another dot before it. What a next hop gets is then what lies in the queue log, byte for byte.
+//! What a client sends otherwise is made so: a bare LF becomes CRLF, a bare CR becomes a blank, CRs
+//! in front of CRLF are dropped.
 //!
-//! With [`BareNewline::Normalize`] only CRLF dot CRLF ends the content: a lone dot next to a bare LF is
-//! an empty line. That closes the door to smuggled messages. With [`BareNewline::Accept`], any lone dot
-//! ends it, as in Postfix 3.7 by default.
+//! With [`BareNewline::Normalize`] only CRLF dot CRLF ends the content: a lone dot next to a bare
+//! LF is an empty line. That closes the door to smuggled messages. With [`BareNewline::Accept`],
+//! any lone dot ends it, as in Postfix 3.7 by default.
 //!
-//! Limits: a line longer than [`LINE_PIECE_MAX`] is taken in pieces, so that no more than that waits for
-//! a line end.
+//! Limits: a line longer than [`LINE_PIECE_MAX`] is taken in pieces, so that no more than that
+//! waits for a line end.
 //!
 //! Standards: RFC 5321 sections 2.3.8, 4.1.1.4 and 4.5.2.
 
@@ -75,8 +75,23 @@ impl Reader {
         let mut used = 0;
         // Lines that are as they should be are copied together.
         let mut clean_from = 0;
-        while let Some(end) = memchr::memchr(b'\n', &input[used..]) {
-            let line = &input[used..=used + end];
+        loop {
+            let rest = &input[used..];
+            let end = match memchr::memchr(b'\n', rest) {
+                Some(end) if end <= LINE_PIECE_MAX => end,
+                None if rest.len() <= LINE_PIECE_MAX => {
+                    out.extend_from_slice(&input[clean_from..used]);
+                    return (used, false);
+                }
+                // A line end behind the limit changes nothing: it may not have arrived yet.
+                _ => {
+                    out.extend_from_slice(&input[clean_from..used]);
+                    used += self.long_piece(rest, out);
+                    clean_from = used;
+                    continue;
+                }
+            };
+            let line = &rest[..=end];
             if self.is_clean(line) {
                 self.note_line(&line[..line.len() - 2]);
                 used += line.len();
@@ -89,8 +104,6 @@ impl Reader {
                 return (used, true);
             }
         }
-        out.extend_from_slice(&input[clean_from..used]);
-        (used + self.long_piece(&input[used..], out), false)
     }
 
     /// Whether a line (with its LF) may stay as it is.
@@ -130,9 +143,6 @@ impl Reader {
 
     /// A line that is too long to wait for its end: how many bytes were used.
     fn long_piece(&mut self, rest: &[u8], out: &mut Vec<u8>) -> usize {
-        if rest.len() <= LINE_PIECE_MAX {
-            return 0;
-        }
         // The last byte stays: it may be the CR of a line end.
         let piece = rest[..LINE_PIECE_MAX].trim_suffix_all(b'\r');
         if piece.is_empty() {

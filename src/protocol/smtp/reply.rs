@@ -1,7 +1,7 @@
 //! Replies: what a server says. Building ours, reading a remote server's.
 //!
-//! Limits: a remote reply is cut at [`REPLY_LINES_MAX`] lines and [`REPLY_BYTES_MAX`] bytes; the rest is
-//! read and dropped, so that a talkative server costs no memory.
+//! Limits: a remote reply is cut at [`REPLY_LINES_MAX`] lines and [`REPLY_BYTES_MAX`] bytes; the
+//! rest is read and dropped, so that a talkative server costs no memory.
 //!
 //! Standards: RFC 5321 section 4.2, RFC 2034 (enhanced codes).
 
@@ -105,6 +105,9 @@ impl Reader {
     pub fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Remote>), ReplyError> {
         let mut used = 0;
         while let Some(end) = memchr::memchr(b'\n', &input[used..]) {
+            if end > REPLY_LINE_MAX {
+                return Err(ReplyError::LineTooLong);
+            }
             let line = &input[used..used + end];
             used += end + 1;
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -194,7 +197,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_pieces_do_not_matter(input in proptest::collection::vec(prop_oneof![Just(b'2'), Just(b'5'), Just(b'0'), Just(b'-'), Just(b' '), Just(b'\n'), any::<u8>()], 0..200), cut in any::<proptest::sample::Index>()) {
+        fn the_pieces_do_not_matter(
+            input in proptest::collection::vec(
+                prop_oneof![
+                    Just(b'2'), Just(b'5'), Just(b'0'), Just(b'-'), Just(b' '), Just(b'\n'),
+                    any::<u8>(),
+                ],
+                0..200,
+            ),
+            cut in any::<proptest::sample::Index>(),
+        ) {
             let whole = read_all(&input);
             let mut reader = Reader::default();
             let mut replies = Vec::new();

@@ -1,8 +1,9 @@
 //! [`Session`]: the SMTP server's side of a dialogue, without I/O and without policy.
 //!
-//! The engine offers received bytes to [`Session::step`] and acts on the [`Event`] it gets; for an event
-//! that asks a question it calls one of the answering methods. Replies collect in the session's output,
-//! which the engine sends when the input is used up: pipelined commands get their replies in one go.
+//! The engine offers received bytes to [`Session::step`] and acts on the [`Event`] it gets; for an
+//! event that asks a question it calls one of the answering methods. Replies collect in the
+//! session's output, which the engine sends when the input is used up: pipelined commands get their
+//! replies in one go.
 //!
 //! | state | input | event | next |
 //! | --- | --- | --- | --- |
@@ -14,8 +15,8 @@
 //! | Bdat | last byte of the last chunk | EndOfData | Command |
 //! | any | QUIT, too many errors, forbidden command | Close | - |
 //!
-//! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer comes
-//! without a question, which is a bug of the engine.
+//! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer
+//! comes without a question, which is a bug of the engine.
 //!
 //! Limits: [`Limits`]; a command line is cut at [`COMMAND_LINE_MAX`] bytes.
 //!
@@ -358,8 +359,8 @@ impl Session {
         self.succeed(reply);
     }
 
-    /// Answers any question with a refusal. After a 421 or 521 the session is to be closed: the result
-    /// says so.
+    /// Answers any question with a refusal. After a 421 or 521 the session is to be closed: the
+    /// result says so.
     pub fn refuse(&mut self, settings: &Settings, reply: Reply) -> Option<Closing> {
         self.answered();
         let code = reply.code();
@@ -420,7 +421,9 @@ impl Session {
     }
 
     fn command_step(&mut self, settings: &Settings, input: &[u8]) -> (usize, Event) {
-        let Some(end) = memchr::memchr(b'\n', input) else {
+        // Nothing behind the limit is looked at: what has arrived already must not matter.
+        let window = &input[..input.len().min(COMMAND_LINE_MAX + 1)];
+        let Some(end) = memchr::memchr(b'\n', window) else {
             if input.len() <= COMMAND_LINE_MAX {
                 return (0, Event::NeedInput);
             }
@@ -428,7 +431,7 @@ impl Session {
             let event = self.command(settings, &input[..COMMAND_LINE_MAX]);
             return (COMMAND_LINE_MAX, event);
         };
-        let line = &input[..end.min(COMMAND_LINE_MAX)];
+        let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         (end + 1, self.command(settings, line))
     }

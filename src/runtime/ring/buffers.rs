@@ -1,7 +1,8 @@
 //! The provided-buffer ring: memory the kernel puts received bytes in.
 //!
-//! A buffer is owned by the kernel until a completion names it, then by us until [`Buffers::give_back`].
-//! Given-back buffers are published together with one release store per turn.
+//! A buffer is owned by the kernel until a completion names it, then by us until
+//! [`Buffers::give_back`]. Given-back buffers are published together with one release store per
+//! turn.
 
 use io_uring::{Submitter, types::BufRingEntry};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -34,8 +35,8 @@ impl Buffers {
     pub fn register(submitter: &Submitter<'_>) -> io::Result<Buffers> {
         let mut buffers =
             Buffers { ring: map(RING_BYTES)?.cast(), pool: map(POOL_BYTES)?, tail: 0, lent: COUNT };
-        // SAFETY: the ring is RING_BYTES of zeroed, page-aligned memory that lives until drop, which
-        // the owner runs after the ring's descriptor is closed (field order in `UringIo`).
+        // SAFETY: the ring is RING_BYTES of zeroed, page-aligned memory that lives until drop,
+        // which the owner runs after the ring's descriptor is closed (field order in `UringIo`).
         unsafe { submitter.register_buf_ring_with_flags(buffers.ring as u64, COUNT, GROUP, 0)? };
         for buffer in 0..COUNT {
             buffers.give_back(buffer);
@@ -77,8 +78,8 @@ impl Buffers {
 
     /// Shows the kernel what was given back.
     pub fn publish(&mut self) {
-        // SAFETY: the ring's base is valid and page-aligned; the tail is a naturally aligned u16 that
-        // the kernel reads with acquire order.
+        // SAFETY: the ring's base is valid and page-aligned; the tail is a naturally aligned u16
+        // that the kernel reads with acquire order.
         let tail = unsafe { &*BufRingEntry::tail(self.ring).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }

@@ -1,7 +1,7 @@
 //! Submission and completion entries: the only place that hands pointers to the kernel.
 //!
-//! Every operation's memory is owned by `held[key.index()]` from submission to its last completion, so
-//! nothing the kernel may touch is ever freed early; a cancelled operation keeps its memory too.
+//! Every operation's memory is owned by `held[key.index()]` from submission to its last completion,
+//! so nothing the kernel may touch is ever freed early; a cancelled operation keeps its memory too.
 
 use super::buffers::{self, Buffers};
 use super::{BUSY_COMPLETIONS, BUSY_WANT, CQ_ENTRIES, MIN_WAIT_MICROS, SQ_ENTRIES};
@@ -342,8 +342,8 @@ impl Outgoing {
             let skipped = skip.min(bytes.len());
             skip -= skipped;
             if skipped < bytes.len() {
-                // SAFETY: the chunk owns the bytes on the heap (a vector or an Arc), lives as long as
-                // this `Outgoing` and is not changed while the vectors exist.
+                // SAFETY: the chunk owns the bytes on the heap (a vector or an Arc), lives as long
+                // as this `Outgoing` and is not changed while the vectors exist.
                 let bytes = unsafe { extend(&bytes[skipped..]) };
                 outgoing.vectors.push(rustix::io::IoSlice::new(bytes));
             }

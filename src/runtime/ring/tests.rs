@@ -1,5 +1,5 @@
-//! The same exercises as in the simulator, on the real kernel. Skipped, visibly, where io_uring is not
-//! available.
+//! The same exercises as in the simulator, on the real kernel. Skipped, visibly, where io_uring is
+//! not available.
 
 use super::*;
 use crate::io::Shared;

@@ -1,7 +1,7 @@
 //! The simulated network: sockets, their peers, and the events on the way.
 //!
-//! A connect meets a listener or is refused; bytes arrive in order, in pieces; a close is seen by the
-//! other end as end of file after everything sent before it.
+//! A connect meets a listener or is refused; bytes arrive in order, in pieces; a close is seen by
+//! the other end as end of file after everything sent before it.
 
 use super::Rng;
 use crate::clock::Instant;

@@ -1,4 +1,5 @@
-//! Seeded randomness: xorshift64*, enough to pick faults and piece sizes, the same on every machine.
+//! Seeded randomness: xorshift64*, enough to pick faults and piece sizes, the same on every
+//! machine.
 
 /// A generator; the same seed gives the same numbers for ever.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ impl Rng {
     /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0);
-        (u128::from(self.next_u64()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// True once in `n` times on average.
