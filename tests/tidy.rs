@@ -69,7 +69,7 @@ fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let before = text[..at].bytes().last();
         let after = text[at + word.len()..].bytes().next();
-        !(part(first) && part(before)) && !(part(last) && part(after))
+        !(part(first) && part(before) || part(last) && part(after))
     })
 }
 

@@ -1,7 +1,7 @@
 //! One thread beside the cores for file work that blocks: preparing log segments, reading maildrop.
 //!
 //! A job goes in by a channel; what is to be done with its result on the core comes back by a
-//! bounded lock-free queue and a wake-up. A core has at most [`OPEN_MAX`] jobs open, so the queue
+//! bounded lock-free queue and a wake-up. A core has at most `OPEN_MAX` jobs open, so the queue
 //! is never full.
 
 use crate::core::Core;

@@ -5,7 +5,7 @@
 //! which are missing, and at the end of the header adds the missing ones. After that, content is
 //! left alone: body bytes are never looked at or moved again.
 //!
-//! The places of what comes later are fixed: header_checks at [`Message::header`], address
+//! The places of what comes later are fixed: header_checks at `Message::header`, address
 //! rewriting of headers right after it, body_checks in [`Message::advance`] once the header is
 //! over.
 //!

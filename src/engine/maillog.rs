@@ -1,6 +1,6 @@
 //! The mail log: typed events in, Postfix's lines out.
 //!
-//! Call sites build an [`Event`]; [`render`] is the only place that makes text of it and the only
+//! Call sites build an [`Event`]; `render` is the only place that makes text of it and the only
 //! place where bytes from outside are made harmless. Lines collect in memory and are written once
 //! per turn.
 //!

@@ -185,6 +185,7 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     durable.ok_or_else(|| "queue file write error".to_string())
 }
 
+/// Appends a submission, however long the disk takes: the file waits in maildrop as well as anywhere.
 async fn place(
     core: &Rc<Core>,
     number: queue::Number,
@@ -194,47 +195,55 @@ async fn place(
 ) -> Result<queue::Placed, String> {
     let mut encoded = Vec::new();
     envelope.encode(&mut encoded);
-    let most = core.queue.borrow().append_max();
-    let mut draft = None;
-    if content.len() > most {
-        draft = Some(core.queue.borrow_mut().begin(number));
-    }
-    let mut rest = if draft.is_some() { content } else { &[] };
+    let mut placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
     loop {
-        let mut queue = core.queue.borrow_mut();
-        let full = if rest.is_empty() {
-            match draft.take() {
-                None => match queue.append(number, micros, 0, &encoded, &[content]) {
-                    Ok(placed) => return Ok(placed),
-                    Err(full) => full,
-                },
-                Some(large) => match queue.commit(large, micros, 0, &encoded) {
-                    Ok(placed) => return Ok(placed),
-                    Err((full, large)) => {
-                        draft = Some(large);
-                        full
-                    }
-                },
-            }
-        } else {
-            let (piece, tail) = rest.split_at(rest.len().min(most));
-            let large = draft.as_mut().expect("only a draft has a rest");
-            match queue.extend(large, piece) {
-                Ok(()) => {
-                    rest = tail;
-                    continue;
-                }
-                Err(full) => full,
-            }
-        };
-        drop(queue);
-        // The file stays in maildrop: it waits there as well as anywhere.
-        match full {
-            Full::Busy | Full::NoSpace => {
+        let tried = placing.step(&mut core.queue.borrow_mut());
+        match tried {
+            Ok(Some(placed)) => return Ok(placed),
+            Ok(None) => {}
+            Err(Full::Busy | Full::NoSpace) => {
+                core.commit_soon();
                 core.rt.sleep_until(core.rt.now() + crate::limits::FULL_RETRY).await;
             }
-            other => return Err(other.to_string()),
+            Err(full) => return Err(full.to_string()),
         }
+    }
+}
+
+/// A submission on its way into the log: small ones in one step, large ones piece by piece.
+struct Placing<'a> {
+    number: queue::Number,
+    micros: u64,
+    encoded: Vec<u8>,
+    content: &'a [u8],
+    draft: Option<queue::Draft>,
+    /// Bytes of the content that the draft has.
+    taken: usize,
+}
+
+impl Placing<'_> {
+    fn step(&mut self, log: &mut queue::Log) -> Result<Option<queue::Placed>, Full> {
+        let most = log.append_max();
+        if self.content.len() <= most {
+            let content = [self.content];
+            return log.append(self.number, self.micros, 0, &self.encoded, &content).map(Some);
+        }
+        let mut draft = self.draft.take().unwrap_or_else(|| log.begin(self.number));
+        let rest = &self.content[self.taken..];
+        if rest.is_empty() {
+            let committed = log.commit(draft, self.micros, 0, &self.encoded);
+            return committed.map(Some).map_err(|(full, draft)| {
+                self.draft = Some(draft);
+                full
+            });
+        }
+        let piece = &rest[..rest.len().min(most)];
+        let extended = log.extend(&mut draft, piece);
+        self.draft = Some(draft);
+        extended.map(|()| {
+            self.taken += piece.len();
+            None
+        })
     }
 }
 

@@ -16,7 +16,7 @@
 //! | any | `postsuper -d` | gone |
 //!
 //! Limits: `qmgr_message_active_limit`, `qmgr_message_recipient_limit`; messages waiting for room
-//! are known by number and place only, beyond the first [`WAITING_ENVELOPES`].
+//! are known by number and place only, beyond the first `WAITING_ENVELOPES`.
 //!
 //! Standards: qmgr(8), SCHEDULER_README, QSHAPE_README.
 

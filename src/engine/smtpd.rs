@@ -1,6 +1,6 @@
 //! smtpd(8): the SMTP server.
 //!
-//! [`Service`] is one line of master.cf with its parameters; [`session`] serves one client.
+//! [`Service`] is one line of master.cf with its parameters; `session` serves one client.
 //! Sessions are tasks of the core that accepted the connection.
 //!
 //! Standards: smtpd(8), postconf(5); RFC 5321.

@@ -27,11 +27,16 @@ impl Qmgr {
     /// one.
     pub(super) fn import_next(&mut self, core: &Rc<Core>) -> bool {
         self.from_deferred = !self.from_deferred;
-        if self.from_deferred {
-            self.import_deferred(core) || self.import_incoming(core)
-        } else {
-            self.import_incoming(core) || self.import_deferred(core)
-        }
+        // Not one expression for both: whose turn it is decides who is asked first.
+        let first = match self.from_deferred {
+            true => self.import_deferred(core),
+            false => self.import_incoming(core),
+        };
+        first
+            || match self.from_deferred {
+                true => self.import_incoming(core),
+                false => self.import_deferred(core),
+            }
     }
 
     fn import_incoming(&mut self, core: &Rc<Core>) -> bool {
