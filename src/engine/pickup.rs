@@ -185,7 +185,8 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     durable.ok_or_else(|| "queue file write error".to_string())
 }
 
-/// Appends a submission, however long the disk takes: the file waits in maildrop as well as anywhere.
+/// Appends a submission, however long the disk takes: the file waits in maildrop as well as
+/// anywhere.
 async fn place(
     core: &Rc<Core>,
     number: queue::Number,

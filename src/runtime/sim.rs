@@ -1,9 +1,9 @@
 //! [`SimIo`]: a pretend kernel with virtual time, for tests of everything above it.
 //!
 //! Time stands still while tasks run and jumps to the next event when all of them wait. The network
-//! connects sockets of the same simulator: data arrives after [`Network::latency`], cut into pieces
+//! connects sockets of the same simulator: data arrives after a fixed latency, cut into pieces
 //! by a seeded generator, so that a seed names one exact history. Writes go to the real file they
-//! name, and a test may refuse them with [`SimIo::fail_writes`].
+//! name, and a test may refuse them with [`Faults::fail_writes`].
 //!
 //! Diagnostics: an operation on a socket that does not exist panics; it is a bug of the caller.
 
