@@ -7,6 +7,7 @@ use engine::snapshot::Snapshot;
 use master::system::{Files, host};
 use ringpost::inherited::{Inherited, Service};
 use runtime::Sock;
+use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    prepare_process()?;
     let directory = config_directory()?;
     let inherited = Inherited::from_environment()?;
     // Before any thread exists, so that every thread leaves these signals to this one.
@@ -51,6 +53,18 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(engine.stop()?)
+}
+
+/// What the kernel should know before the first thread exists.
+fn prepare_process() -> rustix::io::Result<()> {
+    // Memory is bounded in small pieces: a huge page for each of them would undo that.
+    rustix::thread::disable_transparent_huge_pages(true)?;
+    // A connection is a descriptor: as many as the administrator allows.
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files)?;
+    // Without master nobody would stop us, and its successor could not open the queue.
+    set_parent_process_death_signal(Some(Signal::TERM))
 }
 
 fn config_directory() -> Result<PathBuf, Box<dyn Error>> {

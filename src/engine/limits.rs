@@ -9,6 +9,8 @@ pub const TAIL_BYTES: usize = 4 << 20;
 pub const PINNED_BYTES: u64 = 64 << 20;
 /// A larger message is never kept in memory.
 pub const PINNED_MESSAGE_BYTES: u64 = 256 << 10;
+/// Input bytes a session works on at a time: content is handed on before more is looked at.
+pub const INPUT_BYTES: usize = 64 * 1024;
 /// Content bytes a session collects before they go to the log as an extent.
 pub const EXTENT_BYTES: usize = 128 * 1024;
 /// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash

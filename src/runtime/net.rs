@@ -393,6 +393,11 @@ impl Conn {
             self.stash.clear();
             self.stash.shrink_to(STASH_KEEP);
             self.stash_read = 0;
+        } else if self.stash_read >= self.stash.len() / 2 {
+            // A peer that never pauses must not make the stash grow: what is read goes now.
+            self.stash.drain(..self.stash_read);
+            self.stash.shrink_to(STASH_MAX);
+            self.stash_read = 0;
         }
     }
 }
@@ -654,5 +659,25 @@ impl Rt {
             drop(conns);
             self.submit(Pending::Close, Op::Close { sock });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sender that never paused made the stash keep all it had ever received.
+    #[test]
+    fn a_stash_that_is_never_empty_does_not_grow() {
+        let mut conn = Conn::new(Sock(0));
+        let mut most = 0;
+        for _ in 0..10_000 {
+            conn.stash.extend_from_slice(&[7; 1000]);
+            let leave = 10;
+            conn.consume_stash(conn.unread() - leave);
+            assert_eq!(conn.unread(), leave);
+            most = most.max(conn.stash.capacity());
+        }
+        assert!(most <= 2 * STASH_MAX, "{most}");
     }
 }

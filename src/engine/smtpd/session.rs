@@ -5,6 +5,7 @@ use super::Service;
 use super::restrictions::Question;
 use super::transaction::{Sender, Transaction};
 use crate::core::Core;
+use crate::limits::INPUT_BYTES;
 use crate::maillog::{Client, Event as LogEvent};
 use crate::trivial_rewrite::Resolved;
 use mail::Address;
@@ -182,7 +183,12 @@ impl Task {
         let mut nowhere = Vec::new();
         let sink = message.map_or(&mut nowhere, |message| &mut message.content);
         let before = sink.len();
-        let event = stream.input(|bytes| session.step(&service.protocol, bytes, sink));
+        let event = stream.input(|bytes| {
+            let some = &bytes[..bytes.len().min(INPUT_BYTES)];
+            let (used, event) = session.step(&service.protocol, some, sink);
+            let more = some.len() < bytes.len() && used > 0 && event == Event::NeedInput;
+            (used, if more { Event::Again } else { event })
+        });
         self.content_bytes += (sink.len() - before) as u64;
         event
     }

@@ -11,7 +11,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// How many buffers a core provides; a power of two, at most 32768.
-pub const COUNT: u16 = 512;
+pub const COUNT: u16 = 256;
 /// Bytes in one buffer.
 pub const SIZE: usize = 8 * 1024;
 /// The group the receive operations name.
