@@ -141,13 +141,14 @@ impl System {
         self.tell("postqueue", &["-j"]).lines().map(str::to_string).collect()
     }
 
-    /// Waits until that many messages are deferred.
+    /// Waits until that many messages are deferred. The reason of a deferral is seen once it is written,
+    /// a moment after the deferral itself.
     #[track_caller]
     pub fn wait_until_deferred(&self, count: usize) {
-        let deferred = "\"queue_name\": \"deferred\"";
-        wait("deferred messages", || {
-            self.listing().iter().filter(|line| line.contains(deferred)).count() == count
-        });
+        let told = |line: &&String| {
+            line.contains("\"queue_name\": \"deferred\"") && line.contains("\"delay_reason\": ")
+        };
+        wait("deferred messages", || self.listing().iter().filter(told).count() == count);
     }
 }
 
