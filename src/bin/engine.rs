@@ -82,7 +82,8 @@ fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
 
 fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box<dyn Error>> {
     let text = |name: &str| snapshot.params.text(name).map_err(|error| error.to_string());
-    let hostname = host("engine")?.hostname;
+    // As in Postfix, which writes its own name into maillog_file and not the machine's.
+    let hostname = text("myhostname")?;
     let identity = Identity {
         hostname: hostname.split('.').next().unwrap_or_default().to_string(),
         syslog_name: text("syslog_name")?,
