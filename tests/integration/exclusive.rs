@@ -28,7 +28,10 @@ fn a_second_engine_on_the_same_queue_is_refused_and_the_first_goes_on() {
     let second = command.env("RINGPOST_SOCKETS", "").env("RINGPOST_CORES", "1").output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("engine: fatal: ") && said.contains("another engine is using this queue"), "{said}");
+    assert!(
+        said.starts_with("engine: fatal: ") && said.contains("another engine is using this queue"),
+        "{said}"
+    );
     assert_eq!(system.engine(), first);
     submit(system.port, "a@source.example", "user@sink.example", "still here");
 }

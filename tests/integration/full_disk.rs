@@ -5,7 +5,7 @@
 
 use crate::support::client::Client;
 use crate::support::keeper::Keeper;
-use crate::support::process::signal;
+use crate::support::process::{children, end, runs, signal};
 use crate::support::system::{System, is_root};
 use crate::support::{skip, wait, within};
 use rustix::process::Signal;
@@ -78,9 +78,9 @@ struct End(u32);
 
 impl Drop for End {
     fn drop(&mut self) {
-        let engines = crate::support::process::children(self.0);
-        crate::support::process::end(self.0);
-        engines.into_iter().for_each(crate::support::process::end);
+        let engines = children(self.0);
+        end(self.0);
+        engines.into_iter().for_each(end);
     }
 }
 
@@ -133,7 +133,8 @@ fn a_full_disk_refuses_mail_with_452_loses_none_and_heals_by_itself() {
     };
     println!("the queue is on {kind}");
     let master = master_of(&system);
-    let end = End(master);
+    let _end = End(master);
+    let engine = children(master);
     let volume = volume(&system, master);
     let mut sender = Sender { port: system.port, next: 0, acknowledged: BTreeSet::new() };
     let reply = sender.send();
@@ -156,7 +157,7 @@ fn a_full_disk_refuses_mail_with_452_loses_none_and_heals_by_itself() {
             sink.mail().iter().filter_map(|mail| mail.header("Subject").map(Into::into)).collect();
         sender.acknowledged.is_subset(&names)
     });
+    assert_eq!(children(master), engine, "one and the same engine all the time");
     signal(master, Signal::TERM);
-    wait("the end", || !crate::support::process::runs(master));
-    drop(end);
+    wait("the end", || !runs(master));
 }

@@ -49,6 +49,7 @@ fn five_hundred_messages_through_twenty_sessions_arrive_once_and_are_logged_once
         let found: BTreeSet<String> = ids(&log, text).into_iter().collect();
         assert!(found.iter().eq(distinct.iter().copied()), "{text}: {} ids", found.len());
     }
+    assert_eq!(system.logged(" mx postfix/"), log.lines().count(), "one name in all lines");
     for text in ["status=deferred", "status=bounced", ": reject: ", "warning: ", "fatal: "] {
         assert_eq!(system.logged(text), 0, "{text}");
     }

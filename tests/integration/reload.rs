@@ -1,7 +1,7 @@
 //! `postfix reload`: new sessions see the new configuration, open ones go on.
 
-use crate::support::client::Client;
-use crate::support::system::System;
+use crate::support::client::{Client, submit};
+use crate::support::system::{System, free_port};
 use crate::support::wait;
 
 fn greets(system: &System, banner: &str) -> bool {
@@ -54,4 +54,23 @@ fn a_missing_main_cf_keeps_the_old_configuration_and_is_logged() {
     assert!(greets(&system, "220 first"), "{}", system.log());
     std::fs::rename(system.path("conf/away"), main_cf).unwrap();
     assert_eq!(system.run("postfix", &["status"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_new_address_is_served_after_a_reload_and_queued_mail_stays() {
+    let system = System::started("minimal_backoff_time = 1h\nmaximal_backoff_time = 1h\n");
+    submit(system.port, "a@source.example", "user@sink.example", "stays");
+    system.wait_until_deferred(1);
+    let (engine, port) = (system.engine(), free_port());
+    let master_cf = system.path("conf/master.cf");
+    let old = std::fs::read_to_string(&master_cf).unwrap();
+    let new = format!("{old}127.0.0.1:{port} inet n - n - - smtpd\n");
+    std::fs::write(&master_cf, new).unwrap();
+    system.tell("postfix", &["reload"]);
+    wait("service at the new address", || Client::connect(port).is_ok());
+    assert_ne!(system.engine(), engine, "what listens is a new engine");
+    system.wait_until_deferred(1);
+    submit(system.port, "a@source.example", "user@sink.example", "the old address");
+    submit(port, "a@source.example", "user@sink.example", "the new address");
+    system.wait_until_deferred(3);
 }

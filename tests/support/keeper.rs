@@ -98,6 +98,8 @@ fn serve(listener: &TcpListener, state: &Arc<State>) {
 }
 
 fn session(stream: TcpStream, state: &State) -> io::Result<()> {
+    // Replies to pipelined commands are written one by one.
+    stream.set_nodelay(true)?;
     let mut output = stream.try_clone()?;
     let mut input = BufReader::new(stream);
     let mut mail = Mail::default();
