@@ -2,11 +2,12 @@
 //! with the listening sockets open; see `ringpost_master` for the environment it is given.
 
 use engine::launch::{Engine, Launch, Listening, Purpose};
-use engine::maillog::{Identity, Sink};
+use engine::localtime::LocalTime;
+use engine::maillog::{Daemon, Identity, Maillog, Sink};
 use engine::snapshot::Snapshot;
 use master::system::{Files, host};
 use ringpost::inherited::{Inherited, Service};
-use runtime::Sock;
+use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::error::Error;
 use std::io::Write;
@@ -39,7 +40,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
     let snapshot = Arc::new(read(&directory)?);
     let queue_directory = std::env::current_dir()?;
-    let engine = Engine::start(launch(&snapshot, &inherited)?, &queue_directory)?;
+    let launch = launch(&snapshot, &inherited)?;
+    let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, LocalTime::system().into());
+    let engine = Engine::start(launch, &queue_directory)?;
     if let Some(mut ready) = inherited.ready {
         ready.write_all(b"ready\n")?;
     }
@@ -49,7 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
         match read(&directory) {
             Ok(snapshot) => engine.reload(&Arc::new(snapshot)),
-            Err(error) => eprintln!("engine: the old configuration stays: {error}"),
+            Err(error) => keep(&log, error.as_ref()),
         }
     }
     Ok(engine.stop()?)
@@ -65,6 +68,14 @@ fn prepare_process() -> rustix::io::Result<()> {
     setrlimit(Resource::Nofile, files)?;
     // Without master nobody would stop us, and its successor could not open the queue.
     set_parent_process_death_signal(Some(Signal::TERM))
+}
+
+/// Says that a reload was in vain; standard error leads nowhere in a mail system in the background.
+fn keep(log: &Maillog, error: &dyn Error) {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    log.set_time(UnixMicros(since.as_micros() as u64));
+    log.warn(Daemon::Master, &format!("the old configuration stays: {error}"));
+    log.flush();
 }
 
 fn config_directory() -> Result<PathBuf, Box<dyn Error>> {
@@ -85,7 +96,8 @@ fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
 
 fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box<dyn Error>> {
     let text = |name: &str| snapshot.params.text(name).map_err(|error| error.to_string());
-    let hostname = host("engine")?.hostname;
+    // As in Postfix, which writes its own name into maillog_file and not the machine's.
+    let hostname = text("myhostname")?;
     let identity = Identity {
         hostname: hostname.split('.').next().unwrap_or_default().to_string(),
         syslog_name: text("syslog_name")?,

@@ -67,6 +67,8 @@ pub struct Core {
     pub(crate) desk: Desk,
     pub(crate) segments_retry: Cell<Option<Instant>>,
     pub(crate) stopping: Cell<Stopping>,
+    /// Stopping, and the queue manager has nothing more to say.
+    last: Cell<bool>,
     pub(crate) sessions: Cell<usize>,
     pub(crate) deliveries: Cell<usize>,
     full: Cell<bool>,
@@ -127,6 +129,7 @@ impl Core {
             desk: parts.desk,
             segments_retry: Cell::new(None),
             stopping: Cell::new(Stopping::No),
+            last: Cell::new(false),
             sessions: Cell::new(0),
             deliveries: Cell::new(0),
             full: Cell::new(false),
@@ -213,6 +216,7 @@ impl Core {
             Parcel::Notice(notice) => bounce::post(self, notice),
             Parcel::Reload(snapshot) => self.reload(snapshot),
             Parcel::Stop => self.stop(),
+            Parcel::Last => self.last.set(true),
             Parcel::Locate { number } => {
                 if let Some(location) = self.log_of(number).borrow().location(number) {
                     self.port.send(crate::qmgr::CORE, Parcel::Located { number, location });
@@ -305,9 +309,20 @@ impl Core {
         }
     }
 
+    /// The queue manager's core, stopping: tells the others once every delivery has its result. The
+    /// results are in the same lanes before it, so that no removal is lost and no mail sent twice.
+    fn say_last(&self) {
+        let Some(qmgr) = &self.qmgr else { return };
+        if self.is_stopping() && !self.last.get() && qmgr.borrow().is_quiet() {
+            (0..self.cores).for_each(|core| self.port.send(core, Parcel::Last));
+        }
+    }
+
     fn is_done(&self) -> bool {
         let Stopping::Draining(deadline) = self.stopping.get() else { return false };
-        let idle = self.sessions.get() == 0 && self.deliveries.get() == 0;
+        let told = self.qmgr.is_none() || self.port.backlog() == 0;
+        let settled = self.last.get() && told && self.unsettled.borrow().is_empty();
+        let idle = settled && self.sessions.get() == 0 && self.deliveries.get() == 0;
         let written = self.logs().all(|log| log.borrow().durable() == log.borrow().appended());
         idle && written || self.rt.now() >= deadline
     }
@@ -331,6 +346,7 @@ impl Pump for Turn {
         if let Some(qmgr) = &core.qmgr {
             qmgr.borrow_mut().work(core);
         }
+        core.say_last();
         core.tend_segments();
         core.start_commit();
         core.port.flush();

@@ -69,7 +69,7 @@ impl Sink {
 /// Names that begin every line.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The host, up to the first dot as syslogd writes it.
+    /// `myhostname`, up to the first dot.
     pub hostname: String,
     /// `syslog_name`, usually `postfix`.
     pub syslog_name: String,

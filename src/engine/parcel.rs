@@ -56,6 +56,8 @@ pub enum Parcel {
     Reload(Arc<Snapshot>),
     /// Stop taking work, finish, and leave.
     Stop,
+    /// From the queue manager, stopping: every delivery has its result, and nothing follows.
+    Last,
 }
 
 /// A message that has been committed.

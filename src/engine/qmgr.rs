@@ -147,6 +147,8 @@ pub struct Qmgr {
     known: BTreeMap<Number, Known>,
     active: BTreeMap<Number, Active>,
     noticing: BTreeMap<Number, (Active, After)>,
+    /// Deliveries started whose result has not come.
+    under_way: usize,
     incoming: VecDeque<Waiting>,
     deferred: BTreeSet<(u64, Number)>,
     /// Deferred messages due up to this time are imported; zero between scans.
@@ -171,6 +173,7 @@ impl Qmgr {
             known: BTreeMap::new(),
             active: BTreeMap::new(),
             noticing: BTreeMap::new(),
+            under_way: 0,
             incoming: VecDeque::new(),
             deferred: BTreeSet::new(),
             scan_until: 0,
@@ -217,6 +220,11 @@ impl Qmgr {
             self.deliver_some(core);
         }
         self.set_alarm(core);
+    }
+
+    /// Whether no delivery and no notice is under way: what came of all of them has been sent home.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way == 0 && self.noticing.is_empty()
     }
 
     /// Keeps a promise of an answer from another core; the token names it.

@@ -40,6 +40,7 @@ impl Qmgr {
                 before_queue: active.before_queue,
                 keep_connection: selected.keep_connection,
             };
+            self.under_way += 1;
             core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
         }
     }
@@ -67,6 +68,7 @@ impl Qmgr {
 
     pub(super) fn outcome(&mut self, core: &Rc<Core>, outcome: Outcome) {
         let number = outcome.message.number;
+        self.under_way -= 1;
         let failure = outcome.site_failure.as_ref();
         let status = failure.map(|dsn| dsn.status.to_string()).unwrap_or_default();
         let site = match failure {

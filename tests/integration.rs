@@ -1,0 +1,22 @@
+//! The whole system: real processes on loopback, driven as an administrator and a client drive them.
+//!
+//! Every test has its own queue, configuration and ports in a temporary directory, waits with deadlines
+//! and ends what it has started. What the machine cannot do is skipped with a printed reason.
+//!
+//! **Environment**: `RINGPOST_CRASH_ROUNDS`, how often the engine is killed under load (10).
+
+mod support;
+
+/// One file per promise.
+mod integration {
+    mod bounce;
+    mod crash;
+    mod exclusive;
+    mod full_disk;
+    mod operator;
+    mod relay;
+    mod reload;
+    mod restart;
+    mod stop;
+    mod submission;
+}
