@@ -1,6 +1,8 @@
-//! The whole system: real processes on loopback, driven as an administrator and a client drive them.
+//! The whole system: real processes on loopback, driven as an administrator and a client drive
+//! them.
 //!
-//! Every test has its own queue, configuration and ports in a temporary directory, waits with deadlines
+//! Every test has its own queue, configuration and ports in a temporary directory, waits with
+//! deadlines
 //! and ends what it has started. What the machine cannot do is skipped with a printed reason.
 //!
 //! **Environment**: `RINGPOST_CRASH_ROUNDS`, how often the engine is killed under load (10).

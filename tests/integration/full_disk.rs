@@ -1,6 +1,7 @@
 //! A full disk refuses new mail, loses none, and heals by itself.
 //!
-//! The queue is a small volume in a mount namespace of the system's own, so nothing is left mounted; the
+//! The queue is a small volume in a mount namespace of the system's own, so nothing is left
+//! mounted; the
 //! test reaches it through the supervisor's root in /proc.
 
 use crate::support::client::Client;

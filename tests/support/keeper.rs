@@ -1,4 +1,5 @@
-//! A sink that keeps what it gets, so that a test can see which message arrived, and with what in it.
+//! A sink that keeps what it gets, so that a test can see which message arrived, and with what in
+//! it.
 //!
 //! A recipient whose local part begins with `never` is refused for good, as by the load sink.
 

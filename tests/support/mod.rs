@@ -1,4 +1,5 @@
-//! What the whole-system tests share: an installed system, a client, a sink that keeps what it gets.
+//! What the whole-system tests share: an installed system, a client, a sink that keeps what it
+//! gets.
 
 pub mod client;
 pub mod keeper;

@@ -141,7 +141,8 @@ impl System {
         self.tell("postqueue", &["-j"]).lines().map(str::to_string).collect()
     }
 
-    /// Waits until that many messages are deferred. The reason of a deferral is seen once it is written,
+    /// Waits until that many messages are deferred. The reason of a deferral is seen once it is
+    /// written,
     /// a moment after the deferral itself.
     #[track_caller]
     pub fn wait_until_deferred(&self, count: usize) {
