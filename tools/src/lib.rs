@@ -12,6 +12,7 @@ pub mod postconf;
 pub mod postdrop;
 pub mod postfix;
 pub mod postlog;
+pub mod postmap;
 pub mod postqueue;
 pub mod postsuper;
 pub mod program;

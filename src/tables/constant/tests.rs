@@ -1,0 +1,88 @@
+//! Round trips against an ordered map, and damage.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::encode::seal;
+use super::*;
+
+fn small() -> BTreeMap<Vec<u8>, Vec<u8>> {
+    [("a", "1"), ("b", ""), ("", "nothing")]
+        .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .into()
+}
+
+#[test]
+fn an_empty_database_has_no_key() {
+    let db = ConstantDb::open(encode(&BTreeMap::new()).unwrap()).unwrap();
+    assert_eq!(db.verify(), Ok(()));
+    assert!(db.is_empty());
+    assert_eq!(db.find(b""), Ok(None));
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    let mut berkeley = vec![0u8; 512];
+    berkeley[12..16].copy_from_slice(&0x0006_1561u32.to_le_bytes());
+    assert_eq!(ConstantDb::open(&berkeley).unwrap_err(), BadDb::Berkeley("hash"));
+    berkeley[12..16].copy_from_slice(&0x0005_3162u32.to_be_bytes());
+    assert_eq!(ConstantDb::open(&berkeley).unwrap_err(), BadDb::Berkeley("btree"));
+    assert_eq!(ConstantDb::open(b"a b\n").unwrap_err(), BadDb::Foreign);
+    assert_eq!(ConstantDb::open(&MAGIC).unwrap_err(), BadDb::Size);
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let good = encode(&small()).unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let verdict = ConstantDb::open(&bad).and_then(|db| db.verify());
+        assert!(verdict.is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_shorter_file_is_noticed() {
+    let good = encode(&small()).unwrap();
+    for end in 0..good.len() {
+        assert!(ConstantDb::open(&good[..end]).is_err(), "{end} bytes");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_went_in_comes_out(
+        entries: BTreeMap<Vec<u8>, Vec<u8>>,
+        others: Vec<Vec<u8>>,
+    ) {
+        let db = ConstantDb::open(encode(&entries).unwrap()).unwrap();
+        prop_assert_eq!(db.verify(), Ok(()));
+        for key in entries.keys().chain(&others) {
+            prop_assert_eq!(db.find(key).unwrap(), entries.get(key).map(Vec::as_slice));
+        }
+        let listed: Vec<_> = db.iter().map(|(k, v)| (k.to_vec(), v.to_vec())).collect();
+        prop_assert_eq!(listed, entries.into_iter().collect::<Vec<_>>());
+    }
+
+    /// A file whose checksums are right and whose content is not.
+    #[test]
+    fn sealed_nonsense_never_panics(
+        mut bytes in proptest::collection::vec(any::<u8>(), HEADER_BYTES..400),
+        records in 0u32..300, slots in 0u32..6, probes in 0u32..40, count: u32,
+    ) {
+        let content = crc32c(&bytes[HEADER_BYTES..]);
+        let file = bytes.len() as u32;
+        let fields = [VERSION, count, records, 1 << slots, probes, file, content];
+        seal(&mut bytes[..HEADER_BYTES], fields);
+        crate::fuzz_constant_db(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_never_panic(bytes: Vec<u8>) {
+        crate::fuzz_constant_db(&bytes);
+    }
+}

@@ -1,0 +1,46 @@
+//! Lookup tables: a key goes in, a value or its absence comes out; no file, no socket.
+//!
+//! [`constant`] is the database behind `hash:` and `btree:`, [`source`] and [`alias`] read the
+//! texts it is built from, [`simple`] and [`combine`] are tables that live in memory. postmap(1)
+//! and postalias(1) build and query them; whoever maps a table file owns its bytes and hands them
+//! to [`constant::ConstantDb`].
+//!
+//! **Diagnostics**: a text line that cannot be used is a [`source::BadLine`] with Postfix's
+//! warning; a file that is no database is a [`constant::BadDb`]; a table that cannot answer now
+//! says so with [`Lookup::Retry`]. Nothing panics on any input.
+//! **Limits**: [`constant::FILE_BYTES_MAX`].
+//! **Standards**: postmap(1), postalias(1), aliases(5), DATABASE_README of Postfix 3.7.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod alias;
+pub mod constant;
+pub mod fold;
+mod fuzz;
+pub mod source;
+
+use alloc::borrow::Cow;
+
+pub use fuzz::fuzz_constant_db;
+
+/// What a table says of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// The value.
+    Found(Cow<'a, [u8]>),
+    /// The table does not have the key.
+    NotFound,
+    /// The table cannot tell now; why, as Postfix words it.
+    Retry(Cow<'static, str>),
+}
+
+/// A set of keys with values.
+pub trait Table {
+    /// The value of exactly `key`; folding is the caller's, see [`fold`].
+    fn lookup(&self, key: &[u8]) -> Lookup<'_>;
+}

@@ -1,0 +1,71 @@
+//! postmap(1) and postalias(1): builds, changes, lists and queries lookup tables.
+//!
+//! [`run`] is called by both programs, which differ in the [`Syntax`] of their text files and in
+//! how they print. Each table named on the command line is one [`table::Name`].
+//!
+//! **Diagnostics**: a source line that cannot be used is a warning; what the command cannot do is
+//! fatal, exit code 1; a key that is not there is exit code 1 without a word.
+//! **Limits**: `tables::constant::FILE_BYTES_MAX`.
+//! **Standards**: postmap(1), postalias(1) of Postfix 3.7.
+
+mod build;
+mod options;
+mod query;
+mod store;
+mod table;
+
+use crate::program::{Exit, Program};
+use master::settings::{self, Settings};
+use options::{Action, Options};
+use tables::fold::Folding;
+
+/// How the text of a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// `key value`.
+    Map,
+    /// `name: value, value`.
+    Alias,
+}
+
+impl Syntax {
+    /// What is printed between a key and its value.
+    fn separator(self) -> &'static str {
+        match self {
+            Self::Map => "\t",
+            Self::Alias => ":\t",
+        }
+    }
+}
+
+/// One run of either command.
+struct Run<'a> {
+    program: &'a Program,
+    settings: &'a Settings,
+    options: &'a Options,
+    syntax: Syntax,
+    folding: Folding,
+    utf8: bool,
+}
+
+/// Does what the command line asks for; the exit code.
+pub fn run(program: &mut Program, args: &[String], syntax: Syntax) -> Result<u8, Exit> {
+    let options = options::parse(program, args, syntax)?;
+    let directory = settings::directory(options.directory.as_deref());
+    let settings = Settings::load(&directory, program.name())?;
+    let name = program.name().to_owned();
+    program.use_log(&settings, &name);
+    let utf8 = options.force_utf8 || (!options.no_utf8 && settings.flag("smtputf8_enable")?);
+    let folding = match (options.fold, utf8) {
+        (false, _) => Folding::Exact,
+        (true, true) => Folding::Utf8,
+        (true, false) => Folding::Ascii,
+    };
+    let run = Run { program, settings: &settings, options: &options, syntax, folding, utf8 };
+    match &options.action {
+        Action::Build | Action::Add => build::all(&run).map(|()| 0),
+        Action::Query(keys) => query::find(&run, keys),
+        Action::Delete(keys) => query::delete(&run, keys),
+        Action::List => query::list(&run),
+    }
+}

@@ -1,0 +1,153 @@
+//! Looking up, listing and removing keys.
+//!
+//! A key is looked for in the tables in their order; a table is opened when it is first needed.
+
+use std::io::{self, BufRead, BufWriter, Write};
+
+use super::Run;
+use super::options::Keys;
+use super::store::{Place, Rights};
+use super::table::{Kind, Name, Opened};
+use crate::program::Exit;
+use master::Fatal;
+use master::log::Level;
+use tables::Lookup;
+use tables::fold::fold;
+use tables::source::printable;
+
+/// `-q`: 0 when a key was found.
+pub(super) fn find(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
+    let mut tables = Tables::new(run)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut found = false;
+    match keys {
+        Keys::One(key) => {
+            if let Some(value) = tables.find(key.as_bytes())? {
+                found = true;
+                out.write_all(&[&value, b"\n".as_slice()].concat()).map_err(write_error)?;
+            }
+        }
+        Keys::Input => {
+            let separator = run.syntax.separator().as_bytes();
+            for key in input_keys() {
+                let key = key?;
+                let Some(value) = tables.find(&key)? else { continue };
+                found = true;
+                let line = [&key, separator, &value, b"\n"].concat();
+                out.write_all(&line).map_err(write_error)?;
+                // Whoever asks by pipe waits for the answer.
+                out.flush().map_err(write_error)?;
+            }
+        }
+    }
+    out.flush().map_err(write_error)?;
+    Ok(u8::from(!found))
+}
+
+/// `-d`: 0 when a key was there.
+pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
+    let default = run.settings.text("default_database_type")?;
+    let keys = match keys {
+        Keys::One(key) => vec![key.clone().into_bytes()],
+        Keys::Input => input_keys().collect::<Result<Vec<_>, _>>()?,
+    };
+    let mut found = false;
+    for name in &run.options.names {
+        let name = Name::of_table(name, &default)?;
+        if name.kind() != Kind::Database {
+            // An unknown type, or a table that cannot be opened, says so first.
+            Opened::open(run, name.clone())?;
+            let text = format!("table {name}: delete operation is not supported");
+            return Err(Exit::new(1, text));
+        }
+        let place = Place::lock(&name.path)?;
+        let Some(mut entries) = place.read()? else {
+            // Words it as any other attempt to open it.
+            Opened::open(run, name.clone())?;
+            continue;
+        };
+        let before = entries.len();
+        for key in &keys {
+            if let Some(key) = folded(run, &name, key) {
+                entries.remove(&key);
+            }
+        }
+        if entries.len() < before {
+            found = true;
+            place.write(&entries, Rights::default())?;
+        }
+    }
+    Ok(u8::from(!found))
+}
+
+/// `-s`: the first table, as Postfix does.
+pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
+    let default = run.settings.text("default_database_type")?;
+    let Some(name) = run.options.names.first() else { return Ok(1) };
+    let table = Opened::open(run, Name::of_table(name, &default)?)?;
+    let Some(entries) = table.entries() else {
+        let text = format!("table {}: sequence operation is not supported", table.name);
+        return Err(Exit::new(1, text));
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let separator = run.syntax.separator().as_bytes();
+    for (key, value) in entries {
+        out.write_all(&[key, separator, value, b"\n"].concat()).map_err(write_error)?;
+    }
+    out.flush().map_err(write_error)?;
+    Ok(0)
+}
+
+/// The tables of the command line, opened one by one.
+struct Tables<'a> {
+    run: &'a Run<'a>,
+    names: Vec<Name>,
+    opened: Vec<Opened>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(run: &'a Run<'a>) -> Result<Self, Exit> {
+        let default = run.settings.text("default_database_type")?;
+        let names = run.options.names.iter().map(|name| Name::of_table(name, &default));
+        Ok(Self { run, names: names.collect::<Result<_, _>>()?, opened: Vec::new() })
+    }
+
+    fn find(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
+        for (index, name) in self.names.iter().enumerate() {
+            if index == self.opened.len() {
+                self.opened.push(Opened::open(self.run, name.clone())?);
+            }
+            let Some(key) = folded(self.run, name, key) else { continue };
+            match self.opened[index].table().lookup(&key) {
+                Lookup::Found(value) => return Ok(Some(value.into_owned())),
+                Lookup::NotFound => {}
+                Lookup::Retry(why) => {
+                    return Err(Exit::new(1, format!("table {name}: query error: {why}")));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The key as the table has it; none when it cannot be there.
+fn folded(run: &Run<'_>, name: &Name, key: &[u8]) -> Option<Vec<u8>> {
+    if key.is_empty() {
+        return None;
+    }
+    let folded = fold(key, run.folding).ok();
+    if folded.is_none() {
+        let (key, why) = (printable(key), "malformed UTF-8 or invalid codepoint");
+        run.program.say(Level::Warning, format!("{name}: non-UTF-8 key \"{key}\": {why}"));
+    }
+    folded.map(std::borrow::Cow::into_owned)
+}
+
+fn input_keys() -> impl Iterator<Item = Result<Vec<u8>, Fatal>> {
+    let lines = io::stdin().lock().split(b'\n');
+    lines.map(|line| line.map_err(|error| Fatal::system("read stdin", error)))
+}
+
+fn write_error(error: io::Error) -> Exit {
+    Fatal::system("write error", error).into()
+}
