@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tools::postqueue::entry::Entry;
+use tools::postqueue::print::{Printer, Shape};
 
 mod summary;
 
@@ -113,7 +115,7 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     report.print();
     println!("\n$ postqueue -p");
-    print!("{}", server.postqueue());
+    print!("{}", server.postqueue()?);
     server.stop()?;
     sink.stop()?;
     std::fs::remove_dir_all(directory.join("queue")).ok();
@@ -211,13 +213,15 @@ impl Server {
         std::io::read_to_string(stream)
     }
 
-    fn postqueue(&self) -> String {
-        let stream = UnixStream::connect(self.directory.join("queue/public/showq"));
-        let listing = stream.and_then(std::io::read_to_string);
-        match listing {
-            Ok(listing) => listing,
-            Err(error) => format!("postqueue: {error}\n"),
-        }
+    /// What `postqueue -p` prints.
+    fn postqueue(&self) -> std::io::Result<String> {
+        let stream = UnixStream::connect(self.directory.join("queue/public/showq"))?;
+        let listing = std::io::read_to_string(stream)?;
+        let mut printer = Printer::new(Shape::Long, &|_| 0);
+        let entries = listing.lines().filter_map(|line| Entry::parse(line).ok());
+        let mut text: String = entries.map(|entry| printer.entry(&entry)).collect();
+        text.push_str(&printer.footer());
+        Ok(text)
     }
 
     fn stop(mut self) -> Result<(), Box<dyn Error>> {
