@@ -220,6 +220,8 @@ async fn place(
             let large = draft.as_mut().expect("only a draft has a rest");
             match queue.extend(large, piece) {
                 Ok(()) => {
+                    // Nobody else waits for a piece: it must be on its way to make room for the next.
+                    core.commit_soon();
                     rest = tail;
                     continue;
                 }
