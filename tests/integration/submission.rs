@@ -38,7 +38,13 @@ fn mail_of_sendmail_waits_in_maildrop_while_the_system_is_down() {
     wait("the end of the file", || in_maildrop(&system) == 0);
     sendmail(&system, "Subject: while up\n\nx\n");
     wait("the second message", || sink.count() == 2);
+    // Larger than one record of the queue log.
+    sendmail(&system, &format!("Subject: large\n\n{}", "a line of some length\n".repeat(200_000)));
+    wait("the large message", || sink.count() == 3);
+    let large = &sink.mail()[2].content;
+    assert_eq!(large.matches("\r\na line of some length").count(), 200_000);
     system.wait_until_empty();
+    wait("an empty maildrop", || in_maildrop(&system) == 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::defer::Deferral;
 use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
 use crate::maillog::{Daemon, Delays};
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, Settle};
 use mail::{Dsn, Status};
 use queue::{Number, ReadError};
 use runtime::Instant;
@@ -76,6 +76,7 @@ impl Qmgr {
             None => SiteResult::Ok,
         };
         let done = self.scheduler.done(outcome.entry, site, millis(core.rt.now()));
+        let sent = sent_recipients(&outcome);
         if let Some(active) = self.active.get_mut(&number) {
             outcome.results.into_iter().for_each(|result| active.note(result));
         }
@@ -90,7 +91,17 @@ impl Qmgr {
         for number in touched {
             self.finish_if_done(core, number);
         }
+        // The message is not over: a stop or a crash before its end must not send again to these.
+        if !sent.is_empty() && self.active.contains_key(&number) {
+            let mark = Settle::Mark { number, recipients: sent };
+            core.port.send(self.home(number), Parcel::Settle(mark));
+        }
     }
+}
+
+fn sent_recipients(outcome: &Outcome) -> Vec<u32> {
+    let sent = |result: &&RecipientResult| result.disposition == Disposition::Sent;
+    outcome.results.iter().filter(sent).map(|result| result.index).collect()
 }
 
 impl Active {
