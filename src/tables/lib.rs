@@ -19,9 +19,11 @@ extern crate alloc;
 extern crate std;
 
 pub mod alias;
+pub mod combine;
 pub mod constant;
 pub mod fold;
 mod fuzz;
+pub mod simple;
 pub mod source;
 
 use alloc::borrow::Cow;

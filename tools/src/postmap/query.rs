@@ -85,6 +85,10 @@ pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
     let default = run.settings.text("default_database_type")?;
     let Some(name) = run.options.names.first() else { return Ok(1) };
     let table = Opened::open(run, Name::of_table(name, &default)?)?;
+    if table.name.kind == "fail" {
+        let text = format!("table {}: sequence error: Application error", table.name);
+        return Err(Exit::new(1, text));
+    }
     let Some(entries) = table.entries() else {
         let text = format!("table {}: sequence operation is not supported", table.name);
         return Err(Exit::new(1, text));
@@ -117,9 +121,16 @@ impl<'a> Tables<'a> {
             if index == self.opened.len() {
                 self.opened.push(Opened::open(self.run, name.clone())?);
             }
-            let Some(key) = folded(self.run, name, key) else { continue };
-            match self.opened[index].table().lookup(&key) {
-                Lookup::Found(value) => return Ok(Some(value.into_owned())),
+            if folded(self.run, name, key).is_none() {
+                continue;
+            }
+            match self.opened[index].table().lookup(key) {
+                Lookup::Found(value) => {
+                    if value.is_empty() {
+                        empty_value(self.run, name, key);
+                    }
+                    return Ok(Some(value.into_owned()));
+                }
                 Lookup::NotFound => {}
                 Lookup::Retry(why) => {
                     return Err(Exit::new(1, format!("table {name}: query error: {why}")));
@@ -130,7 +141,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The key as the table has it; none when it cannot be there.
+/// The key as a database has it; none when it cannot be there.
 fn folded(run: &Run<'_>, name: &Name, key: &[u8]) -> Option<Vec<u8>> {
     if key.is_empty() {
         return None;
@@ -141,6 +152,13 @@ fn folded(run: &Run<'_>, name: &Name, key: &[u8]) -> Option<Vec<u8>> {
         run.program.say(Level::Warning, format!("{name}: non-UTF-8 key \"{key}\": {why}"));
     }
     folded.map(std::borrow::Cow::into_owned)
+}
+
+fn empty_value(run: &Run<'_>, name: &Name, key: &[u8]) {
+    let warn = |text: String| run.program.say(Level::Warning, text);
+    let key = printable(key);
+    warn(format!("table {name}: key {key}: empty string result is not allowed"));
+    warn(format!("table {name} should return NO RESULT in case of NOT FOUND"));
 }
 
 fn input_keys() -> impl Iterator<Item = Result<Vec<u8>, Fatal>> {
