@@ -500,11 +500,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/protocol/Cargo.toml", &["mail"]),
     ("src/config/Cargo.toml", &[]),
     ("src/scheduler/Cargo.toml", &[]),
+    ("src/tables/Cargo.toml", &[]),
     ("src/runtime/Cargo.toml", &[]),
     ("queue/Cargo.toml", &[]),
     ("src/master/Cargo.toml", &["config"]),
     ("src/engine/Cargo.toml", &["config", "mail", "protocol", "queue", "runtime", "scheduler"]),
-    ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue"]),
+    ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
     ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
     ("fuzz/Cargo.toml", &["config", "mail", "protocol", "queue"]),
 ];
