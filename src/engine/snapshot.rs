@@ -114,12 +114,14 @@ fn findings(params: &Params, master: &MasterCf, warnings: &mut Vec<String>) -> b
 }
 
 /// Whether a restriction that is not acted upon is in force: not switched off, not as it is by
-/// default. Rates and counts bound how much a client may send, not which clients may.
+/// default. Rates and counts bound how much a client may send, not which clients may; postscreen is
+/// not there to be asked; TLS that clients may use keeps nobody out.
 fn closes(params: &Params, name: &str, value: &str) -> bool {
     let expanded = params.expand(value).unwrap_or_default();
-    let off = matches!(expanded.trim(), "" | "no" | "0" | "none");
+    let off = matches!(expanded.trim(), "" | "no" | "0" | "none" | "may");
     let default = params.default_of(name).is_some_and(|default| default == value);
-    !off && !default && !name.ends_with("_limit")
+    let harmless = name.ends_with("_limit") || name.starts_with("postscreen_");
+    !off && !default && !harmless
 }
 
 fn bad_item(bad: &BadItem) -> String {
