@@ -5,7 +5,10 @@ use alloc::vec;
 
 use super::*;
 
-fn read(text: &str) -> Vec<(usize, Result<(String, String), BadLine>)> {
+/// A key and its value.
+type Pair = Result<(String, String), BadLine>;
+
+fn read(text: &str) -> Vec<(usize, Pair)> {
     let show = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let lines = LogicalLines::new(text.as_bytes());
     lines
@@ -16,7 +19,7 @@ fn read(text: &str) -> Vec<(usize, Result<(String, String), BadLine>)> {
         .collect()
 }
 
-fn ok(key: &str, value: &str) -> Result<(String, String), BadLine> {
+fn ok(key: &str, value: &str) -> Pair {
     Ok((key.to_string(), value.to_string()))
 }
 

@@ -92,9 +92,6 @@ impl Draft<'_> {
 
     fn add(&mut self, entry: Entry) {
         let name = self.name;
-        if entry.key.is_empty() {
-            return self.warn(format!("table {name}: empty lookup key value is not allowed"));
-        }
         let Ok(key) = fold(&entry.key, self.run.folding) else {
             let (key, why) = (printable(&entry.key), "malformed UTF-8 or invalid codepoint");
             return self.warn(format!("{name}: non-UTF-8 key \"{key}\": {why}"));

@@ -96,6 +96,10 @@ pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
     let mut out = BufWriter::new(io::stdout().lock());
     let separator = run.syntax.separator().as_bytes();
     for (key, value) in entries {
+        if key.is_empty() {
+            let what = "empty lookup key value is not allowed";
+            run.program.say(Level::Warning, format!("table {}: {what}", table.name));
+        }
         out.write_all(&[key, separator, value, b"\n"].concat()).map_err(write_error)?;
     }
     out.flush().map_err(write_error)?;

@@ -88,6 +88,9 @@ impl Name {
     }
 }
 
+/// Keys and values, one after the other.
+type Pairs<'a> = Box<dyn Iterator<Item = (&'a [u8], &'a [u8])> + 'a>;
+
 /// A table that answers.
 pub(super) struct Opened {
     /// Its name.
@@ -146,7 +149,7 @@ impl Opened {
     }
 
     /// All it has, if it can tell.
-    pub(super) fn entries(&self) -> Option<Box<dyn Iterator<Item = (&[u8], &[u8])> + '_>> {
+    pub(super) fn entries(&self) -> Option<Pairs<'_>> {
         match &self.contents {
             Contents::Database(db) => Some(Box::new(db.table.iter())),
             Contents::Map(map) if self.name.kind != "unix" => {
