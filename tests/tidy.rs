@@ -490,6 +490,7 @@ const OURS: &[&str] = &[
     "queue",
     "runtime",
     "scheduler",
+    "tables",
     "tools",
 ];
 
