@@ -63,6 +63,7 @@ fn names_lose_their_quotes() {
 #[test]
 fn names_are_one_local_part() {
     assert_eq!(read("f@dom: g"), Err(BadLine::NotLocal));
+    assert_eq!(read("f%dom: g"), Err(BadLine::NotLocal));
     for line in ["g: ", "j,k: y", "n o p", ": nokey", "\"bad: alice"] {
         assert_eq!(read(line), Err(BadLine::NoPair), "{line}");
     }
