@@ -144,7 +144,7 @@ fn write(tokens: &[Token], form: Form) -> Vec<u8> {
             Token::Operator(byte) => out.push(*byte),
             Token::Literal(text) => {
                 out.push(b'[');
-                out.extend(text);
+                escape(text, b"\\\r\n", &mut out);
                 out.push(b']');
             }
             Token::Quoted(text) if form == Form::External => quote(text, &mut out),
@@ -166,11 +166,15 @@ fn apart(before: &Token, token: &Token) -> bool {
 
 fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    escape(text, b"\"\\\r\n", out);
+    out.push(b'"');
+}
+
+fn escape(text: &[u8], which: &[u8], out: &mut Vec<u8>) {
     for byte in text {
-        if matches!(byte, b'"' | b'\\' | b'\r' | b'\n') {
+        if which.contains(byte) {
             out.push(b'\\');
         }
         out.push(*byte);
     }
-    out.push(b'"');
 }

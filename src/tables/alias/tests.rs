@@ -31,6 +31,9 @@ fn values_are_written_again_with_uniform_space() {
         ("\"a\tb\"", "\"a b\""),
         ("a \\", "a "),
         ("[a", "[a]"),
+        ("[a\\\\\\]b]", "[a\\\\]b]"),
+        ("a . < b, <c>; <d>", "a. <b, <c>; <d>"),
+        ("\"%\\\t\" \\\tb", "\"% \" \" b\""),
         ("\"a(b\" c(d", "\"a(b\" c (d"),
     ];
     for (given, written) in cases {
