@@ -144,7 +144,8 @@ fn write(tokens: &[Token], form: Form) -> Vec<u8> {
             Token::Operator(byte) => out.push(*byte),
             Token::Literal(text) => {
                 out.push(b'[');
-                escape(text, b"\\\r\n", &mut out);
+                let escaped: &[u8] = if form == Form::External { b"\\\r\n" } else { b"" };
+                escape(text, escaped, &mut out);
                 out.push(b']');
             }
             Token::Quoted(text) if form == Form::External => quote(text, &mut out),
