@@ -12,10 +12,15 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use crate::source::{BadLine, Entry, LogicalLine, check, is_space};
+use crate::source::{BadLine, Entry, LogicalLine, check};
 
 /// Characters that are a token by themselves or start one.
 const SPECIALS: &[u8] = b"|\"(),.:;<>@[]%!";
+
+/// White space of a header, which has less than the C locale.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
@@ -49,7 +54,8 @@ pub fn entry(line: &LogicalLine, utf8: bool) -> Result<Entry, BadLine> {
     if name.is_empty() || value.is_empty() || name.contains(&Token::Operator(b',')) {
         return Err(BadLine::NoPair);
     }
-    if name.contains(&Token::Operator(b'@')) {
+    // A percent sign routes like an at sign.
+    if name.contains(&Token::Operator(b'@')) || name.contains(&Token::Operator(b'%')) {
         return Err(BadLine::NotLocal);
     }
     Ok(Entry { key: write(name, Form::Internal), value: write(value, Form::External) })
@@ -95,7 +101,7 @@ fn until(text: &[u8], at: &mut usize, ends: impl Fn(u8) -> bool, skip: Skip) -> 
         if byte != b'\\' {
             out.push(if is_space(byte) { b' ' } else { byte });
         } else if let Some(&next) = text.get(*at) {
-            out.push(next);
+            out.push(if is_space(next) { b' ' } else { next });
             *at += 1;
         }
     }
@@ -138,7 +144,8 @@ fn write(tokens: &[Token], form: Form) -> Vec<u8> {
             Token::Operator(byte) => out.push(*byte),
             Token::Literal(text) => {
                 out.push(b'[');
-                out.extend(text);
+                let escaped: &[u8] = if form == Form::External { b"\\\r\n" } else { b"" };
+                escape(text, escaped, &mut out);
                 out.push(b']');
             }
             Token::Quoted(text) if form == Form::External => quote(text, &mut out),
@@ -152,18 +159,23 @@ fn write(tokens: &[Token], form: Form) -> Vec<u8> {
 fn apart(before: &Token, token: &Token) -> bool {
     let word = |token: &Token| !matches!(token, Token::Operator(_));
     match token {
-        Token::Operator(b'<') => word(before) || *before == Token::Operator(b'>'),
+        // A comma has brought its own.
+        Token::Operator(b'<') => *before != Token::Operator(b','),
         token => word(token) && word(before),
     }
 }
 
 fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    escape(text, b"\"\\\r\n", out);
+    out.push(b'"');
+}
+
+fn escape(text: &[u8], which: &[u8], out: &mut Vec<u8>) {
     for byte in text {
-        if matches!(byte, b'"' | b'\\' | b'\r' | b'\n') {
+        if which.contains(byte) {
             out.push(b'\\');
         }
         out.push(*byte);
     }
-    out.push(b'"');
 }

@@ -120,12 +120,9 @@ fn braced(text: &str) -> Result<&str, Brace> {
                 let rest = text[at + 1..].trim();
                 return rest.is_empty().then(|| text[1..at].trim()).ok_or(Brace::Trailing);
             }
-            '}' => depth -= 1,
             _ if depth == 0 => return Err(Brace::Open),
+            '}' => depth -= 1,
             _ => {}
-        }
-        if depth == 0 {
-            return Err(Brace::Open);
         }
     }
     Err(Brace::Open)
@@ -150,6 +147,7 @@ mod tests {
         );
         assert!(inline("{ }").unwrap_err().0.starts_with("empty table: "));
         assert!(inline("{a=b}{c=d}").is_err());
+        assert!(inline("}").is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The text a table is built from: logical lines, and `key value` in each.
 //!
 //! A line that starts with white space continues the one before; empty lines and lines whose first
-//! visible character is `#` do not exist, also inside a logical line. A NUL byte ends a line.
+//! visible character is `#` do not exist, also inside a logical line. A NUL byte ends a
+//! logical line.
 //!
 //! **Diagnostics**: [`BadLine`] with Postfix's warning; the line is left out and reading goes on.
 //! **Standards**: postmap(1), section "TABLE FORMAT".
@@ -123,7 +124,7 @@ impl<'a> LogicalLines<'a> {
         };
         self.rest = rest;
         self.number += 1;
-        Some(line.split(|byte| *byte == 0).next().unwrap_or_default())
+        Some(line)
     }
 }
 
@@ -134,7 +135,7 @@ impl Iterator for LogicalLines<'_> {
         let mut out: Option<LogicalLine> = None;
         loop {
             let before = (self.rest, self.number);
-            let Some(line) = self.physical() else { return out };
+            let Some(line) = self.physical() else { return out.map(up_to_nul) };
             if matches!(trim(line).first(), None | Some(b'#')) {
                 continue;
             }
@@ -143,11 +144,18 @@ impl Iterator for LogicalLines<'_> {
                 Some(logical) if is_space(line[0]) => logical.text.extend(line),
                 Some(_) => {
                     (self.rest, self.number) = before;
-                    return out;
+                    return out.map(up_to_nul);
                 }
             }
         }
     }
+}
+
+/// A NUL byte ends a logical line, continuations and all.
+fn up_to_nul(mut line: LogicalLine) -> LogicalLine {
+    let end = line.text.iter().position(|byte| *byte == 0);
+    line.text.truncate(end.unwrap_or(line.text.len()));
+    line
 }
 
 /// Splits a line into its key, which ends at the first white space that is not quoted, and its

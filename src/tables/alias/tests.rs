@@ -31,6 +31,9 @@ fn values_are_written_again_with_uniform_space() {
         ("\"a\tb\"", "\"a b\""),
         ("a \\", "a "),
         ("[a", "[a]"),
+        ("[a\\\\\\]b]", "[a\\\\]b]"),
+        ("a . < b, <c>; <d>", "a. <b, <c>; <d>"),
+        ("\"%\\\t\" \\\tb", "\"% \" \" b\""),
         ("\"a(b\" c(d", "\"a(b\" c (d"),
     ];
     for (given, written) in cases {
@@ -51,6 +54,7 @@ fn names_lose_their_quotes() {
         ("\\v", "v"),
         ("k\\:34", "k:34"),
         ("\"\" ", ""),
+        ("[k\\\\l]", "[k\\l]"),
         ("\"k37\"x\"y\"", "k37 x y"),
         ("k38 . a ; b | c", "k38.a;b|c"),
     ];
@@ -63,6 +67,7 @@ fn names_lose_their_quotes() {
 #[test]
 fn names_are_one_local_part() {
     assert_eq!(read("f@dom: g"), Err(BadLine::NotLocal));
+    assert_eq!(read("f%dom: g"), Err(BadLine::NotLocal));
     for line in ["g: ", "j,k: y", "n o p", ": nokey", "\"bad: alice"] {
         assert_eq!(read(line), Err(BadLine::NoPair), "{line}");
     }
