@@ -1,7 +1,7 @@
 //! postmap(1) and postalias(1): builds, changes, lists and queries lookup tables.
 //!
 //! [`run`] is called by both programs, which differ in the [`Syntax`] of their text files and in
-//! how they print. Each table named on the command line is one [`table::Name`].
+//! how they print. Each table named on the command line is one `table::Name`.
 //!
 //! **Diagnostics**: a source line that cannot be used is a warning; what the command cannot do is
 //! fatal, exit code 1; a key that is not there is exit code 1 without a word.
