@@ -220,6 +220,9 @@ impl Server {
         let mut printer = Printer::new(Shape::Long, &|_| 0);
         let entries = listing.lines().filter_map(|line| Entry::parse(line).ok());
         let mut text: String = entries.map(|entry| printer.entry(&entry)).collect();
+        if text.is_empty() {
+            return Ok("Mail queue is empty\n".into());
+        }
         text.push_str(&printer.footer());
         Ok(text)
     }
