@@ -195,7 +195,6 @@ static RESTRICTING: &[&str] = &[
     "smtpd_client_connection_rate_limit",
     "smtpd_client_message_rate_limit",
     "smtpd_client_recipient_rate_limit",
-    "smtpd_delay_open_until_valid_rcpt",
     "smtpd_enforce_tls",
     "smtpd_forbid_bare_newline",
     "smtpd_forbidden_commands",

@@ -46,7 +46,7 @@ pub fn kind(snapshot: &Snapshot, message: &MessageInfo) -> Option<Kind> {
     if sender.is_null() {
         return Some(Kind::DoubleBounce);
     }
-    let double = snapshot.params.text("double_bounce_sender").unwrap_or_default();
+    let double = &snapshot.qmgr.double_bounce;
     let is_double = sender.local_part().eq_ignore_ascii_case(double.as_bytes())
         && sender.domain().is_none_or(|domain| {
             domain.eq_ignore_ascii_case(snapshot.myhostname.as_bytes())
@@ -90,13 +90,12 @@ fn wants(message: &MessageInfo, failure: &Deferral) -> bool {
 }
 
 fn parties(snapshot: &Snapshot, kind: Kind, message: &MessageInfo) -> (Address, Address) {
-    let text = |name: &str| snapshot.params.text(name).unwrap_or_default();
     match kind {
         Kind::Sender => (Address::null(), message.envelope.sender.clone()),
         Kind::DoubleBounce => {
-            let local = Address::from_internal(text("double_bounce_sender").as_bytes());
+            let local = Address::from_internal(snapshot.qmgr.double_bounce.as_bytes());
             let sender = local.with_domain(snapshot.myhostname.as_bytes());
-            (sender, Address::from_internal(text("2bounce_notice_recipient").as_bytes()))
+            (sender, Address::from_internal(snapshot.qmgr.double_bounce_notice.as_bytes()))
         }
     }
 }

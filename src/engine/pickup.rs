@@ -107,7 +107,10 @@ fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
     let core = core.clone();
     let rt = core.rt.clone();
     rt.spawn(async move {
-        let submissions = found.unwrap_or_default();
+        let submissions = found.unwrap_or_else(|error| {
+            core.log.warn(Daemon::Pickup, &format!("open directory maildrop: {error}"));
+            Vec::new()
+        });
         let more = submissions.len() == BATCH;
         let mut taken = Vec::new();
         for submission in submissions {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub defer_transports: Vec<String>,
     /// `double_bounce_sender`.
     pub double_bounce: String,
+    /// `2bounce_notice_recipient`.
+    pub double_bounce_notice: String,
     /// The numbers of every transport in master.cf.
     pub transports: BTreeMap<String, TransportSettings>,
 }
@@ -85,6 +87,7 @@ impl Settings {
             run_delay: Duration::from_secs(params.seconds("queue_run_delay")?),
             defer_transports: params.list("defer_transports")?,
             double_bounce: params.text("double_bounce_sender")?,
+            double_bounce_notice: params.text("2bounce_notice_recipient")?,
         })
     }
 }

@@ -53,8 +53,6 @@ pub struct Service {
     pub mynetworks: Networks,
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
-    /// `smtpd_delay_open_until_valid_rcpt`.
-    pub delay_open: bool,
     /// `smtpd_discard_ehlo_keywords`.
     pub discarded: Keywords,
 }
@@ -86,7 +84,6 @@ impl Service {
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
-            delay_open: params.flag("smtpd_delay_open_until_valid_rcpt")?,
             discarded: discarded(params)?,
         };
         warnings.extend(service.restrictions.warnings.iter().cloned());

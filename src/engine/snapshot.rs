@@ -3,7 +3,7 @@
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
 use crate::cleanup;
-use crate::match_list::{BadItem, Domains};
+use crate::match_list::BadItem;
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
 use crate::{qmgr, smtp};
@@ -43,8 +43,6 @@ pub struct Snapshot {
     pub transports: Vec<(String, String)>,
     /// Every smtp and lmtp service with its own parameters.
     pub smtp: Vec<(String, Params)>,
-    /// `fast_flush_domains`.
-    pub flush_domains: Domains,
     /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
     pub closed: bool,
     /// What should be said about the configuration at start.
@@ -71,7 +69,6 @@ impl Snapshot {
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
-        let flush = params.list("fast_flush_domains")?;
         let transports = transports(master);
         Ok(Snapshot {
             myhostname: params.text("myhostname")?,
@@ -87,7 +84,6 @@ impl Snapshot {
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
             smtp,
-            flush_domains: Domains::parse(&flush, true).0,
             closed,
             warnings,
             params,
@@ -117,7 +113,7 @@ fn findings(params: &Params, master: &MasterCf, warnings: &mut Vec<String>) -> b
 /// default. Rates and counts bound how much a client may send, not which clients may; postscreen is
 /// not there to be asked; TLS that clients may use keeps nobody out.
 fn closes(params: &Params, name: &str, value: &str) -> bool {
-    let expanded = params.expand(value).unwrap_or_default();
+    let Ok(expanded) = params.expand(value) else { return true };
     let off = matches!(expanded.trim(), "" | "no" | "0" | "none" | "may");
     let default = params.default_of(name).is_some_and(|default| default == value);
     let harmless = name.ends_with("_limit") || name.starts_with("postscreen_");

@@ -361,7 +361,13 @@ impl Log {
         let location = entry.location(number);
         let record = self.store.detail(self.core, entry.place)?;
         let content = match entry.spans {
-            Some(_) => self.store.content(&location).map(|c| c.to_vec()).unwrap_or_default(),
+            Some(_) => match self.store.content(&location) {
+                Ok(content) => content.to_vec(),
+                // Its extents cannot be named any more: the record is all there is to save.
+                Err(ReadError::Damaged) => Vec::new(),
+                // The disk may read it later: nothing is given up for that.
+                Err(_) => return Err(Stop::Later),
+            },
             None => Vec::new(),
         };
         let (storage, dir) = (Arc::clone(self.store.storage()), self.store.corrupt_dir());

@@ -11,6 +11,7 @@ use crate::trivial_rewrite::{Class, Resolved};
 use mail::{Address, Envelope};
 use queue::{Content, Number, ReadError};
 use scheduler::{Reason, RoutedRecipient, TransportId};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +104,8 @@ impl Qmgr {
         let Some(known) = self.known.get_mut(&number) else { return };
         known.stage = Stage::Active;
         let total = info.envelope.recipients.len() as u32;
-        let pending: Vec<u32> = (0..total).filter(|index| !known.done.contains(index)).collect();
+        let done: BTreeSet<u32> = known.done.iter().copied().collect();
+        let pending: Vec<u32> = (0..total).filter(|index| !done.contains(index)).collect();
         core.log.log(&Event::Active {
             id: info.id,
             sender: &info.envelope.sender,

@@ -49,8 +49,11 @@ impl Qmgr {
         if made {
             return self.go_on(core, active, after);
         }
-        let failed = std::mem::take(&mut active.failed);
-        active.deferred.extend(failed);
+        // After the end of a lifetime the failed ones have had their notice; only the expired have not.
+        if matches!(after, After::Settle) {
+            let failed = std::mem::take(&mut active.failed);
+            active.deferred.extend(failed);
+        }
         self.defer(core, active);
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Standards: SMTPD_ACCESS_README, postconf(5).
 
+use crate::maillog::Client;
 use crate::smtpd::Service;
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::{Class, Resolved};
@@ -54,7 +55,7 @@ pub struct Question<'a> {
     /// The client.
     pub client: IpAddr,
     /// What it is called in replies: `name[address]`.
-    pub client_name: &'a str,
+    pub client_name: &'a Client,
     /// The service with its networks.
     pub service: &'a Service,
     /// The configuration.
@@ -65,6 +66,28 @@ pub struct Question<'a> {
     pub sender: &'a Address,
     /// The recipient.
     pub recipient: &'a Address,
+}
+
+/// What a restriction list is about; spelled out only when something is refused.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Client,
+    Helo,
+    Sender,
+    Recipient,
+    Data,
+}
+
+impl Subject {
+    fn describe(self, question: &Question<'_>) -> String {
+        match self {
+            Subject::Client => format!("<{}>: Client host", question.client_name),
+            Subject::Helo => format!("<{}>: Helo command", question.helo.unwrap_or_default()),
+            Subject::Sender => format!("<{}>: Sender address", question.sender),
+            Subject::Recipient => format!("<{}>: Recipient address", question.recipient),
+            Subject::Data => "<DATA>: Data command".into(),
+        }
+    }
 }
 
 enum Step {
@@ -119,21 +142,17 @@ impl Restrictions {
         if self.unsafe_lists || question.snapshot.closed {
             return Err(CONFIGURATION);
         }
-        let client = format!("<{}>: Client host", question.client_name);
-        let helo = format!("<{}>: Helo command", question.helo.unwrap_or_default());
-        let sender = format!("<{}>: Sender address", question.sender);
-        let recipient = format!("<{}>: Recipient address", question.recipient);
-        self.evaluate(&self.client, question, &client)?;
+        self.evaluate(&self.client, question, Subject::Client)?;
         if question.helo.is_some() {
-            self.evaluate(&self.helo, question, &helo)?;
+            self.evaluate(&self.helo, question, Subject::Helo)?;
         }
-        self.evaluate(&self.sender, question, &sender)?;
+        self.evaluate(&self.sender, question, Subject::Sender)?;
         let (first, second) = match self.relay_before_recipient {
             true => (&self.relay, &self.recipient),
             false => (&self.recipient, &self.relay),
         };
-        self.evaluate(first, question, &recipient)?;
-        self.evaluate(second, question, &recipient)
+        self.evaluate(first, question, Subject::Recipient)?;
+        self.evaluate(second, question, Subject::Recipient)
     }
 
     /// Whether DATA is accepted, for the last recipient's question.
@@ -141,14 +160,14 @@ impl Restrictions {
     /// # Errors
     /// The reply that refuses it.
     pub fn data(&self, question: &Question<'_>) -> Result<(), Reply> {
-        self.evaluate(&self.data, question, "<DATA>: Data command")
+        self.evaluate(&self.data, question, Subject::Data)
     }
 
     fn evaluate(
         &self,
         list: &[Restriction],
         question: &Question<'_>,
-        subject: &str,
+        subject: Subject,
     ) -> Result<(), Reply> {
         for restriction in list {
             match self.step(restriction, question, subject) {
@@ -160,7 +179,7 @@ impl Restrictions {
         Ok(())
     }
 
-    fn step(&self, restriction: &Restriction, question: &Question<'_>, subject: &str) -> Step {
+    fn step(&self, restriction: &Restriction, question: &Question<'_>, subject: Subject) -> Step {
         use crate::match_list::Match;
         let permit = |permitted: bool| if permitted { Step::Ok } else { Step::Next };
         let code = |code: u16, rest: &str| Step::Refuse(Reply::from(format!("{code} {rest}")));
@@ -169,16 +188,18 @@ impl Restrictions {
             Restriction::PermitSaslAuthenticated => Step::Next,
             Restriction::Unknown => Step::Refuse(CONFIGURATION),
             Restriction::Reject => {
+                let subject = subject.describe(question);
                 code(self.reject_code, &format!("5.7.1 {subject} rejected: Access denied"))
             }
             Restriction::Defer => {
+                let subject = subject.describe(question);
                 code(self.defer_code, &format!("4.3.2 {subject} rejected: Try again later"))
             }
             Restriction::PermitMynetworks => {
                 match question.service.mynetworks.contains(question.client) {
                     Match::Yes => Step::Ok,
                     Match::No => Step::Next,
-                    Match::Unknown => Step::Refuse(temporary(question.client_name)),
+                    Match::Unknown => Step::Refuse(temporary(&question.client_name.to_string())),
                 }
             }
             Restriction::PermitInetInterfaces => {

@@ -7,6 +7,7 @@ use super::transaction::{Sender, Transaction};
 use crate::core::Core;
 use crate::limits::INPUT_BYTES;
 use crate::maillog::{Client, Event as LogEvent};
+use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
 use mail::Address;
 use mail::queue_id::QueueId;
@@ -288,19 +289,42 @@ impl Task {
         if snapshot.resolver.resolve(recipient) == Resolved::BadSyntax {
             return (Err(Reply::fixed("501 5.1.3 Bad recipient address syntax")), canonical);
         }
-        let question = Question {
-            client: self.address,
-            client_name: &self.client.to_string(),
-            service: &self.service,
-            snapshot: &snapshot,
-            helo: self.session.helo(),
-            sender,
-            recipient,
-        };
+        let question = self.question(&snapshot, sender, recipient);
         (self.service.restrictions.recipient(&question), canonical)
     }
 
+    fn question<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        sender: &'a Address,
+        recipient: &'a Address,
+    ) -> Question<'a> {
+        Question {
+            client: self.address,
+            client_name: &self.client,
+            service: &self.service,
+            snapshot,
+            helo: self.session.helo(),
+            sender,
+            recipient,
+        }
+    }
+
+    /// `smtpd_data_restrictions`, which see the last recipient.
+    fn judge_data(&self) -> Result<(), Reply> {
+        let (Some(transaction), Some(recipient)) = (&self.transaction, &self.last_recipient) else {
+            return Ok(());
+        };
+        let snapshot = self.core.snapshot();
+        let question = self.question(&snapshot, &transaction.envelope.sender, recipient);
+        self.service.restrictions.data(&question)
+    }
+
     fn data(&mut self) -> Result<(), End> {
+        if let Err(reply) = self.judge_data() {
+            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+            return self.refuse("DATA", reply, sender.as_ref(), None);
+        }
         let is_local = self.core.snapshot.borrow().own_addresses.contains(&self.address);
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();

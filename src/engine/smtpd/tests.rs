@@ -86,6 +86,16 @@ fn a_restriction_that_is_not_acted_upon_closes_the_door() {
     assert!(has(&got, "250 2.1.5 Ok"), "{got:?}");
 }
 
+/// The list was read and counted as obeyed, but nobody asked it.
+#[test]
+fn data_restrictions_are_asked_at_data() {
+    let input = format!("EHLO c\r\n{TRANSACTION}QUIT\r\n");
+    let (got, log) = dialogue("smtpd_data_restrictions = reject\n", INSIDE, &input);
+    assert!(has(&got, "250 2.1.5 Ok"), "{got:?}");
+    assert!(has(&got, "554 5.7.1 <DATA>: Data command rejected: Access denied"), "{got:?}");
+    assert!(has(&log, "reject: DATA from unknown[127.0.0.1]"), "{log:#?}");
+}
+
 #[test]
 fn a_silent_client_is_sent_away() {
     let (got, log) = dialogue("", INSIDE, "EHLO c\r\n");
