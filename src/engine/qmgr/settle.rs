@@ -49,7 +49,8 @@ impl Qmgr {
         if made {
             return self.go_on(core, active, after);
         }
-        // After the end of a lifetime the failed ones have had their notice; only the expired have not.
+        // After the end of a lifetime the failed ones have had their notice; only the expired have
+        // not.
         if matches!(after, After::Settle) {
             let failed = std::mem::take(&mut active.failed);
             active.deferred.extend(failed);
