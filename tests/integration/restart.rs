@@ -44,6 +44,10 @@ fn a_client_that_connects_while_there_is_no_engine_is_served_by_the_next_one() {
     signal(master, Signal::STOP);
     signal(victim, Signal::KILL);
     wait("the end of the engine", || !runs(victim));
+    // The kernel takes a dead process's ring down in its own time; an accept that is still armed
+    // on it
+    // takes a connection with it. The backlog is what is tested here.
+    wait("the end of its ring", || stays_open(system.port));
     let clients: Vec<_> = (0..4).map(|_| Client::silent(system.port)).collect();
     signal(master, Signal::CONT);
     for client in clients {
@@ -53,4 +57,16 @@ fn a_client_that_connects_while_there_is_no_engine_is_served_by_the_next_one() {
     assert_ne!(system.engine(), victim);
     let line = format!("pid {victim} killed by signal 9");
     assert!(within(Duration::from_secs(5), || system.logged(&line) == 1), "{}", system.log());
+}
+
+/// Whether a new connection waits in the backlog instead of being taken and closed.
+fn stays_open(port: u16) -> bool {
+    use std::io::Read;
+    let address = (std::net::Ipv4Addr::LOCALHOST, port);
+    let mut stream = std::net::TcpStream::connect(address).expect("the supervisor listens");
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout can be set");
+    match stream.read(&mut [0]) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    }
 }
