@@ -505,7 +505,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/runtime/Cargo.toml", &[]),
     ("queue/Cargo.toml", &[]),
     ("src/master/Cargo.toml", &["config"]),
-    ("src/engine/Cargo.toml", &["config", "mail", "protocol", "queue", "runtime", "scheduler"]),
+    (
+        "src/engine/Cargo.toml",
+        &["config", "mail", "protocol", "queue", "runtime", "scheduler", "tables"],
+    ),
     ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
     ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
     ("fuzz/Cargo.toml", &["config", "mail", "protocol", "queue"]),
@@ -515,7 +518,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const BINARIES: &[(&str, &[&str])] = &[
     ("src/bin/master.rs", &["config", "master"]),
     // Of master: the facts about the host and the reader of files, which both need at start.
-    ("src/bin/engine.rs", &["config", "engine", "master", "runtime"]),
+    ("src/bin/engine.rs", &["config", "engine", "master", "runtime", "tables"]),
     ("src/bin/ringpost.rs", &["bench", "config", "engine", "runtime"]),
 ];
 

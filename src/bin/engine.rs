@@ -5,7 +5,7 @@ use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::localtime::LocalTime;
 use engine::maillog::{Daemon, Identity, Maillog, Sink};
 use engine::snapshot::Snapshot;
-use master::system::{Files, host};
+use master::system::{self, Files, host};
 use ringpost::inherited::{Inherited, Service};
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
@@ -91,7 +91,16 @@ fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
     let main = config::MainCf::read(&Files, &path("main.cf")).map_err(|e| e.to_string())?;
     let master = config::MasterCf::read(&Files, &path("master.cf")).map_err(|e| e.to_string())?;
     let params = config::Params::new(main, host("engine")?);
-    Ok(Snapshot::new(params, &master).map_err(|error| error.to_string())?)
+    Ok(Snapshot::new(params, &master, tables()).map_err(|error| error.to_string())?)
+}
+
+/// What tables are made of.
+fn tables() -> tables::catalog::System {
+    tables::catalog::System {
+        read: system::read,
+        variable: system::variable,
+        random: system::random,
+    }
 }
 
 fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box<dyn Error>> {

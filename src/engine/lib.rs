@@ -16,6 +16,7 @@ pub mod error;
 pub mod launch;
 pub mod limits;
 pub mod localtime;
+pub mod lookup;
 pub mod maillog;
 pub mod match_list;
 pub mod parcel;

@@ -3,6 +3,7 @@
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
 use crate::cleanup;
+use crate::lookup::{Maps, Opener};
 use crate::match_list::BadItem;
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
@@ -12,6 +13,7 @@ use config::params::BadValue;
 use config::{MasterCf, Params};
 use std::net::IpAddr;
 use std::sync::Arc;
+use tables::catalog::System;
 
 /// Everything read from main.cf and master.cf.
 pub struct Snapshot {
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub cleanup: cleanup::Settings,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
+    /// `alias_maps`.
+    pub alias_maps: Maps,
     /// Own addresses: clients among them are local (`permit_inet_interfaces`).
     pub own_addresses: Vec<IpAddr>,
     /// `always_add_missing_headers`.
@@ -50,11 +54,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads the configuration.
+    /// Reads the configuration and opens its tables.
     ///
     /// # Errors
     /// The first parameter whose value is not valid.
-    pub fn new(params: Params, master: &MasterCf) -> Result<Snapshot, BadValue> {
+    pub fn new(params: Params, master: &MasterCf, system: System) -> Result<Snapshot, BadValue> {
+        let opener = Opener::new(&params, system)?;
+        let alias_maps = opener.maps(&params, "alias_maps")?;
         let own_addresses = own_addresses(&params)?;
         let (resolver, unusable) = Resolver::new(&params, own_addresses.clone())?;
         let mut warnings: Vec<String> = unusable.iter().map(bad_item).collect();
@@ -66,6 +72,7 @@ impl Snapshot {
             smtpd.push(Arc::new(service));
         }
         let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
+        warnings.extend(opener.warnings());
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
@@ -78,6 +85,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             qmgr: qmgr::Settings::new(&params, &transports)?,
+            alias_maps,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
             delay_warning: params.seconds("delay_warning_time")?,

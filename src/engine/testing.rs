@@ -24,6 +24,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tables::catalog::System;
 
 /// Where the simulated smtpd listens.
 pub const SMTPD: &str = "192.0.2.10:25";
@@ -33,7 +34,7 @@ const MASTER_CF: &str = "smtp inet n - n - - smtpd\n\
     retry unix - - n - - error\ndiscard unix - - n - - discard\n";
 
 const MAIN_CF: &str = "compatibility_level = 3.6\nmyhostname = mx.example.test\n\
-    mydestination =\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\n\
+    mydestination =\nalias_maps =\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\n\
     smtpd_banner = $myhostname ESMTP test\nqueue_minfree = 0\nmessage_size_limit = 100000\n";
 
 /// One simulated core.
@@ -42,6 +43,11 @@ pub struct World {
     pub core: Rc<Core>,
     /// Its log lines.
     pub log: Rc<RefCell<String>>,
+}
+
+/// Tables without files, environment or chance.
+pub fn tables() -> System {
+    System { read: |_| Err("No such file or directory".into()), variable: |_| None, random: || 0 }
 }
 
 /// The configuration with more lines, the last of which win.
@@ -54,7 +60,7 @@ pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
         ..Host::default()
     };
     let master = MasterCf::parse("master.cf", MASTER_CF.as_bytes()).unwrap();
-    Arc::new(Snapshot::new(Params::new(main, host), &master).unwrap())
+    Arc::new(Snapshot::new(Params::new(main, host), &master, tables()).unwrap())
 }
 
 /// Builds a core on a queue directory.

@@ -3,6 +3,9 @@
 //! Used by every command that reads main.cf.
 
 use config::{Host, Source, SourceError};
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Files of the file system.
 pub struct Files;
@@ -12,6 +15,25 @@ impl Source for Files {
         std::fs::read(path)
             .map_err(|error| SourceError { path: path.to_owned(), reason: reason(&error) })
     }
+}
+
+/// All bytes of a file.
+///
+/// # Errors
+/// As strerror(3) words it.
+pub fn read(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| reason(&error))
+}
+
+/// The value of an environment variable.
+pub fn variable(name: &[u8]) -> Option<Vec<u8>> {
+    std::env::var_os(OsStr::from_bytes(name)).map(OsStringExt::into_vec)
+}
+
+/// A random number.
+pub fn random() -> u64 {
+    // Each state of the standard hash table starts with random keys of the system.
+    RandomState::new().build_hasher().finish()
 }
 
 /// What strerror(3) says, without Rust's ` (os error N)`.

@@ -4,10 +4,10 @@
 //! **Standards**: DATABASE_README of Postfix 3.7.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::catalog::SharedTable;
 use crate::fold::{Folding, fold};
 use crate::{Lookup, Table};
 
@@ -31,7 +31,7 @@ impl<T: Table> Table for Folded<T> {
 }
 
 /// The values of all members, with commas.
-pub struct Union(pub Vec<Box<dyn Table>>);
+pub struct Union(pub Vec<SharedTable>);
 
 impl Table for Union {
     fn lookup(&self, key: &[u8]) -> Lookup<'_> {
@@ -57,7 +57,7 @@ impl fmt::Debug for Union {
 }
 
 /// What one member has is the key for the next.
-pub struct Pipe(pub Vec<Box<dyn Table>>);
+pub struct Pipe(pub Vec<SharedTable>);
 
 impl Table for Pipe {
     fn lookup(&self, key: &[u8]) -> Lookup<'_> {
@@ -97,13 +97,14 @@ impl<F: Fn() -> u64> Table for Random<F> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::collections::BTreeMap;
     use alloc::vec;
 
     use super::*;
     use crate::simple::{Fail, Static};
 
-    fn map(key: &str, value: &str) -> Box<dyn Table> {
+    fn map(key: &str, value: &str) -> SharedTable {
         let entry = (key.as_bytes().to_vec(), value.as_bytes().to_vec());
         Box::new(Folded { table: BTreeMap::from([entry]), folding: Folding::Utf8 })
     }

@@ -1,9 +1,9 @@
 //! Lookup tables: a key goes in, a value or its absence comes out; no file, no socket.
 //!
 //! [`constant`] is the database behind `hash:` and `btree:`, [`source`] and [`alias`] read the
-//! texts it is built from, [`simple`] and [`combine`] are tables that live in memory. postmap(1)
-//! and postalias(1) build and query them; whoever maps a table file owns its bytes and hands them
-//! to [`constant::ConstantDb`].
+//! texts it is built from, [`simple`] and [`combine`] are tables that live in memory, and
+//! [`catalog`] opens any of them by its name. postmap(1) and postalias(1) build and query them, the
+//! engine asks them; whoever reads a table file owns its bytes.
 //!
 //! **Diagnostics**: a text line that cannot be used is a [`source::BadLine`] with Postfix's
 //! warning; a file that is no database is a [`constant::BadDb`]; a table that cannot answer now
@@ -19,6 +19,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod alias;
+pub mod catalog;
 pub mod combine;
 pub mod constant;
 pub mod fold;

@@ -1,7 +1,7 @@
 //! postmap(1) and postalias(1): builds, changes, lists and queries lookup tables.
 //!
 //! [`run`] is called by both programs, which differ in the [`Syntax`] of their text files and in
-//! how they print. Each table named on the command line is one `table::Name`.
+//! how they print. Each table named on the command line is one [`Name`].
 //!
 //! **Diagnostics**: a source line that cannot be used is a warning; what the command cannot do is
 //! fatal, exit code 1; a key that is not there is exit code 1 without a word.
@@ -12,11 +12,13 @@ mod build;
 mod options;
 mod query;
 mod store;
-mod table;
 
 use crate::program::{Exit, Program};
+use master::log::Level;
 use master::settings::{self, Settings};
+use master::{Fatal, system};
 use options::{Action, Options};
+use tables::catalog::{Catalog, Name, Opened, System};
 use tables::fold::Folding;
 
 /// How the text of a table is written.
@@ -46,6 +48,23 @@ struct Run<'a> {
     syntax: Syntax,
     folding: Folding,
     utf8: bool,
+}
+
+impl Run<'_> {
+    /// Opens a table.
+    fn open(&self, name: Name) -> Result<Opened, Exit> {
+        let system =
+            System { read: system::read, variable: system::variable, random: system::random };
+        let catalog = Catalog {
+            system,
+            folding: self.folding,
+            utf8: self.utf8,
+            default_type: &self.settings.text("default_database_type")?,
+            proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
+            warn: &|text| self.program.say(Level::Warning, text),
+        };
+        Ok(catalog.open(name)?)
+    }
 }
 
 /// Does what the command line asks for; the exit code.

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use master::Fatal;
 use master::log::{Level, Log};
 use master::settings::Settings;
+use tables::catalog::BadTable;
 
 /// sysexits(3): a bad command line.
 pub const EX_USAGE: u8 = 64;
@@ -57,6 +58,12 @@ impl Exit {
 impl From<Fatal> for Exit {
     fn from(fatal: Fatal) -> Self {
         Self::new(1, fatal.0)
+    }
+}
+
+impl From<BadTable> for Exit {
+    fn from(bad: BadTable) -> Self {
+        Self::new(1, bad.0)
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::options::{Action, Duplicates};
 use super::store::{Entries, Place, Rights};
-use super::table::{Kind, Name};
 use super::{Run, Syntax};
 use crate::program::Exit;
 use master::Fatal;
 use master::log::Level;
+use tables::catalog::{Kind, Name};
 use tables::fold::fold;
 use tables::source::{Entry, LogicalLine, LogicalLines, printable};
 

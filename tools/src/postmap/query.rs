@@ -7,11 +7,11 @@ use std::io::{self, BufRead, BufWriter, Write};
 use super::Run;
 use super::options::Keys;
 use super::store::{Place, Rights};
-use super::table::{Kind, Name, Opened};
 use crate::program::Exit;
 use master::Fatal;
 use master::log::Level;
 use tables::Lookup;
+use tables::catalog::{Kind, Name, Opened};
 use tables::fold::fold;
 use tables::source::printable;
 
@@ -56,14 +56,14 @@ pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
         let name = Name::of_table(name, &default)?;
         if name.kind() != Kind::Database {
             // An unknown type, or a table that cannot be opened, says so first.
-            Opened::open(run, name.clone())?;
+            run.open(name.clone())?;
             let text = format!("table {name}: delete operation is not supported");
             return Err(Exit::new(1, text));
         }
         let place = Place::lock(&name.path)?;
         let Some(mut entries) = place.read()? else {
             // Words it as any other attempt to open it.
-            Opened::open(run, name.clone())?;
+            run.open(name.clone())?;
             continue;
         };
         let before = entries.len();
@@ -84,7 +84,7 @@ pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
 pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
     let default = run.settings.text("default_database_type")?;
     let Some(name) = run.options.names.first() else { return Ok(1) };
-    let table = Opened::open(run, Name::of_table(name, &default)?)?;
+    let table = run.open(Name::of_table(name, &default)?)?;
     if table.name.kind == "fail" {
         let text = format!("table {}: sequence error: Application error", table.name);
         return Err(Exit::new(1, text));
@@ -123,7 +123,7 @@ impl<'a> Tables<'a> {
     fn find(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
         for (index, name) in self.names.iter().enumerate() {
             if index == self.opened.len() {
-                self.opened.push(Opened::open(self.run, name.clone())?);
+                self.opened.push(self.run.open(name.clone())?);
             }
             if folded(self.run, name, key).is_none() {
                 continue;

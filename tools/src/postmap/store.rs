@@ -125,13 +125,6 @@ fn errno(error: io::Error) -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }
 
-/// The database of table `name`.
-pub(super) fn open(name: &str) -> Result<ConstantDb<Vec<u8>>, Fatal> {
-    let path = database_path(name);
-    let file = File::open(&path).map_err(|error| open_error(&path, &error))?;
-    load(file, &path)
-}
-
 fn load(mut file: File, path: &Path) -> Result<ConstantDb<Vec<u8>>, Fatal> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|error| open_error(path, &error))?;

@@ -1,0 +1,143 @@
+//! Lookup tables of the configuration: a parameter's list of tables, opened once and asked in
+//! order.
+//!
+//! Called wherever a parameter names tables; belongs to the [`crate::snapshot::Snapshot`], so that
+//! a reload opens everything anew.
+//!
+//! **Diagnostics**: a table that cannot be opened is named once at start and answers
+//! [`Lookup::Retry`] from then on: a broken table never means "not found".
+//! **Standards**: postconf(5), DATABASE_README.
+
+use config::Params;
+use config::params::BadValue;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use tables::catalog::{Catalog, Name, Opened, System};
+use tables::fold::Folding;
+use tables::{Lookup, Table};
+
+/// The tables that one parameter names.
+#[derive(Debug, Default)]
+pub struct Maps {
+    tables: Vec<Item>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Opened(Opened),
+    /// Why it could not be opened.
+    Broken(String),
+}
+
+/// Opens the tables of one configuration, and collects what should be said about them.
+pub struct Opener {
+    system: System,
+    utf8: bool,
+    default_type: String,
+    proxied: Vec<String>,
+    warnings: RefCell<Vec<String>>,
+}
+
+impl Opener {
+    /// Reads what all tables have in common.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn new(params: &Params, system: System) -> Result<Opener, BadValue> {
+        Ok(Opener {
+            system,
+            utf8: params.flag("smtputf8_enable")?,
+            default_type: params.text("default_database_type")?,
+            proxied: params.list("proxy_read_maps")?,
+            warnings: RefCell::default(),
+        })
+    }
+
+    /// Opens the tables `parameter` names.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
+        let words = params.list(parameter)?;
+        Ok(Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() })
+    }
+
+    fn item(&self, parameter: &str, word: &str) -> Item {
+        let warn = |text: String| self.warnings.borrow_mut().push(text);
+        let catalog = Catalog {
+            system: self.system,
+            folding: if self.utf8 { Folding::Utf8 } else { Folding::Ascii },
+            utf8: self.utf8,
+            default_type: &self.default_type,
+            proxied: &self.proxied,
+            warn: &warn,
+        };
+        match Name::of_table(word, &self.default_type).and_then(|name| catalog.open(name)) {
+            Ok(opened) => Item::Opened(opened),
+            Err(bad) => {
+                warn(format!("{parameter}: {bad}"));
+                Item::Broken(bad.0)
+            }
+        }
+    }
+
+    /// What should be said.
+    pub fn warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
+    }
+}
+
+impl Maps {
+    /// Whether there is no table.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+impl Table for Maps {
+    /// The first answer counts, also that a table cannot tell.
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        for item in &self.tables {
+            let answer = match item {
+                Item::Opened(opened) => opened.table().lookup(key),
+                Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
+            };
+            if answer != Lookup::NotFound {
+                return answer;
+            }
+        }
+        Lookup::NotFound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::{Host, MainCf};
+
+    fn open(main_cf: &str) -> (Maps, Vec<String>) {
+        let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
+        let params = Params::new(main, Host::default());
+        let opener = Opener::new(&params, crate::testing::tables()).unwrap();
+        let maps = opener.maps(&params, "alias_maps").unwrap();
+        (maps, opener.warnings())
+    }
+
+    #[test]
+    fn tables_are_asked_in_order() {
+        let (maps, said) = open("alias_maps = inline:{a=1} inline:{a=2, b=3}\n");
+        assert_eq!(maps.lookup(b"A"), Lookup::Found(Cow::Borrowed(b"1")));
+        assert_eq!(maps.lookup(b"b"), Lookup::Found(Cow::Borrowed(b"3")));
+        assert_eq!(maps.lookup(b"c"), Lookup::NotFound);
+        assert!(said.is_empty() && !maps.is_empty());
+    }
+
+    #[test]
+    fn a_broken_table_never_means_not_found() {
+        let (maps, said) = open("alias_maps = inline:{a=1} hash:/nowhere/aliases\n");
+        assert_eq!(maps.lookup(b"a"), Lookup::Found(Cow::Borrowed(b"1")));
+        assert!(matches!(maps.lookup(b"b"), Lookup::Retry(_)));
+        let why = "alias_maps: open database /nowhere/aliases.db: No such file or directory";
+        assert_eq!(said, [why]);
+    }
+}

@@ -1,0 +1,356 @@
+//! Tables by their names, `type:name`, and what answers behind them.
+//!
+//! Called by the engine when it reads its configuration and by postmap(1) and postalias(1). Files,
+//! the environment and random numbers come from the [`System`] that the caller hands in.
+//!
+//! **Diagnostics**: a type, a name or a file that cannot be used is [`BadTable`], worded as Postfix
+//! words it after `fatal: `. Lines of a `texthash:` that are left out are warned about once.
+//! **Limits**: [`NESTING_MAX`].
+//! **Standards**: DATABASE_README of Postfix 3.7.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::combine::{Folded, Pipe, Random, Union};
+use crate::constant::ConstantDb;
+use crate::fold::{Folding, fold};
+use crate::simple::{BadSyntax, Fail, Static, inline, list};
+use crate::source::{self, BadLine, LogicalLines, printable};
+use crate::{Lookup, Table};
+
+/// How deep tables may be made of tables.
+pub const NESTING_MAX: usize = 10;
+
+/// What a table that lives in memory holds.
+pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A table that several threads may ask.
+pub type SharedTable = Box<dyn Table + Send + Sync>;
+
+/// What the world outside this crate gives to tables.
+#[derive(Clone, Copy, Debug)]
+pub struct System {
+    /// All bytes of a file; an error as strerror(3) words it.
+    pub read: fn(&str) -> Result<Vec<u8>, String>,
+    /// The value of an environment variable.
+    pub variable: fn(&[u8]) -> Option<Vec<u8>>,
+    /// A random number.
+    pub random: fn() -> u64,
+}
+
+/// Why a table cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTable(pub String);
+
+impl fmt::Display for BadTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for BadTable {}
+
+impl From<BadSyntax> for BadTable {
+    fn from(bad: BadSyntax) -> Self {
+        Self(bad.0)
+    }
+}
+
+/// What the type of a table means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file that postmap(1) makes.
+    Database,
+    /// One that can only be asked.
+    Other,
+    /// No such type.
+    Unknown,
+}
+
+/// The name of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its type.
+    pub kind: String,
+    /// What the type makes of it, mostly a path.
+    pub path: String,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.path)
+    }
+}
+
+impl Name {
+    /// A table to be made, of the default type if none is named.
+    pub fn of_source(text: &str, default: &str) -> Self {
+        let (kind, path) = text.split_once(':').unwrap_or((default, text));
+        Self { kind: kind.to_owned(), path: path.to_owned() }
+    }
+
+    /// A table to be used.
+    pub fn of_table(text: &str, default: &str) -> Result<Self, BadTable> {
+        let out = Self::of_source(text, default);
+        if out.kind.is_empty() || out.path.is_empty() {
+            let form = "expecting \"type:name\" form instead of";
+            return Err(BadTable(format!("open dictionary: {form} \"{text}\"")));
+        }
+        Ok(out)
+    }
+
+    /// What its type means.
+    pub fn kind(&self) -> Kind {
+        match self.kind.as_str() {
+            "hash" | "btree" => Kind::Database,
+            "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
+            | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => Kind::Other,
+            _ => Kind::Unknown,
+        }
+    }
+
+    /// Why it cannot be made.
+    pub fn cannot_be_built(&self) -> String {
+        let kind = &self.kind;
+        let what = format!("unsupported dictionary type: {kind}");
+        match self.kind() {
+            Kind::Unknown => format!("{what}. Is the postfix-{kind} package installed?"),
+            _ => format!("{what} does not support bulk-mode creation."),
+        }
+    }
+}
+
+/// Keys and values, one after the other.
+pub type Pairs<'a> = Box<dyn Iterator<Item = (&'a [u8], &'a [u8])> + 'a>;
+
+/// A table that answers.
+pub struct Opened {
+    /// Its name.
+    pub name: Name,
+    contents: Contents,
+}
+
+enum Contents {
+    Database(Folded<ConstantDb<Vec<u8>>>),
+    Map(Folded<Entries>),
+    Other(SharedTable),
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened {}", self.name)
+    }
+}
+
+impl Opened {
+    /// It, for lookups; keys are folded where the type has it so.
+    pub fn table(&self) -> &dyn Table {
+        match &self.contents {
+            Contents::Database(db) => db,
+            Contents::Map(map) => map,
+            Contents::Other(table) => table.as_ref(),
+        }
+    }
+
+    /// All it has, if it can tell.
+    pub fn entries(&self) -> Option<Pairs<'_>> {
+        match &self.contents {
+            Contents::Database(db) => Some(Box::new(db.table.iter())),
+            Contents::Map(map) if self.name.kind != "unix" => {
+                let pairs = map.table.iter();
+                Some(Box::new(pairs.map(|(key, value)| (key.as_slice(), value.as_slice()))))
+            }
+            Contents::Map(_) | Contents::Other(_) => None,
+        }
+    }
+
+    fn into_table(self) -> SharedTable {
+        match self.contents {
+            Contents::Database(db) => Box::new(db),
+            Contents::Map(map) => Box::new(map),
+            Contents::Other(table) => table,
+        }
+    }
+}
+
+/// How tables are opened.
+pub struct Catalog<'a> {
+    /// The world outside.
+    pub system: System,
+    /// How keys are folded.
+    pub folding: Folding,
+    /// Only UTF-8 is text (`smtputf8_enable`).
+    pub utf8: bool,
+    /// `default_database_type`.
+    pub default_type: &'a str,
+    /// `proxy_read_maps`.
+    pub proxied: &'a [String],
+    /// Takes what should be said about the text of a table.
+    pub warn: &'a dyn Fn(String),
+}
+
+impl Catalog<'_> {
+    /// Opens a table.
+    pub fn open(&self, name: Name) -> Result<Opened, BadTable> {
+        self.nested(name, 0)
+    }
+
+    fn nested(&self, name: Name, depth: usize) -> Result<Opened, BadTable> {
+        if depth > NESTING_MAX {
+            return Err(BadTable(format!("tables are nested too deeply: {name}")));
+        }
+        let path = name.path.as_str();
+        let map = |table| Contents::Map(Folded { table, folding: self.folding });
+        let contents = match name.kind.as_str() {
+            "hash" | "btree" => {
+                Contents::Database(Folded { table: self.database(path)?, folding: self.folding })
+            }
+            "texthash" => map(self.text_file(path)?),
+            "inline" => map(self.inline_map(path)?),
+            "internal" => map(Entries::new()),
+            "nis" => {
+                let what = "NIS domain name not set - NIS lookups disabled";
+                (self.warn)(format!("dict_nis_init: {what}"));
+                map(Entries::new())
+            }
+            "static" => Contents::Other(Box::new(Static::parse(path)?)),
+            "fail" => Contents::Other(Box::new(Fail)),
+            "environ" => {
+                let table = Environ(self.system.variable);
+                Contents::Other(Box::new(Folded { table, folding: self.folding }))
+            }
+            "unionmap" => Contents::Other(Box::new(Union(self.members(&name, depth)?))),
+            "pipemap" => Contents::Other(Box::new(Pipe(self.members(&name, depth)?))),
+            "randmap" => Contents::Other(self.random(&name)?),
+            "unix" => map(self.accounts(&name)?),
+            "proxy" => self.proxied(path, depth)?.contents,
+            kind => return Err(BadTable(format!("unsupported dictionary type: {kind}"))),
+        };
+        Ok(Opened { name, contents })
+    }
+
+    fn database(&self, path: &str) -> Result<ConstantDb<Vec<u8>>, BadTable> {
+        let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}.db: {why}"));
+        let bytes = (self.system.read)(&format!("{path}.db")).map_err(|why| bad(&why))?;
+        let db = ConstantDb::open(bytes).and_then(|db| db.verify().map(|()| db));
+        db.map_err(|why| bad(&why))
+    }
+
+    /// A source file that is read at once; the first of equal keys stays.
+    fn text_file(&self, path: &str) -> Result<Entries, BadTable> {
+        let text = (self.system.read)(path)
+            .map_err(|why| BadTable(format!("open database {path}: {why}")))?;
+        let mut out = Entries::new();
+        for line in LogicalLines::new(&text) {
+            let number = line.number;
+            let entry = match source::entry(&line, self.utf8) {
+                Ok(entry) => entry,
+                Err(bad) => {
+                    let ignored =
+                        if bad == BadLine::NoValue { " -- ignoring this line" } else { "" };
+                    (self.warn)(bad.warning(path, &line) + ignored);
+                    continue;
+                }
+            };
+            if entry.key.ends_with(b":") {
+                let what = "record is in \"key: value\" format; is this an alias file?";
+                (self.warn)(format!("{path}, line {number}: {what}"));
+            }
+            let Ok(key) = fold(&entry.key, self.folding) else { continue };
+            if out.contains_key(key.as_ref()) {
+                let key = printable(&key);
+                (self.warn)(format!("{path}, line {number}: duplicate entry: \"{key}\""));
+            } else {
+                out.insert(key.into_owned(), entry.value);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The last of equal keys stays.
+    fn inline_map(&self, text: &str) -> Result<Entries, BadTable> {
+        let mut out = Entries::new();
+        for (key, value) in inline(text)? {
+            if let Ok(key) = fold(key.as_bytes(), self.folding) {
+                out.insert(key.into_owned(), value.as_bytes().to_vec());
+            }
+        }
+        Ok(out)
+    }
+
+    fn members(&self, name: &Name, depth: usize) -> Result<Vec<SharedTable>, BadTable> {
+        let bad = || bad_syntax(name, "type:name");
+        let words = list(&name.path).filter(|words| !words.is_empty()).ok_or_else(bad)?;
+        let mut out = Vec::new();
+        for word in words {
+            let (kind, path) = word.split_once(':').ok_or_else(bad)?;
+            let member = Name { kind: kind.to_owned(), path: path.to_owned() };
+            out.push(self.nested(member, depth + 1)?.into_table());
+        }
+        Ok(out)
+    }
+
+    fn random(&self, name: &Name) -> Result<SharedTable, BadTable> {
+        let words = list(&name.path).filter(|words| !words.is_empty());
+        let words = words.ok_or_else(|| bad_syntax(name, "value"))?;
+        let values = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        Ok(Box::new(Random { values, number: self.system.random }))
+    }
+
+    /// Accounts of the system's files, as they are written there.
+    fn accounts(&self, name: &Name) -> Result<Entries, BadTable> {
+        let path = match name.path.as_str() {
+            "passwd.byname" => "/etc/passwd",
+            "group.byname" => "/etc/group",
+            _ => return Err(BadTable(format!("unknown table: {name}"))),
+        };
+        let text =
+            (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")))?;
+        let mut out = Entries::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            let key = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            if key.len() < line.len() {
+                out.entry(key.to_vec()).or_insert_with(|| line.to_vec());
+            }
+        }
+        Ok(out)
+    }
+
+    /// A table that `proxy_read_maps` allows; this process reads it, with its own rights.
+    fn proxied(&self, text: &str, depth: usize) -> Result<Opened, BadTable> {
+        if !self.proxied.iter().any(|word| word.strip_prefix("proxy:") == Some(text)) {
+            let what = "proxymap service is not configured for table";
+            return Err(BadTable(format!("{what} \"{text}\"")));
+        }
+        self.nested(Name::of_table(text, self.default_type)?, depth + 1)
+    }
+}
+
+fn bad_syntax(name: &Name, need: &str) -> BadTable {
+    let kind = &name.kind;
+    BadTable(format!("bad syntax: \"{name}\"; need \"{kind}:{{{need}...}}\""))
+}
+
+/// The environment, which is asked at each lookup.
+struct Environ(fn(&[u8]) -> Option<Vec<u8>>);
+
+impl Table for Environ {
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        // A name with these is none, and asking for it is an error.
+        if key.is_empty() || key.contains(&b'=') || key.contains(&0) {
+            return Lookup::NotFound;
+        }
+        match (self.0)(key) {
+            Some(value) => Lookup::Found(Cow::Owned(value)),
+            None => Lookup::NotFound,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

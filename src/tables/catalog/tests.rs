@@ -1,0 +1,101 @@
+//! Every type of table by its name, and what is said of one that cannot be opened.
+
+use alloc::string::ToString;
+use alloc::vec;
+use core::cell::RefCell;
+
+use super::*;
+use crate::constant::encode;
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    match path {
+        "/t" => Ok(b"One first\nlonely\none second\nkey: value\n".to_vec()),
+        "/d.db" => {
+            let entries = Entries::from([(b"k".to_vec(), b"v".to_vec())]);
+            encode(&entries).map_err(|error| error.to_string())
+        }
+        "/damaged.db" => Ok(vec![0; 64]),
+        "/etc/passwd" => Ok(b"alice:x:1:1::/home/alice:/bin/sh\n".to_vec()),
+        _ => Err("No such file or directory".into()),
+    }
+}
+
+fn system() -> System {
+    System { read, variable: |name| (name == b"home").then(|| b"/here".to_vec()), random: || 0 }
+}
+
+/// The table, or the error; and what was said.
+fn open(name: &str) -> (Result<Opened, String>, Vec<String>) {
+    let said = RefCell::new(Vec::new());
+    let catalog = Catalog {
+        system: system(),
+        folding: Folding::Utf8,
+        utf8: true,
+        default_type: "hash",
+        proxied: &["proxy:hash:/d".to_owned()],
+        warn: &|text| said.borrow_mut().push(text),
+    };
+    let opened = Name::of_table(name, "hash").and_then(|name| catalog.open(name));
+    (opened.map_err(|bad| bad.0), said.into_inner())
+}
+
+fn find(name: &str, key: &str) -> Option<Vec<u8>> {
+    match open(name).0.unwrap().table().lookup(key.as_bytes()) {
+        Lookup::Found(value) => Some(value.into_owned()),
+        Lookup::NotFound => None,
+        Lookup::Retry(why) => panic!("{name}: {why}"),
+    }
+}
+
+#[test]
+fn every_type_answers() {
+    for (name, key, value) in [
+        ("hash:/d", "K", "v"),
+        ("/d", "k", "v"),
+        ("btree:/d", "k", "v"),
+        ("proxy:hash:/d", "k", "v"),
+        ("texthash:/t", "ONE", "first"),
+        ("inline:{a=1, a=2}", "A", "2"),
+        ("static:yes", "anything", "yes"),
+        ("environ:", "HOME", "/here"),
+        ("randmap:{x, y}", "anything", "x"),
+        ("unionmap:{static:a, static:b}", "k", "a,b"),
+        ("pipemap:{static:k, hash:/d}", "anything", "v"),
+        ("unix:passwd.byname", "alice", "alice:x:1:1::/home/alice:/bin/sh"),
+    ] {
+        // A name with an empty path is none; `environ:` takes any.
+        let name = if name == "environ:" { "environ:x" } else { name };
+        assert_eq!(find(name, key).as_deref(), Some(value.as_bytes()), "{name}");
+    }
+    assert_eq!(find("hash:/d", "absent"), None);
+    assert_eq!(find("internal:x", "k"), None);
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    for (name, why) in [
+        ("hash:/none", "open database /none.db: No such file or directory"),
+        ("hash:/damaged", "open database /damaged.db: unexpected file type or format"),
+        ("texthash:/none", "open database /none: No such file or directory"),
+        ("nosuch:/x", "unsupported dictionary type: nosuch"),
+        ("proxy:hash:/other", "proxymap service is not configured for table \"hash:/other\""),
+        ("unionmap:x", "bad syntax: \"unionmap:x\"; need \"unionmap:{type:name...}\""),
+        ("unix:shadow", "unknown table: unix:shadow"),
+    ] {
+        assert_eq!(open(name).0.unwrap_err(), why, "{name}");
+    }
+    let deep =
+        (0..=NESTING_MAX).fold("static:x".to_owned(), |inner, _| format!("unionmap:{{{inner}}}"));
+    assert!(open(&deep).0.unwrap_err().starts_with("tables are nested too deeply: "));
+}
+
+#[test]
+fn lines_of_a_text_that_are_left_out_are_named() {
+    let (_, said) = open("texthash:/t");
+    let expected = [
+        "/t, line 2: expected format: key whitespace value -- ignoring this line",
+        "/t, line 3: duplicate entry: \"one\"",
+        "/t, line 4: record is in \"key: value\" format; is this an alias file?",
+    ];
+    assert_eq!(said, expected);
+}
