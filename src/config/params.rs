@@ -14,7 +14,7 @@ pub mod table;
 mod tests;
 mod value;
 
-pub use value::{BadValue, Reason};
+pub use value::{BadValue, Reason, split};
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

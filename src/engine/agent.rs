@@ -78,11 +78,5 @@ fn client(
     snapshot: &Snapshot,
     seed: u64,
 ) -> Rc<smtp::Client> {
-    let own = &snapshot.own_addresses;
-    let services = snapshot.smtp.iter().filter_map(|(name, params)| {
-        // The snapshot has read them all before.
-        let (settings, _) = smtp::Settings::read(params, own.clone()).ok()?;
-        Some((name.clone(), settings))
-    });
-    smtp::Client::new(rt, log.clone(), resolver.clone(), services, seed)
+    smtp::Client::new(rt, log.clone(), resolver.clone(), snapshot.smtp.iter().cloned(), seed)
 }

@@ -8,11 +8,12 @@
 //! [`Lookup::Retry`] from then on: a broken table never means "not found".
 //! **Standards**: postconf(5), DATABASE_README.
 
+use crate::match_list::{Domains, Networks, Reader};
 use config::Params;
 use config::params::BadValue;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use tables::catalog::{Catalog, Name, Opened, System};
+use tables::catalog::{BadTable, Catalog, Name, Opened, System};
 use tables::fold::Folding;
 use tables::{Lookup, Table};
 
@@ -62,29 +63,68 @@ impl Opener {
         Ok(Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() })
     }
 
+    /// The networks and hosts `parameter` lists.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn networks(&self, params: &Params, parameter: &str) -> Result<Networks, BadValue> {
+        let (words, subdomains) = (params.list(parameter)?, subdomains(params, parameter)?);
+        Ok(self.list(parameter, |reader| Networks::read(&words, subdomains, reader)))
+    }
+
+    /// The domains `parameter` lists.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn domains(&self, params: &Params, parameter: &str) -> Result<Domains, BadValue> {
+        let (words, subdomains) = (params.list(parameter)?, subdomains(params, parameter)?);
+        Ok(self.list(parameter, |reader| Domains::read(&words, subdomains, reader)))
+    }
+
+    fn list<T>(&self, parameter: &str, read: impl FnOnce(&Reader<'_>) -> T) -> T {
+        read(&Reader {
+            table: &|word| self.open(word).map_err(|bad| bad.0),
+            file: &self.system.read,
+            complain: &|item, why| self.warn(format!("{parameter}: {item}: {why}")),
+        })
+    }
+
     fn item(&self, parameter: &str, word: &str) -> Item {
-        let warn = |text: String| self.warnings.borrow_mut().push(text);
+        match self.open(word) {
+            Ok(opened) => Item::Opened(opened),
+            Err(bad) => {
+                self.warn(format!("{parameter}: {bad}"));
+                Item::Broken(bad.0)
+            }
+        }
+    }
+
+    fn open(&self, word: &str) -> Result<Opened, BadTable> {
         let catalog = Catalog {
             system: self.system,
             folding: if self.utf8 { Folding::Utf8 } else { Folding::Ascii },
             utf8: self.utf8,
             default_type: &self.default_type,
             proxied: &self.proxied,
-            warn: &warn,
+            warn: &|text| self.warn(text),
         };
-        match Name::of_table(word, &self.default_type).and_then(|name| catalog.open(name)) {
-            Ok(opened) => Item::Opened(opened),
-            Err(bad) => {
-                warn(format!("{parameter}: {bad}"));
-                Item::Broken(bad.0)
-            }
-        }
+        catalog.open(Name::of_table(word, &self.default_type)?)
+    }
+
+    /// Takes something that should be said about the configuration.
+    pub fn warn(&self, text: String) {
+        self.warnings.borrow_mut().push(text);
     }
 
     /// What should be said.
     pub fn warnings(self) -> Vec<String> {
         self.warnings.into_inner()
     }
+}
+
+/// Whether a plain name in this list stands for its subdomains too.
+fn subdomains(params: &Params, parameter: &str) -> Result<bool, BadValue> {
+    Ok(params.list("parent_domain_matches_subdomains")?.iter().any(|word| word == parameter))
 }
 
 impl Maps {

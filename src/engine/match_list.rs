@@ -1,14 +1,21 @@
 //! Match lists: mynetworks, mydestination, relay_domains and their like.
 //!
 //! Items are tried in order and the first that matches decides; `!` in front of one turns a match
-//! into a refusal. A table in a list is not read yet (its issue is open): a look-up that would need
-//! it says
-//! [`Match::Unknown`], and callers fail closed.
+//! into a refusal. `/file` stands for the items in that file, `type:table` for the keys of that
+//! table. Lists are made by [`crate::lookup::Opener`], which says what of them cannot be used: from
+//! there on a look-up says [`Match::Unknown`], and callers fail closed.
 //!
-//! Standards: postconf(5) `mynetworks`, `mydestination`, `relay_domains`,
+//! **Limits**: [`FILE_DEPTH_MAX`].
+//! **Standards**: postconf(5) `mynetworks`, `mydestination`, `relay_domains`,
 //! `parent_domain_matches_subdomains`.
 
 use std::net::IpAddr;
+use tables::catalog::Opened;
+use tables::source::LogicalLines;
+use tables::{Lookup, Table};
+
+/// Files that name files, at most so deep.
+const FILE_DEPTH_MAX: usize = 10;
 
 /// The outcome of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,108 +35,90 @@ impl Match {
     }
 }
 
-/// Why a word is not an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadItem {
-    /// The word.
-    pub item: String,
-    /// Postfix's words for what is wrong.
-    pub reason: String,
+/// What a list is read with; each function says why an item cannot be used.
+pub struct Reader<'a> {
+    /// Opens a table by its name.
+    pub table: &'a dyn Fn(&str) -> Result<Opened, String>,
+    /// Reads a file.
+    pub file: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// Takes an item that cannot be used, and why.
+    pub complain: &'a dyn Fn(&str, &str),
 }
 
-struct Item<T> {
+#[derive(Debug)]
+struct List<P> {
+    items: Vec<Item<P>>,
+}
+
+#[derive(Debug)]
+struct Item<P> {
     refuses: bool,
-    pattern: T,
+    pattern: Pattern<P>,
 }
 
-enum Network {
-    Block { base: IpAddr, prefix: u8 },
+#[derive(Debug)]
+enum Pattern<P> {
+    Plain(P),
+    Table(Opened),
     Unusable,
 }
 
-/// A list of networks.
-pub struct Networks {
-    items: Vec<Item<Network>>,
-}
-
-impl Networks {
-    /// Reads the words of a list; what cannot be used is in the second half.
-    pub fn parse(words: &[String]) -> (Networks, Vec<BadItem>) {
-        let mut bad = Vec::new();
-        let items = words.iter().map(|word| {
-            let (refuses, text) = negation(word);
-            let pattern = parse_network(text).unwrap_or_else(|reason| {
-                bad.push(BadItem { item: word.clone(), reason });
-                Network::Unusable
-            });
-            Item { refuses, pattern }
-        });
-        (Networks { items: items.collect() }, bad)
+impl<P> List<P> {
+    fn read(
+        words: &[String],
+        reader: &Reader<'_>,
+        plain: &dyn Fn(&str) -> Result<P, String>,
+    ) -> Self {
+        let mut list = List { items: Vec::new() };
+        list.add(words, false, reader, plain, 0);
+        list
     }
 
-    /// Whether the address is in one of the networks.
-    pub fn contains(&self, address: IpAddr) -> Match {
-        let address = address.to_canonical();
-        for item in &self.items {
-            match item.pattern {
-                Network::Block { base, prefix } if in_block(address, base, prefix) => {
-                    return if item.refuses { Match::No } else { Match::Yes };
+    fn add(
+        &mut self,
+        words: &[String],
+        refuse: bool,
+        reader: &Reader<'_>,
+        plain: &dyn Fn(&str) -> Result<P, String>,
+        depth: usize,
+    ) {
+        for word in words {
+            let (negated, text) = negation(word);
+            let refuses = negated != refuse;
+            let pattern = if text.starts_with('/') {
+                match file_words(text, reader, depth) {
+                    Ok(words) => {
+                        self.add(&words, refuses, reader, plain, depth + 1);
+                        continue;
+                    }
+                    Err(why) => Err(why),
                 }
-                Network::Block { .. } => {}
-                Network::Unusable => return Match::Unknown,
-            }
-        }
-        Match::No
-    }
-}
-
-enum DomainPattern {
-    /// The name itself; with `subdomains` also everything below it.
-    Name {
-        name: String,
-        subdomains: bool,
-    },
-    /// Everything below it.
-    Below(String),
-    Unusable,
-}
-
-/// A list of domain names.
-pub struct Domains {
-    items: Vec<Item<DomainPattern>>,
-}
-
-impl Domains {
-    /// Reads the words of a list. `subdomains`: whether a plain name stands for its subdomains too.
-    pub fn parse(words: &[String], subdomains: bool) -> (Domains, Vec<BadItem>) {
-        let mut bad = Vec::new();
-        let items = words.iter().map(|word| {
-            let (refuses, text) = negation(word);
-            let pattern = if is_file_or_table(text) {
-                let reason = "lookup tables are not supported yet".into();
-                bad.push(BadItem { item: word.clone(), reason });
-                DomainPattern::Unusable
+            } else if is_table(text) {
+                (reader.table)(text).map(Pattern::Table)
             } else {
-                parse_domain(text, subdomains)
+                plain(text).map(Pattern::Plain)
             };
-            Item { refuses, pattern }
-        });
-        (Domains { items: items.collect() }, bad)
+            let pattern = pattern.unwrap_or_else(|why| {
+                (reader.complain)(word, &why);
+                Pattern::Unusable
+            });
+            self.items.push(Item { refuses, pattern });
+        }
     }
 
-    /// Whether the domain is in the list, in any letter case.
-    pub fn contains(&self, domain: &str) -> Match {
-        let domain = domain.to_ascii_lowercase();
+    /// The first item for which one of the functions says yes, or cannot say.
+    fn find(&self, plain: impl Fn(&P) -> bool, table: impl Fn(&dyn Table) -> Match) -> Match {
         for item in &self.items {
-            let matches = match &item.pattern {
-                DomainPattern::Name { name, subdomains } => {
-                    domain == *name || *subdomains && is_below(&domain, name)
-                }
-                DomainPattern::Below(parent) => is_below(&domain, parent),
-                DomainPattern::Unusable => return Match::Unknown,
+            let found = match &item.pattern {
+                Pattern::Plain(pattern) if plain(pattern) => Match::Yes,
+                Pattern::Plain(_) => Match::No,
+                Pattern::Table(opened) => table(opened.table()),
+                Pattern::Unusable => Match::Unknown,
             };
-            if matches {
-                return if item.refuses { Match::No } else { Match::Yes };
+            match found {
+                Match::Yes if item.refuses => return Match::No,
+                Match::No => {}
+                decided => return decided,
             }
         }
         Match::No
@@ -141,27 +130,146 @@ fn negation(word: &str) -> (bool, &str) {
     ((word.len() - text.len()) % 2 == 1, text)
 }
 
-/// `type:name`, which is not an IPv6 address, or `/file`.
-fn is_file_or_table(text: &str) -> bool {
-    text.starts_with('/') || !text.starts_with('[') && text.contains(':')
+/// The items of a file: its logical lines, split as main.cf splits them.
+fn file_words(path: &str, reader: &Reader<'_>, depth: usize) -> Result<Vec<String>, String> {
+    if depth >= FILE_DEPTH_MAX {
+        return Err("files are nested too deeply".into());
+    }
+    let text = (reader.file)(path).map_err(|why| format!("open file {path}: {why}"))?;
+    let lines = LogicalLines::new(&text);
+    Ok(lines.flat_map(|line| config::params::split(&String::from_utf8_lossy(&line.text))).collect())
+}
+
+/// `type:name`, which is not an IPv6 address or network.
+fn is_table(text: &str) -> bool {
+    text.contains(':') && !text.starts_with('[') && !is_ipv6(text)
+}
+
+fn is_ipv6(text: &str) -> bool {
+    text.split('/').next().is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// Whether the table has one of the keys.
+fn has_key<'a>(table: &dyn Table, keys: impl Iterator<Item = &'a str>) -> Match {
+    for key in keys {
+        match table.lookup(key.as_bytes()) {
+            Lookup::Found(_) => return Match::Yes,
+            Lookup::NotFound => {}
+            Lookup::Retry(_) => return Match::Unknown,
+        }
+    }
+    Match::No
+}
+
+#[derive(Debug)]
+enum Network {
+    Block { base: IpAddr, prefix: u8 },
+    Host(DomainPattern),
+}
+
+/// A list of networks, which may also name hosts.
+#[derive(Debug)]
+pub struct Networks {
+    list: List<Network>,
+    subdomains: bool,
+}
+
+impl Networks {
+    /// Reads the words of a list. `subdomains`: whether a host name stands for those below it too.
+    pub fn read(words: &[String], subdomains: bool, reader: &Reader<'_>) -> Networks {
+        let plain = |text: &str| match is_host_name(text) {
+            true => Ok(Network::Host(parse_domain(text, subdomains))),
+            false => parse_network(text),
+        };
+        Networks { list: List::read(words, reader, &plain), subdomains }
+    }
+
+    /// Whether the client is in one of the networks: by its address, or by its verified name.
+    pub fn contains(&self, address: IpAddr, name: &str) -> Match {
+        let address = address.to_canonical();
+        let plain = |network: &Network| match network {
+            Network::Block { base, prefix } => in_block(address, *base, *prefix),
+            Network::Host(pattern) => pattern.matches(name),
+        };
+        self.list.find(plain, |table| match has_key(table, keys_of(name, self.subdomains)) {
+            Match::No => has_key(table, std::iter::once(address.to_string().as_str())),
+            found => found,
+        })
+    }
+}
+
+#[derive(Debug)]
+enum DomainPattern {
+    /// The name itself; with `subdomains` also everything below it.
+    Name { name: String, subdomains: bool },
+    /// Everything below it.
+    Below(String),
+}
+
+impl DomainPattern {
+    fn matches(&self, domain: &str) -> bool {
+        match self {
+            DomainPattern::Name { name, subdomains } => {
+                domain.eq_ignore_ascii_case(name) || *subdomains && is_below(domain, name)
+            }
+            DomainPattern::Below(parent) => is_below(domain, parent),
+        }
+    }
+}
+
+/// A list of domain names.
+#[derive(Debug)]
+pub struct Domains {
+    list: List<DomainPattern>,
+    subdomains: bool,
+}
+
+impl Domains {
+    /// Reads the words of a list. `subdomains`: whether a plain name stands for its subdomains too.
+    pub fn read(words: &[String], subdomains: bool, reader: &Reader<'_>) -> Domains {
+        let plain = |text: &str| Ok(parse_domain(text, subdomains));
+        Domains { list: List::read(words, reader, &plain), subdomains }
+    }
+
+    /// Whether the domain is in the list, in any letter case.
+    pub fn contains(&self, domain: &str) -> Match {
+        let plain = |pattern: &DomainPattern| pattern.matches(domain);
+        self.list.find(plain, |table| has_key(table, keys_of(domain, self.subdomains)))
+    }
+}
+
+/// The name and what stands for it in a table: its parents, as `.parent` unless a plain name stands
+/// for its subdomains.
+fn keys_of(name: &str, subdomains: bool) -> impl Iterator<Item = &str> {
+    let parents = name.match_indices('.').map(move |(dot, _)| match subdomains {
+        true => &name[dot + 1..],
+        false => &name[dot..],
+    });
+    std::iter::once(name).chain(parents)
 }
 
 fn parse_domain(text: &str, subdomains: bool) -> DomainPattern {
-    let text = text.to_ascii_lowercase();
     match text.strip_prefix('.') {
         Some(parent) if !subdomains => DomainPattern::Below(parent.into()),
-        _ => DomainPattern::Name { name: text, subdomains },
+        _ => DomainPattern::Name { name: text.into(), subdomains },
     }
 }
 
 fn is_below(domain: &str, parent: &str) -> bool {
-    domain.strip_suffix(parent).is_some_and(|front| front.ends_with('.'))
+    let Some(front) = domain.len().checked_sub(parent.len()) else { return false };
+    let (Some(front), Some(end)) = (domain.get(..front), domain.get(front..)) else { return false };
+    front.ends_with('.') && end.eq_ignore_ascii_case(parent)
+}
+
+/// Anything with a character no address has.
+fn is_host_name(text: &str) -> bool {
+    let of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/' | '[' | ']');
+    let of_ipv4 = |c: char| c.is_ascii_digit() || matches!(c, '.' | '/');
+    !text.chars().all(if text.contains(':') { of_address } else { of_ipv4 })
+        && !text.starts_with('[')
 }
 
 fn parse_network(text: &str) -> Result<Network, String> {
-    if text.starts_with('/') || text.contains(':') && !text.contains('[') && !is_ipv6(text) {
-        return Err("lookup tables are not supported yet".into());
-    }
     let plain: String = text.chars().filter(|c| !matches!(c, '[' | ']')).collect();
     let (address, prefix) = match plain.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
@@ -178,10 +286,6 @@ fn parse_network(text: &str) -> Result<Network, String> {
         return Err(format!("non-null host address bits in \"{text}\""));
     }
     Ok(Network::Block { base, prefix })
-}
-
-fn is_ipv6(text: &str) -> bool {
-    text.split('/').next().is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn in_block(address: IpAddr, base: IpAddr, prefix: u8) -> bool {
@@ -204,22 +308,58 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+    use tables::catalog::{Catalog, Name, System};
+    use tables::fold::Folding;
 
     fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(String::from).collect()
+        config::params::split(text)
+    }
+
+    /// Makes a list of `text`; what was complained about comes with it.
+    fn with<T>(text: &str, make: impl Fn(&[String], &Reader<'_>) -> T) -> (T, Vec<String>) {
+        let bad = RefCell::new(Vec::new());
+        let system = System { read: |_| Err("none".into()), variable: |_| None, random: || 0 };
+        let catalog = Catalog {
+            system,
+            folding: Folding::Ascii,
+            utf8: false,
+            default_type: "hash",
+            proxied: &[],
+            warn: &|_| {},
+        };
+        let open = |word: &str| {
+            let name = Name::of_table(word, "hash").map_err(|bad| bad.0)?;
+            catalog.open(name).map_err(|bad| bad.0)
+        };
+        let file = |path: &str| match path {
+            "/nets" => Ok(b"# ours\n10.0.0.0/8\n192.0.2.1, !/others\n".to_vec()),
+            "/others" => Ok(b"192.0.2.0/24\n".to_vec()),
+            "/loop" => Ok(b"/loop\n".to_vec()),
+            _ => Err("No such file or directory".to_string()),
+        };
+        let complain = |_: &str, why: &str| bad.borrow_mut().push(why.to_string());
+        let reader = Reader { table: &open, file: &file, complain: &complain };
+        let made = make(&words(text), &reader);
+        (made, bad.into_inner())
+    }
+
+    fn networks(text: &str) -> (Networks, Vec<String>) {
+        with(text, |words, reader| Networks::read(words, true, reader))
     }
 
     fn find(list: &str, address: &str) -> Match {
-        Networks::parse(&words(list)).0.contains(address.parse().unwrap())
+        networks(list).0.contains(address.parse().unwrap(), "unknown")
     }
 
     #[test]
     fn networks_in_all_forms() {
-        let list = "!192.0.2.7 192.0.2.0/24 [2001:db8::]/32 [::1]/128 10.0.0.1";
+        let list = "!192.0.2.7 192.0.2.0/24 [2001:db8::]/32 [::1]/128 10.0.0.1 2001:db9::/32";
         for (address, expected) in [
             ("192.0.2.1", Match::Yes),
             ("192.0.2.7", Match::No),
             ("2001:db8::9", Match::Yes),
+            ("2001:db9::9", Match::Yes),
             ("::1", Match::Yes),
             ("10.0.0.1", Match::Yes),
             ("10.0.0.2", Match::No),
@@ -231,21 +371,51 @@ mod tests {
     }
 
     #[test]
+    fn files_and_tables_stand_for_what_is_in_them() {
+        assert_eq!(find("/nets", "10.9.9.9"), Match::Yes);
+        assert_eq!(find("/nets 0.0.0.0/0", "192.0.2.9"), Match::No);
+        assert_eq!(find("/nets", "192.0.2.1"), Match::Yes);
+        assert_eq!(find("inline:{192.0.2.1=x}", "192.0.2.1"), Match::Yes);
+        assert_eq!(find("fail:x", "192.0.2.1"), Match::Unknown);
+        assert_eq!(find("/none", "192.0.2.1"), Match::Unknown);
+        let (_, bad) = networks("/loop");
+        assert_eq!(bad, ["files are nested too deeply"]);
+    }
+
+    #[test]
+    fn clients_are_known_by_name_too() {
+        let is = |list: &str, name: &str| {
+            networks(list).0.contains("203.0.113.1".parse().unwrap(), name)
+        };
+        assert_eq!(is("example.test", "A.Example.Test"), Match::Yes);
+        assert_eq!(is("example.test", "unknown"), Match::No);
+        assert_eq!(is("inline:{example.test=x}", "a.b.example.test"), Match::Yes);
+        assert_eq!(is("inline:{example.test=x}", "unknown"), Match::No);
+        assert_eq!(is("a.b", "a.b"), Match::Yes);
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named_and_fails_closed_from_there_on() {
-        let (list, bad) = Networks::parse(&words("10.0.0.0/8 127.0.0.1/8 192.0.2.0/24"));
-        assert_eq!(bad[0].reason, "non-null host address bits in \"127.0.0.1/8\"");
-        assert_eq!(list.contains("10.1.1.1".parse().unwrap()), Match::Yes);
-        assert_eq!(list.contains("192.0.2.1".parse().unwrap()), Match::Unknown);
+        let (list, bad) = networks("10.0.0.0/8 127.0.0.1/8 192.0.2.0/24");
+        assert_eq!(bad, ["non-null host address bits in \"127.0.0.1/8\""]);
+        assert_eq!(list.contains("10.1.1.1".parse().unwrap(), "unknown"), Match::Yes);
+        assert_eq!(list.contains("192.0.2.1".parse().unwrap(), "unknown"), Match::Unknown);
     }
 
     #[test]
     fn domains_and_their_subdomains() {
-        let list = |text, subdomains| Domains::parse(&words(text), subdomains).0;
-        assert_eq!(list("example.test", true).contains("A.Example.TEST"), Match::Yes);
-        assert_eq!(list("example.test", false).contains("a.example.test"), Match::No);
-        assert_eq!(list(".example.test", false).contains("a.example.test"), Match::Yes);
-        assert_eq!(list("!a.b b", true).contains("a.b"), Match::No);
-        assert_eq!(list("hash:/x", true).contains("a.b"), Match::Unknown);
-        assert_eq!(list("b.test", true).contains("ab.test"), Match::No);
+        let has = |text: &str, subdomains: bool, domain: &str| {
+            with(text, |words, reader| Domains::read(words, subdomains, reader)).0.contains(domain)
+        };
+        assert_eq!(has("example.test", true, "A.Example.TEST"), Match::Yes);
+        assert_eq!(has("example.test", false, "a.example.test"), Match::No);
+        assert_eq!(has(".example.test", false, "a.example.test"), Match::Yes);
+        assert_eq!(has("!a.b b", true, "a.b"), Match::No);
+        assert_eq!(has("hash:/x", true, "a.b"), Match::Unknown);
+        assert_eq!(has("b.test", true, "ab.test"), Match::No);
+        assert_eq!(has("inline:{a.b=x, .c.d=y}", false, "A.B"), Match::Yes);
+        assert_eq!(has("inline:{a.b=x, .c.d=y}", false, "x.a.b"), Match::No);
+        assert_eq!(has("inline:{a.b=x, .c.d=y}", false, "x.y.c.d"), Match::Yes);
+        assert_eq!(has("inline:{a.b=x}", true, "x.y.a.b"), Match::Yes);
     }
 }

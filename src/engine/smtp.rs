@@ -44,6 +44,7 @@ use runtime::sim::Rng;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub use settings::Settings;
 
@@ -52,7 +53,7 @@ pub struct Client {
     rt: Rt,
     log: Rc<Maillog>,
     resolver: Rc<Resolver>,
-    services: BTreeMap<String, Rc<Settings>>,
+    services: BTreeMap<String, Arc<Settings>>,
     idle: Rc<Idle>,
     random: RefCell<Rng>,
 }
@@ -63,11 +64,10 @@ impl Client {
         rt: &Rt,
         log: Rc<Maillog>,
         resolver: Rc<Resolver>,
-        services: impl IntoIterator<Item = (String, Settings)>,
+        services: impl IntoIterator<Item = (String, Arc<Settings>)>,
         seed: u64,
     ) -> Rc<Client> {
-        let services =
-            services.into_iter().map(|(name, settings)| (name, Rc::new(settings))).collect();
+        let services = services.into_iter().collect();
         let (idle, random) = (Idle::new(rt), RefCell::new(Rng::new(seed)));
         Rc::new(Client { rt: rt.clone(), log, resolver, services, idle, random })
     }

@@ -7,6 +7,7 @@
 
 use crate::core::Core;
 use crate::limits::ACCEPT_PAUSE;
+use crate::lookup::Opener;
 use crate::maillog::Daemon;
 use crate::match_list::Networks;
 use config::Params;
@@ -58,20 +59,13 @@ pub struct Service {
 }
 
 impl Service {
-    /// Reads the parameters; what should be said about them is in the second half.
+    /// Reads the parameters.
     ///
     /// # Errors
     /// The first parameter whose value is not valid.
-    pub fn new(name: &str, params: &Params) -> Result<(Service, Vec<String>), BadValue> {
-        let mut warnings = Vec::new();
-        let mut networks = |parameter: &str| -> Result<Networks, BadValue> {
-            let (list, bad) = Networks::parse(&params.list(parameter)?);
-            let bad =
-                bad.into_iter().map(|bad| format!("{parameter}: {}: {}", bad.item, bad.reason));
-            warnings.extend(bad);
-            Ok(list)
-        };
-        let service = Service {
+    pub fn new(name: &str, params: &Params, opener: &Opener) -> Result<Service, BadValue> {
+        let networks = |parameter: &str| opener.networks(params, parameter);
+        Ok(Service {
             name: name.to_string(),
             protocol: protocol_settings(params)?,
             banner: params.text("smtpd_banner")?,
@@ -82,12 +76,10 @@ impl Service {
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
             mynetworks: networks("mynetworks")?,
-            restrictions: Restrictions::new(params)?,
+            restrictions: Restrictions::new(params, opener)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
             discarded: discarded(params)?,
-        };
-        warnings.extend(service.restrictions.warnings.iter().cloned());
-        Ok((service, warnings))
+        })
     }
 }
 

@@ -4,7 +4,6 @@
 
 use crate::cleanup;
 use crate::lookup::{Maps, Opener};
-use crate::match_list::BadItem;
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
 use crate::{qmgr, smtp};
@@ -46,7 +45,7 @@ pub struct Snapshot {
     /// Which transports master.cf has, with the program behind each.
     pub transports: Vec<(String, String)>,
     /// Every smtp and lmtp service with its own parameters.
-    pub smtp: Vec<(String, Params)>,
+    pub smtp: Vec<(String, Arc<smtp::Settings>)>,
     /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
     pub closed: bool,
     /// What should be said about the configuration at start.
@@ -62,17 +61,14 @@ impl Snapshot {
         let opener = Opener::new(&params, system)?;
         let alias_maps = opener.maps(&params, "alias_maps")?;
         let own_addresses = own_addresses(&params)?;
-        let (resolver, unusable) = Resolver::new(&params, own_addresses.clone())?;
-        let mut warnings: Vec<String> = unusable.iter().map(bad_item).collect();
+        let resolver = Resolver::new(&params, own_addresses.clone(), &opener)?;
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
             let params = params.with_overrides(&service.overrides);
-            let (service, bad) = Service::new(&service.name, &params)?;
-            warnings.extend(bad);
-            smtpd.push(Arc::new(service));
+            smtpd.push(Arc::new(Service::new(&service.name, &params, &opener)?));
         }
-        let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
-        warnings.extend(opener.warnings());
+        let smtp = smtp_services(&params, master, &own_addresses, &opener)?;
+        let mut warnings = opener.warnings();
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
@@ -128,31 +124,25 @@ fn closes(params: &Params, name: &str, value: &str) -> bool {
     !off && !default && !harmless
 }
 
-fn bad_item(bad: &BadItem) -> String {
-    format!("{}: {}", bad.item, bad.reason)
-}
-
 fn transports(master: &MasterCf) -> Vec<(String, String)> {
     let local = |service: &&config::master_cf::Service| service.endpoint.is_none();
     let services = master.services().iter().filter(local);
     services.map(|service| (service.name.clone(), service.command.clone())).collect()
 }
 
-/// The smtp and lmtp services; their parameters are read here once, so that a bad one is found at
-/// start.
+/// The smtp and lmtp services.
 fn smtp_services(
     params: &Params,
     master: &MasterCf,
     own: &[IpAddr],
-    warnings: &mut Vec<String>,
-) -> Result<Vec<(String, Params)>, BadValue> {
+    opener: &Opener,
+) -> Result<Vec<(String, Arc<smtp::Settings>)>, BadValue> {
     let mut services = Vec::new();
     for service in master.services() {
         if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
             let params = params.with_overrides(&service.overrides);
-            let (_, bad) = smtp::Settings::read(&params, own.to_vec())?;
-            warnings.extend(bad.iter().map(bad_item));
-            services.push((service.name.clone(), params));
+            let settings = smtp::Settings::read(&params, own.to_vec(), opener)?;
+            services.push((service.name.clone(), Arc::new(settings)));
         }
     }
     Ok(services)

@@ -6,7 +6,8 @@
 //!
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
-use crate::match_list::{BadItem, Domains, Match};
+use crate::lookup::Opener;
+use crate::match_list::{Domains, Match};
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
@@ -78,24 +79,18 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Reads the configuration; list items that cannot be used are in the second half.
+    /// Reads the configuration.
     ///
     /// # Errors
     /// A parameter whose value is not valid.
     pub fn new(
         params: &Params,
         own_addresses: Vec<IpAddr>,
-    ) -> Result<(Resolver, Vec<BadItem>), BadValue> {
-        let parents = params.list("parent_domain_matches_subdomains")?;
-        let mut bad = Vec::new();
-        let mut domains = |name: &str| -> Result<Domains, BadValue> {
-            let subdomains = parents.iter().any(|parent| parent == name);
-            let (list, unusable) = Domains::parse(&params.list(name)?, subdomains);
-            bad.extend(unusable);
-            Ok(list)
-        };
+        opener: &Opener,
+    ) -> Result<Resolver, BadValue> {
+        let domains = |name: &str| opener.domains(params, name);
         let append_dot = params.flag("append_dot_mydomain")?;
-        let resolver = Resolver {
+        Ok(Resolver {
             mydestination: domains("mydestination")?,
             virtual_alias_domains: domains("virtual_alias_domains")?,
             virtual_mailbox_domains: domains("virtual_mailbox_domains")?,
@@ -113,8 +108,7 @@ impl Resolver {
             allow_percent_hack: params.flag("allow_percent_hack")?,
             append_at_myorigin: params.flag("append_at_myorigin")?,
             empty_address_recipient: params.text("empty_address_recipient")?,
-        };
-        Ok((resolver, bad))
+        })
     }
 
     /// `myorigin`.

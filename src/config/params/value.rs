@@ -242,7 +242,7 @@ fn unit_seconds(unit: u8) -> Option<i64> {
 }
 
 /// Splits at commas and white space; text within `{}` stays together, braces included.
-pub(super) fn split(text: &str) -> Vec<String> {
+pub fn split(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut word = String::new();
     let mut depth = 0usize;

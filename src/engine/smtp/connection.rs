@@ -16,7 +16,7 @@ use runtime::{Chunk, Instant, Rt};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A server as log lines name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Connection {
         let deadline = rt.now() + settings.timeouts.connect;
         let stream = Stream::connect(rt, host.socket(), from, deadline).await?;
         let hello = if host.port == 25 { &settings.hello } else { &settings.hello_elsewhere };
-        let session = Session::new(Rc::clone(hello));
+        let session = Session::new(Arc::clone(hello));
         Ok(Connection { stream, session, host, opened: rt.now(), uses: 1 })
     }
 
@@ -170,7 +170,7 @@ impl Connection {
     }
 
     /// Finishes what is left of the dialogue, QUIT included, and closes.
-    pub async fn part(mut self, rt: Rt, settings: Rc<Settings>) {
+    pub async fn part(mut self, rt: Rt, settings: Arc<Settings>) {
         for _ in ["what is left", "QUIT"] {
             if self.talk(&rt, &settings, None, |_| false).await.is_err() {
                 return;

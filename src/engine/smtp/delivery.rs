@@ -17,11 +17,12 @@ use protocol::smtp::client::{self, Ending, Handshake, Manner, Progress, Said, St
 use protocol::smtp::ehlo::Keywords;
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A delivery on its way.
 pub struct Delivery<'a> {
     client: &'a Rc<Client>,
-    settings: &'a Rc<Settings>,
+    settings: &'a Arc<Settings>,
     request: &'a DeliverRequest,
     report: Report<'a>,
     /// Why the last thing tried did not work.
@@ -49,7 +50,7 @@ impl<'a> Delivery<'a> {
     /// A delivery at its beginning.
     pub fn new(
         client: &'a Rc<Client>,
-        settings: &'a Rc<Settings>,
+        settings: &'a Arc<Settings>,
         request: &'a DeliverRequest,
         report: Report<'a>,
     ) -> Delivery<'a> {

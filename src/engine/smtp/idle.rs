@@ -19,7 +19,7 @@ pub type Key = (Arc<str>, Arc<str>);
 
 struct Waiting {
     connection: Connection,
-    settings: Rc<Settings>,
+    settings: Arc<Settings>,
     until: Instant,
 }
 
@@ -65,7 +65,7 @@ impl Idle {
     }
 
     /// Keeps a connection, or closes it when too many wait.
-    pub fn keep(self: &Rc<Self>, key: Key, connection: Connection, settings: &Rc<Settings>) {
+    pub fn keep(self: &Rc<Self>, key: Key, connection: Connection, settings: &Arc<Settings>) {
         assert!(connection.session.is_reusable());
         let settings = settings.clone();
         if self.count.get() >= IDLE_MAX {

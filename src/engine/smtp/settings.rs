@@ -2,8 +2,9 @@
 //!
 //! Limits: `smtp_connect_timeout = 0` means the system's own limit, taken as [`CONNECT_TIME_MAX`].
 
+use crate::lookup::Opener;
 use crate::maillog::Daemon;
-use crate::match_list::{BadItem, Domains};
+use crate::match_list::Domains;
 use crate::resolver::{Families, Service};
 use config::Params;
 use config::params::BadValue;
@@ -12,7 +13,7 @@ use protocol::smtp::client::commands::Quoting;
 use protocol::smtp::client::{EhloUse, Hello, Stage};
 use protocol::smtp::ehlo::Keywords;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a connection attempt may take when the configuration does not limit it.
@@ -68,9 +69,9 @@ pub struct Settings {
     /// Whose lines these are.
     pub daemon: Daemon,
     /// How to introduce ourselves on port 25.
-    pub hello: Rc<Hello>,
+    pub hello: Arc<Hello>,
     /// The same on other ports, where a server may have our name.
-    pub hello_elsewhere: Rc<Hello>,
+    pub hello_elsewhere: Arc<Hello>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// `smtp_mx_address_limit`; 0 for none.
@@ -120,21 +121,20 @@ pub struct Settings {
 
 impl Settings {
     /// Reads the parameters of one service, its master.cf overrides included. `own` are the
-    /// addresses of `inet_interfaces`. List items that cannot be used are in the second half.
+    /// addresses of `inet_interfaces`.
     ///
     /// # Errors
     /// A parameter whose value is not valid.
-    pub fn read(params: &Params, own: Vec<IpAddr>) -> Result<(Settings, Vec<BadItem>), BadValue> {
-        let (reuse, bad) = read_reuse(params)?;
+    pub fn read(params: &Params, own: Vec<IpAddr>, opener: &Opener) -> Result<Settings, BadValue> {
         let number = |name| params.int(name).map(|n| usize::try_from(n).unwrap_or(0));
         let (ipv4, ipv6) = params.protocols()?;
         let dns = uses_dns(params)?;
         let hello = read_hello(params)?;
         let elsewhere = Hello { detect_loops: false, ..hello.clone() };
-        let settings = Settings {
+        Ok(Settings {
             daemon: Daemon::Named(format!("{}/smtp", params.text("syslog_name")?)),
-            hello: Rc::new(hello),
-            hello_elsewhere: Rc::new(elsewhere),
+            hello: Arc::new(hello),
+            hello_elsewhere: Arc::new(elsewhere),
             timeouts: read_timeouts(params)?,
             address_limit: number("smtp_mx_address_limit")?,
             session_limit: number("smtp_mx_session_limit")?,
@@ -161,12 +161,11 @@ impl Settings {
             use_mx: dns,
             host_lookup: read_host_lookup(params, dns)?,
             soft_bounce: params.flag("soft_bounce")?,
-            reuse,
+            reuse: read_reuse(params, opener)?,
             bind_enforce: params.flag("smtp_bind_address_enforce")?,
             bind: read_bind(params, &own)?,
             own: with_proxies(params, own)?,
-        };
-        Ok((settings, bad))
+        })
     }
 
     /// The address to connect from: `smtp_bind_address`, `smtp_bind_address6`, or the only address
@@ -211,18 +210,15 @@ fn read_timeouts(params: &Params) -> Result<Timeouts, BadValue> {
     })
 }
 
-fn read_reuse(params: &Params) -> Result<(Reuse, Vec<BadItem>), BadValue> {
+fn read_reuse(params: &Params, opener: &Opener) -> Result<Reuse, BadValue> {
     let time = |name| params.seconds(name).map(Duration::from_secs);
-    let words = params.list("smtp_connection_cache_destinations")?;
-    let (destinations, bad) = Domains::parse(&words, false);
-    let reuse = Reuse {
+    Ok(Reuse {
         on_demand: params.flag("smtp_connection_cache_on_demand")?,
-        destinations,
+        destinations: opener.domains(params, "smtp_connection_cache_destinations")?,
         idle: time("smtp_connection_cache_time_limit")?,
         age: time("smtp_connection_reuse_time_limit")?,
         count: u32::try_from(params.int("smtp_connection_reuse_count_limit")?).unwrap_or(0),
-    };
-    Ok((reuse, bad))
+    })
 }
 
 /// `smtp_dns_support_level`, or the older `disable_dns_lookups` when it is empty.

@@ -88,7 +88,8 @@ fn settings(main_cf: &str) -> Settings {
     let main = config::MainCf::parse("main.cf", text.as_bytes()).unwrap();
     let params = config::Params::new(main, host);
     let own = vec!["192.0.2.250".parse().unwrap()];
-    Settings::read(&params, own).unwrap().0
+    let opener = crate::lookup::Opener::new(&params, crate::testing::tables()).unwrap();
+    Settings::read(&params, own, &opener).unwrap()
 }
 
 /// Delivers one mail after the other, a second apart, and lets everything come to its end.
@@ -118,7 +119,7 @@ fn run_on(
     let local = Rc::new(LocalTime::system());
     let log = Rc::new(Maillog::new(identity, Sink::Memory(text.clone()), local));
     let resolver = Rc::new(Resolver::new(rt, Source::Script(script)));
-    let service = [("smtp".to_string(), settings(main_cf))];
+    let service = [("smtp".to_string(), Arc::new(settings(main_cf)))];
     let client = Client::new(rt, log.clone(), resolver, service, 1);
     let heard: Vec<_> = servers.into_iter().map(|(server, sock)| server.start(rt, sock)).collect();
     let requests: Vec<DeliverRequest> =

@@ -6,6 +6,7 @@
 //!
 //! Standards: SMTPD_ACCESS_README, postconf(5).
 
+use crate::lookup::Opener;
 use crate::maillog::Client;
 use crate::smtpd::Service;
 use crate::snapshot::Snapshot;
@@ -46,8 +47,6 @@ pub struct Restrictions {
     reject_code: u16,
     defer_code: u16,
     unsafe_lists: bool,
-    /// What should be said at start.
-    pub warnings: Vec<String>,
 }
 
 /// What is asked.
@@ -103,10 +102,9 @@ impl Restrictions {
     ///
     /// # Errors
     /// A parameter whose value is not valid.
-    pub fn new(params: &Params) -> Result<Restrictions, BadValue> {
-        let mut warnings = Vec::new();
-        let mut list = |name: &str| -> Result<Vec<Restriction>, BadValue> {
-            Ok(parse(name, &params.list(name)?, &mut warnings))
+    pub fn new(params: &Params, opener: &Opener) -> Result<Restrictions, BadValue> {
+        let list = |name: &str| -> Result<Vec<Restriction>, BadValue> {
+            Ok(parse(name, &params.list(name)?, opener))
         };
         let relay = list("smtpd_relay_restrictions")?;
         let recipient = list("smtpd_recipient_restrictions")?;
@@ -116,13 +114,13 @@ impl Restrictions {
                         specify at least one working instance of: reject_unauth_destination, \
                         defer_unauth_destination, reject, defer, defer_if_permit or \
                         check_relay_domains";
-            warnings.push(text.into());
+            opener.warn(text.into());
         }
         Ok(Restrictions {
-            client: parse_set(params, "smtpd_client_restrictions", &mut warnings)?,
-            helo: parse_set(params, "smtpd_helo_restrictions", &mut warnings)?,
-            sender: parse_set(params, "smtpd_sender_restrictions", &mut warnings)?,
-            data: parse_set(params, "smtpd_data_restrictions", &mut warnings)?,
+            client: list("smtpd_client_restrictions")?,
+            helo: list("smtpd_helo_restrictions")?,
+            sender: list("smtpd_sender_restrictions")?,
+            data: list("smtpd_data_restrictions")?,
             relay,
             recipient,
             relay_before_recipient: params.flag("smtpd_relay_before_recipient_restrictions")?,
@@ -130,7 +128,6 @@ impl Restrictions {
             reject_code: params.int("reject_code")? as u16,
             defer_code: params.int("defer_code")? as u16,
             unsafe_lists,
-            warnings,
         })
     }
 
@@ -196,7 +193,11 @@ impl Restrictions {
                 code(self.defer_code, &format!("4.3.2 {subject} rejected: Try again later"))
             }
             Restriction::PermitMynetworks => {
-                match question.service.mynetworks.contains(question.client) {
+                match question
+                    .service
+                    .mynetworks
+                    .contains(question.client, &question.client_name.name)
+                {
                     Match::Yes => Step::Ok,
                     Match::No => Step::Next,
                     Match::Unknown => Step::Refuse(temporary(&question.client_name.to_string())),
@@ -265,15 +266,7 @@ fn refuses_strangers(restriction: &Restriction) -> bool {
     )
 }
 
-fn parse_set(
-    params: &Params,
-    name: &str,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Restriction>, BadValue> {
-    Ok(parse(name, &params.list(name)?, warnings))
-}
-
-fn parse(parameter: &str, words: &[String], warnings: &mut Vec<String>) -> Vec<Restriction> {
+fn parse(parameter: &str, words: &[String], opener: &Opener) -> Vec<Restriction> {
     words
         .iter()
         .map(|word| match word.to_ascii_lowercase().as_str() {
@@ -287,7 +280,7 @@ fn parse(parameter: &str, words: &[String], warnings: &mut Vec<String>) -> Vec<R
             "defer_unauth_destination" => Restriction::DeferUnauthDestination,
             "permit_sasl_authenticated" => Restriction::PermitSaslAuthenticated,
             _ => {
-                warnings.push(format!(
+                opener.warn(format!(
                     "{parameter}: smtpd restriction \"{word}\" is not supported yet"
                 ));
                 Restriction::Unknown

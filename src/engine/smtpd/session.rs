@@ -63,7 +63,7 @@ impl Task {
             true => Box::pin(core.agents.client_name(address)).await,
             false => "unknown".into(),
         };
-        let excluded = service.bare_newline_exclusions.contains(address).is_yes();
+        let excluded = service.bare_newline_exclusions.contains(address, &name).is_yes();
         let policy = if excluded { BareNewline::Accept } else { service.bare_newline };
         Task {
             session: Session::new(policy),

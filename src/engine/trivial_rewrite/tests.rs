@@ -7,7 +7,9 @@ fn resolver(main_cf: &str) -> Resolver {
     let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
     let host = Host { hostname: "mx.example.test".into(), ..Host::default() };
     let own = vec!["192.0.2.10".parse().unwrap(), "127.0.0.1".parse().unwrap()];
-    Resolver::new(&Params::new(main, host), own).unwrap().0
+    let params = Params::new(main, host);
+    let opener = crate::lookup::Opener::new(&params, crate::testing::tables()).unwrap();
+    Resolver::new(&params, own, &opener).unwrap()
 }
 
 const BASE: &str = "compatibility_level = 3.6\nmyorigin = example.test\n\

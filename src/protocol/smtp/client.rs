@@ -29,8 +29,8 @@ pub mod replies;
 mod tests;
 
 use super::ehlo::{Keywords, Offer};
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use commands::Quoting;
 use mail::envelope::{Envelope, Recipient};
@@ -196,7 +196,7 @@ enum Expect {
 /// One connection's dialogue.
 #[derive(Debug)]
 pub struct Session {
-    hello: Rc<Hello>,
+    hello: Arc<Hello>,
     /// Bytes of a reply that is not complete yet.
     pending: Vec<u8>,
     expect: Expect,
@@ -215,7 +215,7 @@ pub struct Session {
 
 impl Session {
     /// A dialogue at its beginning.
-    pub fn new(hello: Rc<Hello>) -> Session {
+    pub fn new(hello: Arc<Hello>) -> Session {
         Session {
             hello,
             pending: Vec::new(),

@@ -2,8 +2,8 @@
 
 use super::{EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
 use crate::smtp::ehlo::Keywords;
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use mail::{Address, Envelope, Recipient};
 
 /// Runs a dialogue with a server that says `data`: the first byte chooses the manner, the second
@@ -11,7 +11,7 @@ use mail::{Address, Envelope, Recipient};
 pub fn fuzz_smtp_client(data: &[u8]) {
     let [choice, size, said @ ..] = data else { return };
     let ending = if choice & 1 == 0 { Ending::Quit } else { Ending::Keep };
-    let mut session = Session::new(Rc::new(Hello {
+    let mut session = Session::new(Arc::new(Hello {
         name: String::from("client.example"),
         myhostname: String::from("mx.example"),
         ehlo: if choice & 2 == 0 { EhloUse::Always } else { EhloUse::WhenGreeted },

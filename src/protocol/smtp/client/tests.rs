@@ -54,7 +54,7 @@ fn play(hello: Hello, server: &str, recipients: &[&str], ending: Ending, network
         .collect();
     let envelope =
         Envelope { sender: Address::from_internal(b"s@x"), recipients, ..Envelope::default() };
-    let mut run = Run { session: Session::new(Rc::new(hello)), sent: Vec::new() };
+    let mut run = Run { session: Session::new(Arc::new(hello)), sent: Vec::new() };
     let mut begun = false;
     let mut replies = replies(server);
     loop {
