@@ -130,14 +130,26 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
     Ok(request)
 }
 
-/// Options of which only one may be given.
+/// Options that do not go together.
 fn conflicts(has: &dyn Fn(char) -> bool) -> Result<(), Fatal> {
-    const EXCLUSIVE: &[&str] = &["aAdelmnpX#", "hH", "FMP"];
+    /// Only one of each; editing, the last three of most groups, goes with none of the rest.
+    const EXCLUSIVE: &[&str] =
+        &["aAblmFMpP", "deoX#", "denX#", "exX#", "efX#", "ehX#", "eHX#", "hH"];
+    /// What cannot be added to an option.
+    const WITHOUT: &[(&str, &str)] =
+        &[("aAlm", "dnoxfhH"), ("M", "dnhH"), ("F", "dn"), ("P", "dn")];
     for group in EXCLUSIVE {
         let given: Vec<String> =
             group.chars().filter(|c| has(*c)).map(|c| format!("-{c}")).collect();
         if given.len() > 1 {
             return Err(Fatal(format!("specify one of {}", given.join(" "))));
+        }
+    }
+    for (options, others) in WITHOUT {
+        let option = options.chars().find(|c| has(*c));
+        let other = others.chars().find(|c| has(*c));
+        if let (Some(option), Some(other)) = (option, other) {
+            return Err(Fatal(format!("with option -{option}, do not specify -{other}")));
         }
     }
     Ok(())

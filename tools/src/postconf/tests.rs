@@ -86,6 +86,11 @@ fn bad_requests_are_worded_as_in_postfix_and_change_nothing() {
         (&["-e"], "-e requires name=value argument"),
         (&["-n", "-d"], "specify one of -d -n"),
         (&["-h", "-H", "x"], "specify one of -h -H"),
+        (&["-d", "-o", "a=b"], "specify one of -d -o"),
+        (&["-X", "-x", "a"], "specify one of -x -X"),
+        (&["-m", "-p"], "specify one of -m -p"),
+        (&["-M", "-n"], "with option -M, do not specify -n"),
+        (&["-m", "-x"], "with option -m, do not specify -x"),
         (&["-C", "foo"], "unknown -C option value \"foo\" in \"foo\""),
         (&["-o", "foo"], "invalid parameter override: foo: missing '=' after attribute name"),
     ];
