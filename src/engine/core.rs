@@ -12,6 +12,7 @@ use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Event, Maillog};
 use crate::parcel::{Parcel, Settle};
 use crate::qmgr::Qmgr;
+use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
 use crate::{agent, bounce, pickup, showq};
 use mail::queue_id::QueueId;
@@ -60,6 +61,8 @@ pub struct Core {
     pub commits: Commits,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// How many clients are inside, over all cores.
+    pub doors: Arc<Doors>,
     /// The queue manager, on [`crate::qmgr::CORE`] only.
     pub qmgr: Option<RefCell<Qmgr>>,
     /// Changes that found the log full, to be tried again.
@@ -102,6 +105,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// How many clients are inside, over all cores.
+    pub doors: Arc<Doors>,
     /// Counts of all cores.
     pub totals: Arc<Totals>,
 }
@@ -124,6 +129,7 @@ impl Core {
             store: parts.store,
             commits: Commits::new(parts.totals),
             agents: parts.agents,
+            doors: parts.doors,
             qmgr,
             unsettled: RefCell::default(),
             desk: parts.desk,

@@ -13,6 +13,7 @@ use crate::maillog::{Daemon, Identity, Maillog, Sink};
 use crate::parcel::Parcel;
 use crate::resolver::{Resolver, Source};
 use crate::side::Side;
+use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
 use crate::{pickup, showq, smtpd};
 use queue::{Log, Options, Recovery, Store};
@@ -61,6 +62,8 @@ pub struct Launch {
     pub sink: Box<dyn Fn() -> io::Result<Sink> + Send + Sync>,
     /// How many cores.
     pub cores: usize,
+    /// How many descriptors this process may have.
+    pub descriptors: u64,
     /// What to listen to.
     pub listening: Vec<Listening>,
 }
@@ -78,6 +81,7 @@ struct Shared {
     background: Background,
     wakers: Vec<Waker>,
     totals: Arc<Totals>,
+    doors: Arc<Doors>,
     side: Side,
 }
 
@@ -95,6 +99,7 @@ impl Engine {
         let port = ports.pop().expect("one port more than cores");
         let background = Background::start()?;
         let shared = Arc::new(Shared {
+            doors: Arc::new(Doors::new(launch.descriptors)),
             launch,
             store,
             background,
@@ -194,6 +199,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         store: shared.store.clone(),
         desk: shared.background.desk(waker),
         agents,
+        doors: shared.doors.clone(),
         totals: shared.totals.clone(),
     });
     for recovery in adoptions.into_iter().chain([recovery]) {

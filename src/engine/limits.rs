@@ -27,6 +27,15 @@ pub const SPARE_BUFFERS: usize = 64;
 pub const SPARE_BUFFER_BYTES: usize = 256 * 1024;
 /// How long accepting pauses when the system has no descriptors left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Per cent of the descriptors that sessions may have; at the limit clients wait in the backlog.
+pub const SESSION_SHARE: usize = 75;
+/// Per cent of the sessions a service may have from which on `stress` is `yes`.
+pub const STRESS_SHARE: usize = 80;
+/// How often a service at its limit is mentioned in the log.
+pub const STRESS_WARNING: Duration = Duration::from_secs(1000);
+/// The longest command line, whatever `line_length_limit` says: a session looks at no more input
+/// at a time.
+pub const COMMAND_LINE_MAX: usize = 32 * 1024;
 /// How often a full log is looked at again.
 pub const FULL_RETRY: Duration = Duration::from_millis(250);
 /// How often the preparation of a segment is tried again after a failure.
@@ -44,5 +53,6 @@ pub const IMPORTS_PER_TURN: usize = 1024;
 /// How long a stop waits for deliveries and sessions before it abandons them.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
+const _: () = assert!(COMMAND_LINE_MAX < INPUT_BYTES);
 const _: () = assert!(EXTENT_BYTES <= SPARE_BUFFER_BYTES);
 const _: () = assert!(OUTBOX_HIGH_WATER < runtime::lane::LANE_CAPACITY);

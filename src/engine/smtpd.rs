@@ -6,7 +6,7 @@
 //! Standards: smtpd(8), postconf(5); RFC 5321.
 
 use crate::core::Core;
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, COMMAND_LINE_MAX};
 use crate::lookup::Opener;
 use crate::maillog::Daemon;
 use crate::match_list::Networks;
@@ -16,10 +16,12 @@ use protocol::smtp::data::BareNewline;
 use protocol::smtp::ehlo::Keywords;
 use protocol::smtp::server;
 use runtime::Sock;
-use runtime::net::Listener;
+use runtime::net::{Listener, Stream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub mod door;
 pub mod restrictions;
 mod session;
 #[cfg(test)]
@@ -29,9 +31,43 @@ mod transaction;
 use restrictions::Restrictions;
 
 /// One smtpd service of master.cf.
-pub struct Service {
+pub struct Smtpd {
     /// Its name there, by which a reload finds it again.
     pub name: String,
+    /// How many clients it may serve at once, when master.cf says so.
+    pub process_limit: Option<usize>,
+    calm: Arc<Service>,
+    stressed: Arc<Service>,
+}
+
+impl Smtpd {
+    /// Reads the parameters, also as they are under stress.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn new(
+        service: &config::master_cf::Service,
+        params: &Params,
+        opener: &Opener,
+    ) -> Result<Smtpd, BadValue> {
+        let params = params.with_overrides(&service.overrides);
+        let stress = params.with_overrides(&[("stress".into(), "yes".into())]);
+        Ok(Smtpd {
+            name: service.name.clone(),
+            process_limit: service.max_proc.filter(|max| *max > 0).map(|max| max as usize),
+            calm: Arc::new(Service::new(&params, opener)?),
+            stressed: Arc::new(Service::new(&stress, opener)?),
+        })
+    }
+
+    /// The settings for a session.
+    fn service(&self, stressed: bool) -> &Arc<Service> {
+        if stressed { &self.stressed } else { &self.calm }
+    }
+}
+
+/// What sessions of one service need of the configuration.
+pub struct Service {
     /// What the dialogue needs.
     pub protocol: server::Settings,
     /// The greeting, without code and host name checks: `smtpd_banner`.
@@ -63,11 +99,10 @@ impl Service {
     ///
     /// # Errors
     /// The first parameter whose value is not valid.
-    pub fn new(name: &str, params: &Params, opener: &Opener) -> Result<Service, BadValue> {
+    pub fn new(params: &Params, opener: &Opener) -> Result<Service, BadValue> {
         let networks = |parameter: &str| opener.networks(params, parameter);
         Ok(Service {
-            name: name.to_string(),
-            protocol: protocol_settings(params)?,
+            protocol: protocol_settings(params, opener)?,
             banner: params.text("smtpd_banner")?,
             timeout: Duration::from_secs(params.seconds("smtpd_timeout")?),
             error_sleep: Duration::from_secs(params.seconds("smtpd_error_sleep_time")?),
@@ -83,7 +118,7 @@ impl Service {
     }
 }
 
-fn protocol_settings(params: &Params) -> Result<server::Settings, BadValue> {
+fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Settings, BadValue> {
     let upper = |words: Vec<String>| words.iter().map(|word| word.to_ascii_uppercase()).collect();
     let number = |name: &str| params.int(name).map(|value| value as u32);
     Ok(server::Settings {
@@ -94,6 +129,7 @@ fn protocol_settings(params: &Params) -> Result<server::Settings, BadValue> {
             junk_commands: number("smtpd_junk_command_limit")?,
             recipients: number("smtpd_recipient_limit")?,
             recipient_overshoot: number("smtpd_recipient_overshoot_limit")?,
+            command_line: command_line_limit(params, opener)?,
             message_size: params.int("message_size_limit")?.unsigned_abs(),
         },
         helo_required: params.flag("smtpd_helo_required")?,
@@ -102,6 +138,16 @@ fn protocol_settings(params: &Params) -> Result<server::Settings, BadValue> {
         noop: upper(params.list("smtpd_noop_commands")?),
         soft_bounce: params.flag("soft_bounce")?,
     })
+}
+
+/// `line_length_limit`, within what a session looks at.
+fn command_line_limit(params: &Params, opener: &Opener) -> Result<usize, BadValue> {
+    let limit = params.int("line_length_limit")?.unsigned_abs() as usize;
+    if limit > COMMAND_LINE_MAX {
+        let text = format!("line_length_limit: {limit} is too much, using {COMMAND_LINE_MAX}");
+        opener.warn(text);
+    }
+    Ok(limit.min(COMMAND_LINE_MAX))
 }
 
 fn offered(params: &Params) -> Result<Keywords, BadValue> {
@@ -146,14 +192,7 @@ pub fn listen(core: &Rc<Core>, sock: Sock, service: usize) {
         let listener = Listener::new(&core.rt, sock);
         while !core.is_stopping() {
             match listener.accept().await {
-                Ok(stream) => {
-                    // A reload may have taken the service away; its listener goes with the next
-                    // start.
-                    let Some(service) = core.snapshot().smtpd.get(service).cloned() else { return };
-                    core.sessions.set(core.sessions.get() + 1);
-                    let session = session::serve(core.clone(), service, stream);
-                    core.rt.spawn(session);
-                }
+                Ok(stream) => admit(&core, service, &listener, stream).await,
                 Err(error) => {
                     core.log.warn(Daemon::Smtpd, &format!("accept connection: {error}"));
                     core.rt.sleep_until(core.rt.now() + ACCEPT_PAUSE).await;
@@ -161,4 +200,43 @@ pub fn listen(core: &Rc<Core>, sock: Sock, service: usize) {
             }
         }
     });
+}
+
+/// Starts a session, once there is room for it.
+async fn admit(core: &Rc<Core>, service: usize, listener: &Listener, stream: Stream) {
+    loop {
+        let snapshot = core.snapshot();
+        // A reload may have taken the service away; its listener goes with the next start.
+        let Some(smtpd) = snapshot.smtpd.get(service) else { return };
+        let door = core.doors.of(&smtpd.name);
+        if let Some(pass) = door.enter(smtpd.process_limit) {
+            core.sessions.set(core.sessions.get() + 1);
+            let service = smtpd.service(pass.stressed).clone();
+            core.rt.spawn(session::serve(core.clone(), service, stream, pass));
+            return;
+        }
+        if door.should_warn(core.rt.now()) {
+            warn_full(core, smtpd);
+        }
+        listener.pause();
+        core.rt.sleep_until(core.rt.now() + ACCEPT_PAUSE).await;
+        if core.is_stopping() {
+            return;
+        }
+    }
+}
+
+fn warn_full(core: &Core, smtpd: &Smtpd) {
+    let name = &smtpd.name;
+    let limit = match smtpd.process_limit {
+        Some(limit) => format!("process limit \"{limit}\""),
+        None => "share of the open files this process may have".into(),
+    };
+    let text = format!(
+        "service \"{name}\" has reached its {limit}: new clients may experience noticeable delays"
+    );
+    core.log.warn(Daemon::Master, &text);
+    let advice = "to avoid this condition, increase the process count in master.cf or reduce the \
+                  service time per client";
+    core.log.warn(Daemon::Master, advice);
 }

@@ -4,7 +4,7 @@
 
 use crate::cleanup;
 use crate::lookup::{Maps, Opener};
-use crate::smtpd::Service;
+use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
 use crate::{qmgr, smtp};
 use config::check::{self, Finding};
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// `enable_long_queue_ids`.
     pub long_ids: bool,
     /// The smtpd services, in master.cf's order.
-    pub smtpd: Vec<Arc<Service>>,
+    pub smtpd: Vec<Smtpd>,
     /// Address classes and routes.
     pub resolver: Resolver,
     /// What cleanup needs.
@@ -64,8 +64,7 @@ impl Snapshot {
         let resolver = Resolver::new(&params, own_addresses.clone(), &opener)?;
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
-            let params = params.with_overrides(&service.overrides);
-            smtpd.push(Arc::new(Service::new(&service.name, &params, &opener)?));
+            smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener)?;
         let mut warnings = opener.warnings();

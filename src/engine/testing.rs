@@ -10,6 +10,7 @@ use crate::maillog::{Identity, Maillog, Sink};
 use crate::parcel::Parcel;
 use crate::resolver::{Resolver, Script, Source};
 use crate::smtpd;
+use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
 use config::{Host, MainCf, MasterCf, Params};
 use queue::{Options, Store};
@@ -29,8 +30,7 @@ use tables::catalog::System;
 /// Where the simulated smtpd listens.
 pub const SMTPD: &str = "192.0.2.10:25";
 
-const MASTER_CF: &str = "smtp inet n - n - - smtpd\n\
-    smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nerror unix - - n - - error\n\
+const MASTER_CF: &str = "smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nerror unix - - n - - error\n\
     retry unix - - n - - error\ndiscard unix - - n - - discard\n";
 
 const MAIN_CF: &str = "compatibility_level = 3.6\nmyhostname = mx.example.test\n\
@@ -50,8 +50,8 @@ pub fn tables() -> System {
     System { read: |_| Err("No such file or directory".into()), variable: |_| None, random: || 0 }
 }
 
-/// The configuration with more lines, the last of which win.
-pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
+/// The configuration with more lines, the last of which win; of master.cf, the first.
+pub fn snapshot(main_cf: &str, master_cf: &str) -> Arc<Snapshot> {
     let text = format!("{MAIN_CF}{main_cf}");
     let main = MainCf::parse("main.cf", text.as_bytes()).unwrap();
     let host = Host {
@@ -59,17 +59,23 @@ pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
         interfaces: vec![("192.0.2.10".parse().unwrap(), 24), ("127.0.0.1".parse().unwrap(), 8)],
         ..Host::default()
     };
-    let master = MasterCf::parse("master.cf", MASTER_CF.as_bytes()).unwrap();
+    let master =
+        MasterCf::parse("master.cf", format!("{master_cf}{MASTER_CF}").as_bytes()).unwrap();
     Arc::new(Snapshot::new(Params::new(main, host), &master, tables()).unwrap())
 }
 
 /// Builds a core on a queue directory.
 pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
+    world_of(directory, main_cf, "smtp inet n - n - - smtpd\n", seed)
+}
+
+/// The same with smtpd services of its own, the first of which listens.
+pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> World {
     let mut io = SimIo::new(seed);
     let smtpd_sock = io.listen(SMTPD.parse().unwrap());
     let waker = Waker::new().unwrap();
     let rt = Rt::new(Box::new(io), waker.clone());
-    let snapshot = snapshot(main_cf);
+    let snapshot = snapshot(main_cf, master_cf);
     let memory = Rc::new(RefCell::new(String::new()));
     let identity = Identity { hostname: "mx".into(), syslog_name: "postfix".into(), pid: 1 };
     let local = Rc::new(LocalTime::system());
@@ -94,6 +100,7 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
         store,
         desk: Background::start().unwrap().desk(waker),
         agents,
+        doors: Arc::new(Doors::new(1024)),
         totals: Arc::default(),
     });
     core.port.send(0, Parcel::Recovered(recovery.live));

@@ -35,6 +35,7 @@ pub const STASH_MAX: usize = 64 * 1024;
 /// Capacity an idle connection's stash may keep.
 const STASH_KEEP: usize = 0;
 const ENOBUFS: i32 = 105;
+const ECANCELED: i32 = 125;
 
 pub(crate) type ConnKey = Key;
 pub(crate) type ListenerKey = Key;
@@ -126,6 +127,15 @@ impl Listener {
         let key = rt.conns().listeners.insert(listening);
         rt.arm_accept(key);
         Listener { rt: rt.clone(), key }
+    }
+
+    /// Takes no more connections from the backlog until [`Listener::accept`] is called again; what
+    /// has arrived by then stays.
+    pub fn pause(&self) {
+        let accepting = self.rt.conns().listeners.get(self.key).and_then(|it| it.accepting);
+        if let Some(key) = accepting {
+            self.rt.cancel(key);
+        }
     }
 
     /// The next connection.
@@ -430,7 +440,10 @@ impl Rt {
             }
             return;
         }
-        listening.arrived.push_back(arrived);
+        // A pause is nobody's error; whoever waits by now arms anew.
+        if !matches!(&arrived, Err(error) if error.raw_os_error() == Some(ECANCELED)) {
+            listening.arrived.push_back(arrived);
+        }
         if let Some(task) = listening.waiting.take() {
             self.wake(task);
         }

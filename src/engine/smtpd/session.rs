@@ -2,6 +2,7 @@
 //! policy and to the transaction, replies to the client, facts to the log.
 
 use super::Service;
+use super::door::Pass;
 use super::restrictions::Question;
 use super::transaction::{Sender, Transaction};
 use crate::core::Core;
@@ -48,13 +49,14 @@ struct Task {
 }
 
 /// Serves a client to the end.
-pub async fn serve(core: Rc<Core>, service: Arc<Service>, stream: Stream) {
+pub async fn serve(core: Rc<Core>, service: Arc<Service>, stream: Stream, pass: Pass) {
     if let Ok(peer) = stream.peer() {
         let address = peer.ip().to_canonical();
         let task = Task::new(core.clone(), service, stream, address).await;
         Box::pin(task.run()).await;
     }
     core.sessions.set(core.sessions.get() - 1);
+    drop(pass);
 }
 
 impl Task {
@@ -427,7 +429,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        let outer = size(|(core, service, stream)| serve(core, service, stream));
+        let outer = size(|(core, service, stream, pass)| serve(core, service, stream, pass));
         let inner = size(Task::run);
         assert!(outer + inner <= 1536, "{outer} + {inner} bytes per idle session");
     }

@@ -158,3 +158,37 @@ fn what_is_in_the_queue_survives_a_restart() {
     assert!(has(&world.lines(), "relay=none"), "{:#?}", world.lines());
     assert!(has(&world.lines(), ": removed"), "{:#?}", world.lines());
 }
+
+#[test]
+fn a_service_at_its_process_limit_lets_clients_wait_and_is_under_stress() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = "smtp inet n - n - 1 smtpd\n";
+    let world = crate::testing::world_of(directory.path(), "", one, 1);
+    let (core, times) = (world.core.clone(), Rc::new(RefCell::new(Vec::new())));
+    let seen = times.clone();
+    world.run(async move {
+        let (silent, start) = (core.clone(), core.rt.now());
+        core.rt.spawn(async move {
+            World::client(&silent, OUTSIDE, b"", Duration::from_secs(60)).await;
+        });
+        core.rt.sleep_until(start + Duration::from_secs(1)).await;
+        let got = World::client(&core, INSIDE, b"QUIT\r\n", Duration::from_secs(60)).await;
+        *seen.borrow_mut() = vec![(got, core.rt.now().since(start))];
+    });
+    let (got, after) = times.borrow_mut().pop().unwrap();
+    assert!(got.contains("221 2.0.0 Bye"), "{got}");
+    // The silent one is sent away after the 10 s of a server under stress, not after 300 s.
+    assert!(after >= Duration::from_secs(10) && after < Duration::from_secs(20), "{after:?}");
+    let log = world.lines();
+    let line = "postfix/master[1]: warning: service \"smtp\" has reached its process limit \"1\": \
+                new clients may experience noticeable delays";
+    assert!(has(&log, line), "{log:#?}");
+}
+
+#[test]
+fn a_command_line_is_cut_at_the_limit() {
+    let long = format!("EHLO c\r\nNOOP {}\r\nQUIT\r\n", "x".repeat(600));
+    let (got, _) = dialogue("line_length_limit = 512\n", INSIDE, &long);
+    assert_eq!(got.last().unwrap(), "221 2.0.0 Bye");
+    assert!(has(&got, "250 2.0.0 Ok"), "{got:?}");
+}

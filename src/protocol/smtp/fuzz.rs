@@ -8,14 +8,16 @@
 use super::data::{BareNewline, Findings};
 use super::ehlo::Keywords;
 use super::reply::{REPLY_BYTES_MAX, REPLY_LINE_MAX, REPLY_LINES_MAX, Reader, Remote, Reply};
-use super::server::{COMMAND_LINE_MAX, Event, Limits, Session, Settings};
+use super::server::{Event, Limits, Session, Settings};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Input beyond this is not looked at: enough for lines that are too long to wait for.
 const INPUT_MAX: usize = 128 << 10;
+/// A command line is cut here.
+const COMMAND_LINE: usize = 2048;
 /// The most one step may have to say: an echoed command line, or the answer to EHLO.
-const OUTPUT_PER_STEP_MAX: usize = 2 * COMMAND_LINE_MAX + 1024;
+const OUTPUT_PER_STEP_MAX: usize = 2 * COMMAND_LINE + 1024;
 
 /// What happened in one dialogue.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,6 +73,7 @@ fn settings(choice: u8) -> Settings {
             junk_commands: 10,
             recipients: 3,
             recipient_overshoot: 1,
+            command_line: COMMAND_LINE,
             message_size: 4096,
         },
         helo_required: choice & 4 != 0,

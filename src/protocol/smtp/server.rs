@@ -18,7 +18,7 @@
 //! Diagnostics: nothing a client sends is an error of this module; it panics only when an answer
 //! comes without a question, which is a bug of the engine.
 //!
-//! Limits: [`Limits`]; a command line is cut at [`COMMAND_LINE_MAX`] bytes.
+//! Limits: [`Limits`].
 //!
 //! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
 
@@ -34,9 +34,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use mail::address::{self, Address, Printable};
 
-/// `line_length_limit`: a longer command line is cut.
-pub const COMMAND_LINE_MAX: usize = 2048;
-
 /// Numbers that bound a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -48,6 +45,8 @@ pub struct Limits {
     pub recipients: u32,
     /// `smtpd_recipient_overshoot_limit`.
     pub recipient_overshoot: u32,
+    /// `line_length_limit`: a longer command line is cut.
+    pub command_line: usize,
     /// `message_size_limit`, zero for none.
     pub message_size: u64,
 }
@@ -422,14 +421,15 @@ impl Session {
 
     fn command_step(&mut self, settings: &Settings, input: &[u8]) -> (usize, Event) {
         // Nothing behind the limit is looked at: what has arrived already must not matter.
-        let window = &input[..input.len().min(COMMAND_LINE_MAX + 1)];
+        let limit = settings.limits.command_line;
+        let window = &input[..input.len().min(limit + 1)];
         let Some(end) = memchr::memchr(b'\n', window) else {
-            if input.len() <= COMMAND_LINE_MAX {
+            if input.len() <= limit {
                 return (0, Event::NeedInput);
             }
             self.state = State::SkipLine;
-            let event = self.command(settings, &input[..COMMAND_LINE_MAX]);
-            return (COMMAND_LINE_MAX, event);
+            let event = self.command(settings, &input[..limit]);
+            return (limit, event);
         };
         let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);

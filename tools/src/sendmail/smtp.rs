@@ -79,6 +79,7 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
             junk_commands: small("smtpd_junk_command_limit")?,
             recipients: small("smtpd_recipient_limit")?,
             recipient_overshoot: small("smtpd_recipient_overshoot_limit")?,
+            command_line: usize::try_from(number("line_length_limit")?).unwrap_or(usize::MAX),
             message_size: u64::try_from(number("message_size_limit")?).unwrap_or(0),
         },
         helo_required: settings.flag("smtpd_helo_required")?,

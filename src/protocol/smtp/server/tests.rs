@@ -17,6 +17,7 @@ fn settings() -> Settings {
             junk_commands: 100,
             recipients: 1000,
             recipient_overshoot: 1000,
+            command_line: 2048,
             message_size: 10_240_000,
         },
         helo_required: false,
