@@ -14,6 +14,8 @@
 //!
 //! Standards: cleanup(8); RFC 5322 section 3.6.
 
+pub mod commit;
+
 use mail::Address;
 use mail::date::{HeaderDate, Zone};
 use mail::header::{self, Known};
@@ -95,6 +97,7 @@ pub struct Message {
     first_line: bool,
     seen: Seen,
     hops: u32,
+    header_8bit: bool,
     message_id: Vec<u8>,
 }
 
@@ -111,6 +114,7 @@ impl Message {
             first_line: true,
             seen: Seen::default(),
             hops: 1,
+            header_8bit: false,
             message_id: Vec::new(),
         }
     }
@@ -118,6 +122,11 @@ impl Message {
     /// The Message-Id as it is or as it was added; empty when there is none.
     pub fn message_id(&self) -> &[u8] {
         &self.message_id
+    }
+
+    /// Whether a header has bytes outside ASCII.
+    pub fn header_8bit(&self) -> bool {
+        self.header_8bit
     }
 
     /// The header given to [`Message::new`] has a Date: already, as notices do.
@@ -206,6 +215,7 @@ impl Message {
     fn header(&mut self, end: usize, settings: &Settings) -> Result<(), Reply> {
         let line = &self.content[self.at..end];
         let known = header::name(line).map_or(Known::Other, header::classify);
+        self.header_8bit |= !line.is_ascii();
         self.note(known, end);
         if known == Known::Received {
             self.hops += 1;

@@ -61,6 +61,8 @@ pub struct Core {
     pub commits: Commits,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// Local submissions.
+    pub pickup: pickup::Pickup,
     /// How many clients are inside, over all cores.
     pub doors: Arc<Doors>,
     /// The queue manager, on [`crate::qmgr::CORE`] only.
@@ -129,6 +131,7 @@ impl Core {
             store: parts.store,
             commits: Commits::new(parts.totals),
             agents: parts.agents,
+            pickup: pickup::Pickup::default(),
             doors: parts.doors,
             qmgr,
             unsettled: RefCell::default(),

@@ -10,16 +10,14 @@
 //!
 //! Standards: pickup(8), postdrop(1).
 
+use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
-use crate::delivery::MessageInfo;
 use crate::maillog::{Daemon, Event};
-use crate::parcel::Incoming;
 use mail::address::Address;
 use mail::date::HeaderDate;
 use mail::record::{self, kind};
 use mail::{Envelope, Recipient};
-use queue::Full;
 use runtime::Sock;
 use runtime::net::Listener;
 use std::cell::{Cell, RefCell};
@@ -27,7 +25,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// master.cf's wakeup for pickup.
@@ -75,15 +72,18 @@ pub fn listen(core: &Rc<Core>, sock: Sock) {
     });
 }
 
-thread_local! {
+/// Where looking at the directory stands.
+#[derive(Default)]
+pub struct Pickup {
     /// One scan at a time; a trigger meanwhile asks for another.
-    static SCAN: Cell<Scan> = const { Cell::new(Scan::Idle) };
+    scan: Cell<Scan>,
     /// Files that were warned about once.
-    static BAD: RefCell<BTreeSet<PathBuf>> = const { RefCell::new(BTreeSet::new()) };
+    bad: RefCell<BTreeSet<PathBuf>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Scan {
+    #[default]
     Idle,
     Running,
     Again,
@@ -91,12 +91,13 @@ enum Scan {
 
 /// Starts a scan, or asks for another after the one that runs.
 pub fn scan(core: &Rc<Core>) {
-    if SCAN.get() != Scan::Idle {
-        return SCAN.set(Scan::Again);
+    let Pickup { scan, bad } = &core.pickup;
+    if scan.get() != Scan::Idle {
+        return scan.set(Scan::Again);
     }
-    SCAN.set(Scan::Running);
+    scan.set(Scan::Running);
     let directory = PathBuf::from("maildrop");
-    let bad = BAD.with_borrow(Clone::clone);
+    let bad = bad.borrow().clone();
     core.desk.run(move || {
         let found = read_directory(&directory, &bad);
         Box::new(move |core| take_all(core, found))
@@ -120,7 +121,7 @@ fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
                 Err(reason) => {
                     let text = format!("{}: {reason}", path.display());
                     core.log.warn(Daemon::Pickup, &text);
-                    BAD.with_borrow_mut(|bad| bad.insert(path));
+                    core.pickup.bad.borrow_mut().insert(path);
                 }
             }
         }
@@ -132,7 +133,7 @@ fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
 }
 
 fn scanned(core: &Rc<Core>, more: bool) {
-    let again = SCAN.replace(Scan::Idle) == Scan::Again;
+    let again = core.pickup.scan.replace(Scan::Idle) == Scan::Again;
     if again || more {
         scan(core);
     }
@@ -169,103 +170,38 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     for recipient in &mut parsed.envelope.recipients {
         recipient.address = resolver.canonical(&recipient.address);
     }
-    let number = core.queue.borrow_mut().reserve_number();
-    let micros = core.rt.unix_time().0;
-    let id = core.queue_id(micros, number);
-    let sender = parsed.envelope.sender.clone();
-    core.log.log(&Event::Pickup { id, uid: submission.uid, sender: &sender });
-    let content = content(core, id, micros, submission.uid, &parsed)?;
-    let envelope = &mut parsed.envelope;
-    envelope.arrival_micros = micros;
-    envelope.size = content.len() as u64;
-    envelope.has_8bit = !content.is_ascii();
-    let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
-    envelope.longest_line = longest.unwrap_or(0).saturating_sub(1) as u32;
-    let placed = place(core, number, micros, envelope, &content).await?;
-    let message = Arc::new(MessageInfo { number, id, envelope: parsed.envelope });
-    let incoming = Box::new(Incoming { message, location: placed.location });
-    let durable = core.committed(placed.lsn, incoming).wait().await;
-    durable.ok_or_else(|| "queue file write error".to_string())
+    let name = Name::new(core);
+    let sender = &parsed.envelope.sender;
+    core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
+    let message = content(core, name, submission.uid, &parsed)?;
+    let Parsed { mut envelope, .. } = parsed;
+    describe(core, name, &mut envelope, &message.content);
+    envelope.header_8bit = message.header_8bit();
+    envelope.smtputf8 = snapshot.detects_smtputf8 && needs_smtputf8(&envelope);
+    // However long the disk takes: the file waits in maildrop as well as anywhere.
+    let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
+    queued.map_err(|full| full.to_string())
 }
 
-/// Appends a submission, however long the disk takes: the file waits in maildrop as well as
-/// anywhere.
-async fn place(
-    core: &Rc<Core>,
-    number: queue::Number,
-    micros: u64,
-    envelope: &Envelope,
-    content: &[u8],
-) -> Result<queue::Placed, String> {
-    let mut encoded = Vec::new();
-    envelope.encode(&mut encoded);
-    let mut placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
-    loop {
-        let tried = placing.step(&mut core.queue.borrow_mut());
-        match tried {
-            Ok(Some(placed)) => return Ok(placed),
-            Ok(None) => {}
-            Err(Full::Busy | Full::NoSpace) => {
-                core.commit_soon();
-                core.rt.sleep_until(core.rt.now() + crate::limits::FULL_RETRY).await;
-            }
-            Err(full) => return Err(full.to_string()),
-        }
-    }
-}
-
-/// A submission on its way into the log: small ones in one step, large ones piece by piece.
-struct Placing<'a> {
-    number: queue::Number,
-    micros: u64,
-    encoded: Vec<u8>,
-    content: &'a [u8],
-    draft: Option<queue::Draft>,
-    /// Bytes of the content that the draft has.
-    taken: usize,
-}
-
-impl Placing<'_> {
-    fn step(&mut self, log: &mut queue::Log) -> Result<Option<queue::Placed>, Full> {
-        let most = log.append_max();
-        if self.content.len() <= most {
-            let content = [self.content];
-            return log.append(self.number, self.micros, 0, &self.encoded, &content).map(Some);
-        }
-        let mut draft = self.draft.take().unwrap_or_else(|| log.begin(self.number));
-        let rest = &self.content[self.taken..];
-        if rest.is_empty() {
-            let committed = log.commit(draft, self.micros, 0, &self.encoded);
-            return committed.map(Some).map_err(|(full, draft)| {
-                self.draft = Some(draft);
-                full
-            });
-        }
-        let piece = &rest[..rest.len().min(most)];
-        let extended = log.extend(&mut draft, piece);
-        self.draft = Some(draft);
-        extended.map(|()| {
-            self.taken += piece.len();
-            None
-        })
-    }
+/// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).
+fn needs_smtputf8(envelope: &Envelope) -> bool {
+    let mut recipients = envelope.recipients.iter();
+    envelope.header_8bit
+        || envelope.sender.is_8bit()
+        || recipients.any(|recipient| recipient.address.is_8bit())
 }
 
 /// The content as the queue stores it: our Received:, missing headers, wire form.
-fn content(
-    core: &Core,
-    id: mail::queue_id::QueueId,
-    micros: u64,
-    uid: u32,
-    parsed: &Parsed,
-) -> Result<Vec<u8>, String> {
+fn content(core: &Core, name: Name, uid: u32, parsed: &Parsed) -> Result<Message, String> {
     let snapshot = core.snapshot();
+    let Name { id, micros, .. } = name;
     let unix = micros / 1_000_000;
     let zone = core.local.at(unix);
     let date = HeaderDate { unix, zone: &zone };
-    let (host, name) = (&snapshot.myhostname, &snapshot.mail_name);
-    let received =
-        format_args!("Received: by {host} ({name}, from userid {uid})\r\n\tid {id}; {date}\r\n");
+    let (host, mail_name) = (&snapshot.myhostname, &snapshot.mail_name);
+    let received = format_args!(
+        "Received: by {host} ({mail_name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
+    );
     let mut message = Message::new(Vec::new(), received);
     message.content.extend_from_slice(&parsed.content);
     let full_name = parsed.full_name.as_deref();
@@ -273,7 +209,7 @@ fn content(
     let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing: true };
     message.finish(&snapshot.cleanup, &origin).map_err(|reply| reply.0.into_owned())?;
     core.log.log(&Event::MessageId { id, message_id: message.message_id() });
-    Ok(message.content)
+    Ok(message)
 }
 
 fn parse(records: &[u8]) -> Result<Parsed, String> {

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub own_addresses: Vec<IpAddr>,
     /// `always_add_missing_headers`.
     pub always_add_missing: bool,
+    /// Local submissions that need SMTPUTF8 get it.
+    pub detects_smtputf8: bool,
     /// `delay_warning_time` in seconds, zero for never.
     pub delay_warning: u64,
     /// `queue_minfree`, bytes.
@@ -83,6 +85,7 @@ impl Snapshot {
             alias_maps,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
+            detects_smtputf8: detects_smtputf8(&params)?,
             delay_warning: params.seconds("delay_warning_time")?,
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
@@ -98,6 +101,13 @@ impl Snapshot {
         let found = self.transports.iter().find(|(name, _)| name == transport)?;
         Some(&found.1)
     }
+}
+
+/// Whether `smtputf8_autodetect_classes` has local submissions, and SMTPUTF8 is in use.
+fn detects_smtputf8(params: &Params) -> Result<bool, BadValue> {
+    let classes = params.list("smtputf8_autodetect_classes")?;
+    let listed = classes.iter().any(|class| class == "sendmail" || class == "all");
+    Ok(listed && params.flag("smtputf8_enable")?)
 }
 
 /// Names what is set and not acted upon. True when that would let mail pass that should be stopped.

@@ -76,6 +76,8 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// The content has bytes outside ASCII.
     pub has_8bit: bool,
+    /// A header has bytes outside ASCII: only SMTPUTF8 carries those.
+    pub header_8bit: bool,
     /// The longest content line, in bytes without its end.
     pub longest_line: u32,
     /// When to warn the sender of the delay, seconds since 1970.
@@ -114,6 +116,7 @@ impl Default for Envelope {
             encoding: None,
             smtputf8: false,
             has_8bit: false,
+            header_8bit: false,
             longest_line: 0,
             warn_at: None,
             attributes: Vec::new(),
@@ -144,7 +147,8 @@ impl Envelope {
         };
         let second = self.arrival_micros / 1_000_000;
         let micros = self.arrival_micros % 1_000_000;
-        let bits = u8::from(self.smtputf8) | u8::from(self.has_8bit) << 1;
+        let flags = [self.smtputf8, self.has_8bit, self.header_8bit];
+        let bits = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
         number(out, kind::SIZE, format_args!("{} {bits} {}", self.size, self.longest_line));
         number(out, kind::TIME, format_args!("{second} {micros}"));
         if let Some(warn_at) = self.warn_at {
@@ -226,6 +230,7 @@ impl Envelope {
         let bits = field()?;
         self.smtputf8 = bits & 1 != 0;
         self.has_8bit = bits & 2 != 0;
+        self.header_8bit = bits & 4 != 0;
         self.longest_line = u32::try_from(field()?).map_err(|_| EnvelopeError::Number)?;
         Ok(())
     }
@@ -311,13 +316,14 @@ mod tests {
         fn an_envelope_comes_back(
             sender in address(),
             recipients in proptest::collection::vec(recipient(), 1..10),
-            size: u64, has_8bit: bool, smtputf8: bool, longest_line: u32,
+            size: u64, has_8bit: bool, header_8bit: bool, smtputf8: bool, longest_line: u32,
             arrival_micros in 0u64..4_000_000_000_000_000,
             warn_at in proptest::option::of(any::<u64>()),
             value in proptest::collection::vec(any::<u8>(), 0..20),
         ) {
             let envelope = Envelope {
-                sender, recipients, size, has_8bit, smtputf8, longest_line, arrival_micros, warn_at,
+                sender, recipients, size, has_8bit, header_8bit, smtputf8, longest_line,
+                arrival_micros, warn_at,
                 envid: Some(value.clone()),
                 ret: Some(Ret::Headers),
                 encoding: Some(Encoding::EightBit),

@@ -501,5 +501,7 @@ fn remote(host: &Host, said: &Said, reason: String) -> Dsn {
 fn needs_smtputf8(envelope: &Envelope) -> bool {
     let recipients = envelope.recipients.iter();
     envelope.smtputf8
-        && (envelope.sender.is_8bit() || recipients.map(|r| &r.address).any(|a| a.is_8bit()))
+        && (envelope.header_8bit
+            || envelope.sender.is_8bit()
+            || recipients.map(|r| &r.address).any(|a| a.is_8bit()))
 }

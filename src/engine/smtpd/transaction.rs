@@ -3,6 +3,7 @@
 //! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a
 //! large one goes there in extents while it arrives, so that neither is in memory whole for long.
 
+use crate::cleanup::commit::warn_at;
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -274,15 +275,13 @@ impl Transaction {
     fn complete_envelope(&mut self, core: &Core, findings: Findings) {
         let written = self.draft.as_ref().map_or(0, Draft::size);
         let message = self.message.as_ref().expect("the content has begun");
-        let delay_warning = core.snapshot().delay_warning;
         let envelope = &mut self.envelope;
+        envelope.header_8bit = message.header_8bit();
         envelope.size = written + message.content.len() as u64;
         envelope.has_8bit = findings.has_8bit;
         envelope.longest_line = findings.longest_line;
         envelope.arrival_micros = self.micros;
-        if delay_warning > 0 && !envelope.sender.is_null() {
-            envelope.warn_at = Some(self.micros / 1_000_000 + delay_warning);
-        }
+        envelope.warn_at = warn_at(core, self.micros, envelope);
     }
 
     async fn place(&mut self, core: &Rc<Core>, number: Number) -> Result<Placed, Reply> {
