@@ -5,7 +5,8 @@ use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::localtime::LocalTime;
 use engine::maillog::{Daemon, Identity, Maillog, Sink};
 use engine::snapshot::Snapshot;
-use master::system::{self, Files, host};
+use master::settings::Settings;
+use master::system;
 use ringpost::inherited::{Inherited, Service};
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
@@ -87,11 +88,10 @@ fn config_directory() -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
-    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
-    let main = config::MainCf::read(&Files, &path("main.cf")).map_err(|e| e.to_string())?;
-    let master = config::MasterCf::read(&Files, &path("master.cf")).map_err(|e| e.to_string())?;
-    let params = config::Params::new(main, host("engine")?);
-    Ok(Snapshot::new(params, &master, tables()).map_err(|error| error.to_string())?)
+    let settings = Settings::load(&directory.to_string_lossy(), "engine")?;
+    let master = settings.master()?;
+    let snapshot = Snapshot::new(settings.params, &master, tables());
+    Ok(snapshot.map_err(|error| error.to_string())?)
 }
 
 /// What tables are made of.

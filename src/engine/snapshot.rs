@@ -168,7 +168,10 @@ fn own_addresses(params: &Params) -> Result<Vec<IpAddr>, BadValue> {
         match word.as_str() {
             "all" => own.extend(interfaces.clone()),
             "loopback-only" => own.extend(interfaces.clone().filter(IpAddr::is_loopback)),
-            _ => own.extend(plain.parse::<IpAddr>()),
+            name => match plain.parse() {
+                Ok(address) => own.push(address),
+                Err(_) => own.extend(params.host().resolved.get(name).into_iter().flatten()),
+            },
         }
     }
     let proxies = params.list("proxy_interfaces")?;

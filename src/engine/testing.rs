@@ -30,7 +30,8 @@ use tables::catalog::System;
 /// Where the simulated smtpd listens.
 pub const SMTPD: &str = "192.0.2.10:25";
 
-const MASTER_CF: &str = "smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nerror unix - - n - - error\n\
+const MASTER_CF: &str = "smtp unix - - n - - smtp\n\
+    relay unix - - n - - smtp\nerror unix - - n - - error\n\
     retry unix - - n - - error\ndiscard unix - - n - - discard\n";
 
 const MAIN_CF: &str = "compatibility_level = 3.6\nmyhostname = mx.example.test\n\
