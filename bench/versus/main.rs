@@ -5,9 +5,11 @@
 //! writes its log `O_DIRECT|O_DSYNC`. Source and sink are ours and run on the same machine. Needs
 //! root (Postfix does) and Debian's postfix package; `--only ringpost` needs neither.
 //!
-//! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`
+//! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`; without a
+//! workload of its own it also prints the figures of `memory`, alone with `--only memory`.
 
 mod measure;
+mod memory;
 mod server;
 mod table;
 
@@ -42,6 +44,7 @@ const WORKLOADS: [Workload; 4] = [
 struct Arguments {
     rounds: usize,
     kinds: Vec<Kind>,
+    memory: bool,
     workloads: Vec<Workload>,
 }
 
@@ -73,6 +76,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         table::print(workload, &samples);
     }
+    if arguments.memory {
+        memory::run(arguments.rounds)?;
+    }
     Ok(())
 }
 
@@ -87,7 +93,7 @@ fn scaled(workload: Workload, kind: Kind) -> Workload {
 impl Arguments {
     fn parse() -> Result<Arguments, String> {
         let kinds = vec![Kind::Postfix, Kind::Ringpost];
-        let mut parsed = Arguments { rounds: 3, kinds, workloads: Vec::new() };
+        let mut parsed = Arguments { rounds: 3, kinds, memory: true, workloads: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -97,11 +103,13 @@ impl Arguments {
                 }
                 "--only" if value == "ringpost" => parsed.kinds = vec![Kind::Ringpost],
                 "--only" if value == "postfix" => parsed.kinds = vec![Kind::Postfix],
+                "--only" if value == "memory" => parsed.kinds = Vec::new(),
                 "--workload" => parsed.workloads.push(parse_workload(&value)?),
                 _ => return Err(format!("unknown option: {name} {value}")),
             }
         }
-        if parsed.workloads.is_empty() {
+        parsed.memory = parsed.workloads.is_empty();
+        if parsed.memory && !parsed.kinds.is_empty() {
             parsed.workloads = WORKLOADS.to_vec();
         }
         Ok(parsed)

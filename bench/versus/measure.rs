@@ -87,7 +87,7 @@ pub fn run_load(server: &Server, workload: &Workload) -> Result<Sample, Box<dyn 
         cpu_ms: (cpu_seconds(server.master) - cpu_before) * 1000.0 / messages,
         flushes: (flushes(&server.queue_directory())? - flushes_before) as f64 / messages,
         commits: commits.map(|((now, _), (before, _))| (now - before) as f64 / messages),
-        memory_mib: memory_mib(server.master),
+        memory_mib: memory_mib(server.master, Pages::All),
     };
     sink.stop()?;
     Ok(sample)
@@ -131,14 +131,28 @@ fn cpu_seconds(master: u32) -> f64 {
     ticks as f64 / TICKS
 }
 
-fn memory_mib(master: u32) -> f64 {
-    let kib: u64 = family(master).into_iter().filter_map(pss_kib).sum();
+/// Which pages count as a process's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// Its share of everything that is mapped: program, libraries, files, its own.
+    All,
+    /// Its own: what it has allocated. Pages of mapped files go whenever the kernel needs them.
+    Own,
+}
+
+/// Memory of the family, MiB.
+pub fn memory_mib(master: u32, pages: Pages) -> f64 {
+    let kib: u64 = family(master).into_iter().filter_map(|pid| kib(pid, pages)).sum();
     kib as f64 / 1024.0
 }
 
-fn pss_kib(pid: u32) -> Option<u64> {
+fn kib(pid: u32, pages: Pages) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+    let name = match pages {
+        Pages::All => "Pss:",
+        Pages::Own => "Pss_Anon:",
+    };
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 

@@ -160,7 +160,7 @@ fn main_cf(directory: &Path, sink: SocketAddr) -> String {
          myhostname = bench.ringpost.example\nmydestination =\nalias_maps =\nalias_database =\n\
          inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmynetworks = 127.0.0.0/8\n\
          relayhost = [127.0.0.1]:{}\nsmtpd_peername_lookup = no\nenable_long_queue_ids = yes\n\
-         default_process_limit = 200\nin_flow_delay = 0\n\
+         default_process_limit = 200\nin_flow_delay = 0\nmessage_size_limit = 100000000\n\
          smtpd_client_connection_count_limit = 0\nsmtpd_client_connection_rate_limit = 0\n\
          default_destination_concurrency_limit = 50\ninitial_destination_concurrency = 20\n\
          smtp_connection_cache_on_demand = yes\n",
