@@ -12,6 +12,7 @@ mod support;
 /// One file per promise.
 mod integration {
     mod bounce;
+    mod container;
     mod crash;
     mod exclusive;
     mod full_disk;
