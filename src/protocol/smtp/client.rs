@@ -442,7 +442,7 @@ impl Session {
             return;
         }
         if said_ehlo {
-            self.offer = read_offer(answer);
+            self.offer = Offer::read(answer);
             self.offer.keywords = self.offer.keywords.without(self.hello.discard);
         }
         self.handshake = Handshake::Ready;
@@ -560,20 +560,4 @@ pub struct Manner {
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
-}
-
-/// The keywords of an EHLO reply, `AUTH=` and its like included.
-fn read_offer(answer: &Answer<'_>) -> Offer {
-    let mut offer = Offer::default();
-    for line in answer.lines().skip(1) {
-        let mut words = line
-            .split(|byte| matches!(byte, b' ' | b'\t' | b'='))
-            .filter_map(|word| core::str::from_utf8(word).ok().filter(|word| !word.is_empty()));
-        let Some(keyword) = words.next().and_then(Keywords::named) else { continue };
-        offer.keywords = offer.keywords.with(keyword);
-        if keyword == Keywords::SIZE {
-            offer.size_limit = words.next().and_then(|size| size.parse().ok()).unwrap_or(0);
-        }
-    }
-    offer
 }

@@ -3,7 +3,7 @@
 //! Standards: RFC 5321 section 4.1.1.1; RFC 1870 SIZE, RFC 6152 8BITMIME, RFC 2920 PIPELINING,
 //! RFC 3461 DSN, RFC 6531 SMTPUTF8, RFC 3030 CHUNKING, RFC 1985 ETRN, RFC 2034.
 
-use super::reply::Remote;
+use super::client::replies::Answer;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -111,11 +111,13 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Reads an EHLO reply.
-    pub fn read(reply: &Remote) -> Offer {
+    /// Reads an EHLO reply, `AUTH=` and its like included.
+    pub fn read(reply: &Answer<'_>) -> Offer {
         let mut offer = Offer::default();
-        for line in reply.lines.iter().skip(1) {
-            let mut words = line.split_ascii_whitespace();
+        for line in reply.lines().skip(1) {
+            let mut words = line
+                .split(|byte| matches!(byte, b' ' | b'\t' | b'='))
+                .filter_map(|word| core::str::from_utf8(word).ok().filter(|word| !word.is_empty()));
             let Some(keyword) = words.next().and_then(Keywords::named) else { continue };
             offer.keywords = offer.keywords.with(keyword);
             if keyword == Keywords::SIZE {
@@ -129,7 +131,7 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::reply::Reader;
+    use crate::smtp::client::replies::first;
 
     #[test]
     fn what_one_side_offers_the_other_reads() {
@@ -137,8 +139,8 @@ mod tests {
         let mut text = String::new();
         keywords.with(Keywords::SILENT).write_reply("mx.example", 1000, &mut text);
         assert_eq!(text, "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 DSN\r\n");
-        let (_, reply) = Reader::default().read(text.as_bytes()).unwrap();
-        assert_eq!(Offer::read(&reply.unwrap()), Offer { keywords, size_limit: 1000 });
+        let (reply, _) = first(text.as_bytes()).unwrap().unwrap();
+        assert_eq!(Offer::read(&reply), Offer { keywords, size_limit: 1000 });
         let mut text = String::new();
         Keywords::default().write_reply("mx.example", 0, &mut text);
         assert_eq!(text, "250 mx.example\r\n");

@@ -49,14 +49,15 @@ pub fn first(input: &[u8]) -> Result<Option<(Answer<'_>, usize)>, ReplyError> {
     let mut start = 0;
     while let Some(length) = memchr::memchr(b'\n', &input[start..]) {
         let end = start + length;
+        // What has arrived already must not matter: the bound holds for the whole reply.
+        if end >= REPLY_BYTES_MAX {
+            return Err(ReplyError::TooLong);
+        }
         if let Some(code) = final_code(&input[start..end]) {
             let bytes = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
             return Ok(Some((Answer { code, bytes }, end + 1)));
         }
         start = end + 1;
-        if start > REPLY_BYTES_MAX {
-            return Err(ReplyError::TooLong);
-        }
     }
     if input.len() > REPLY_BYTES_MAX { Err(ReplyError::TooLong) } else { Ok(None) }
 }
@@ -144,5 +145,7 @@ mod tests {
         assert_eq!(answer.said().text, "hello 250 ok");
         assert!(first(b"250-more\r\n").unwrap().is_none());
         assert_eq!(first(&[b'x'; REPLY_BYTES_MAX + 1]).err(), Some(ReplyError::TooLong));
+        let long = [[b'x'; REPLY_BYTES_MAX].as_slice(), b"\r\n250 ok\r\n"].concat();
+        assert_eq!(first(&long).err(), Some(ReplyError::TooLong));
     }
 }
