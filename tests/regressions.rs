@@ -67,6 +67,7 @@ macro_rules! replays {
 
 replays! {
     address => mail::fuzz_address,
+    constant_db => tables::fuzz_constant_db,
     envelope => mail::fuzz_envelope,
     header => mail::fuzz_header,
     main_cf => config::fuzz_main_cf,

@@ -94,6 +94,9 @@ pub struct Message {
     part: Part,
     /// Where the first header that is not complete begins.
     at: usize,
+    /// Bytes before it that are dropped headers' and go all at once: one by one would cost the
+    /// square of their number.
+    gap: usize,
     first_line: bool,
     seen: Seen,
     hops: u32,
@@ -110,6 +113,7 @@ impl Message {
         Message {
             part: Part::Header,
             at: buffer.len(),
+            gap: 0,
             content: buffer,
             first_line: true,
             seen: Seen::default(),
@@ -148,10 +152,18 @@ impl Message {
             match self.next_header(settings.header_size_limit) {
                 Next::Header { end } => self.header(end, settings)?,
                 Next::End { blank } => self.end_of_header(blank, settings, origin),
-                Next::Incomplete => return Ok(()),
+                Next::Incomplete => break,
             }
         }
+        self.close_gap();
         Ok(())
+    }
+
+    /// Takes the bytes of dropped headers away.
+    fn close_gap(&mut self) {
+        let gap = std::mem::take(&mut self.gap);
+        self.content.drain(self.at - gap..self.at);
+        self.at -= gap;
     }
 
     /// Ends the content.
@@ -224,10 +236,11 @@ impl Message {
             }
         }
         if settings.drop.drops(known) {
-            self.content.drain(self.at..end);
-        } else {
-            self.at = end;
+            self.gap += end - self.at;
+        } else if self.gap > 0 {
+            self.content.copy_within(self.at..end, self.at - self.gap);
         }
+        self.at = end;
         Ok(())
     }
 
@@ -258,6 +271,7 @@ impl Message {
     }
 
     fn end_of_header(&mut self, blank: bool, settings: &Settings, origin: &Origin<'_>) {
+        self.close_gap();
         let mut added = Vec::new();
         if origin.add_missing {
             self.missing(settings, origin, &mut added);
