@@ -2,8 +2,8 @@
 //! good.
 
 use super::Until;
+use runtime::kernel::{Choice, Kernel};
 use runtime::net::{Arrived, Listener, Stream};
-use runtime::ring::UringIo;
 use runtime::wake::Waker;
 use runtime::{Chunk, Rt, Sock};
 use std::cell::RefCell;
@@ -61,7 +61,8 @@ impl Sink {
         let state = (counts.clone(), stop.clone(), waker.clone());
         let thread = std::thread::Builder::new().name("sink".into()).spawn(move || {
             let (counts, stop, waker) = state;
-            let rt = Rt::new(Box::new(UringIo::new(waker.clone())?), waker);
+            let kernel = Kernel::open(Choice::from_environment()?, waker.clone())?;
+            let rt = Rt::new(kernel.io, waker);
             serve(&rt, Sock(listener.into_raw_fd()), &counts);
             rt.run(&mut Until(stop))
         })?;

@@ -2,8 +2,8 @@
 //! taken.
 
 use super::{Until, take_reply};
+use runtime::kernel::{Choice, Kernel};
 use runtime::net::{Arrived, Stream};
-use runtime::ring::UringIo;
 use runtime::wake::Waker;
 use runtime::{Chunk, Instant, Rt, Shared};
 use std::cell::Cell;
@@ -63,7 +63,8 @@ impl Source {
         let (counts2, done2) = (counts.clone(), done.clone());
         let thread = std::thread::Builder::new().name("source".into()).spawn(move || {
             let waker = Waker::new()?;
-            let rt = Rt::new(Box::new(UringIo::new(waker.clone())?), waker);
+            let kernel = Kernel::open(Choice::from_environment()?, waker.clone())?;
+            let rt = Rt::new(kernel.io, waker);
             let job = Rc::new(Job {
                 rt: rt.clone(),
                 next: Cell::new(0),

@@ -17,8 +17,8 @@ use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
 use crate::{pickup, showq, smtpd};
 use queue::{Log, Options, Recovery, Store};
+use runtime::kernel::{Choice, Kernel};
 use runtime::lane::{Port, mesh};
-use runtime::ring::UringIo;
 use runtime::wake::Waker;
 use runtime::{Rt, Sock, affinity};
 use std::io;
@@ -62,6 +62,8 @@ pub struct Launch {
     pub sink: Box<dyn Fn() -> io::Result<Sink> + Send + Sync>,
     /// How many cores.
     pub cores: usize,
+    /// Which kernel interface the cores use.
+    pub kernel: Choice,
     /// How many descriptors this process may have.
     pub descriptors: u64,
     /// What to listen to.
@@ -89,7 +91,8 @@ impl Engine {
     /// Starts the cores and waits until all of them serve.
     ///
     /// # Errors
-    /// When the queue is in use or damaged beyond repair, or the kernel forbids io_uring.
+    /// When the queue is in use or damaged beyond repair, or the kernel interface that was asked for
+    /// is not there.
     pub fn start(launch: Launch, queue_directory: &Path) -> io::Result<Engine> {
         let cores = launch.cores;
         let options = Options { cores: cores as u8, tail_bytes: TAIL_BYTES, ..Options::default() };
@@ -173,10 +176,14 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
     affinity::pin(processors[index % processors.len()])?;
     let launch = &shared.launch;
     let waker = shared.wakers[index].clone();
-    let rt = Rt::new(Box::new(ring(waker.clone())?), waker.clone());
+    let kernel = Kernel::open(launch.kernel, waker.clone())?;
+    let rt = Rt::new(kernel.io, waker.clone());
     let local = Rc::new(LocalTime::system());
     let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, local.clone());
     log.set_time(rt.unix_time());
+    if let (0, Some(cause)) = (index, &kernel.blocked) {
+        log.warn(Daemon::Master, &format!("{cause}: using epoll"));
+    }
     let (queue, recovery) = join(&shared.store, index)?;
     let (adopted, adoptions) = adopt(&shared.store, index, launch.cores)?;
     for recovery in adoptions.iter().chain([&recovery]) {
@@ -209,13 +216,6 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
     core.start_services();
     core.log_warnings();
     Ok(core)
-}
-
-fn ring(waker: Waker) -> io::Result<UringIo> {
-    UringIo::new(waker).map_err(|error| {
-        let hint = "io_uring is not available (kernel before 6.1, seccomp or sysctl)";
-        io::Error::new(error.kind(), format!("{hint}: {error}"))
-    })
 }
 
 pub(crate) fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {

@@ -61,7 +61,12 @@ impl Snapshot {
     /// The first parameter whose value is not valid.
     pub fn new(params: Params, master: &MasterCf, system: System) -> Result<Snapshot, BadValue> {
         let opener = Opener::new(&params, system)?;
-        let alias_maps = opener.maps(&params, "alias_maps")?;
+        // Whoever delivers nothing locally need not have these tables.
+        let delivers = master.services().iter().any(|service| service.command == "local");
+        let alias_maps = match delivers {
+            true => opener.maps(&params, "alias_maps")?,
+            false => Maps::default(),
+        };
         let own_addresses = own_addresses(&params)?;
         let resolver = Resolver::new(&params, own_addresses.clone(), &opener)?;
         let mut smtpd = Vec::new();

@@ -1,8 +1,8 @@
 //! The kernel, and a pretend kernel: everything that reaches the system for one core.
 //!
 //! [`io::Io`] is the contract: operations go in with a key, completions come out with the same key.
-//! [`ring::UringIo`] keeps it with io_uring, [`sim::SimIo`] with virtual time and a scripted
-//! network.
+//! [`ring::UringIo`] keeps it with io_uring, [`epoll::EpollIo`] with epoll where that is blocked,
+//! [`sim::SimIo`] with virtual time and a scripted network.
 //! [`Rt`] runs the tasks of one pinned core on top of either, so engine code is written once, as
 //! straight lines that await [`net::Stream`], [`disk`] and [`Rt::sleep_until`].
 //!
@@ -15,8 +15,12 @@
 pub mod affinity;
 pub mod clock;
 pub mod disk;
+pub mod epoll;
 pub mod executor;
 pub mod io;
+pub mod kernel;
+#[cfg(test)]
+mod kernel_tests;
 pub mod lane;
 pub mod local;
 pub mod net;

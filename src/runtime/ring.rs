@@ -24,6 +24,3 @@ pub const MIN_WAIT_MICROS: u32 = 50;
 pub const BUSY_COMPLETIONS: usize = 4;
 /// Completions that end the wait of a busy core at once.
 pub const BUSY_WANT: usize = 64;
-
-#[cfg(test)]
-mod tests;

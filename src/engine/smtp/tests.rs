@@ -11,8 +11,8 @@ use mail::queue_id::QueueId;
 use mail::{Address, Envelope, Recipient};
 use queue::{Core, Log, Options, SEGMENT_MIN};
 use runtime::io::Sock;
+use runtime::kernel::{Choice, Kernel};
 use runtime::reactor::{Flow, Pump};
-use runtime::ring::UringIo;
 use runtime::sim::SimIo;
 use runtime::wake::Waker;
 use servers::{Reply, Server};
@@ -601,15 +601,11 @@ fn remove_all(bytes: &[u8], word: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Skipped, visibly, where io_uring is not available.
 #[test]
 fn it_works_on_the_real_kernel() {
     let waker = Waker::new().unwrap();
-    let io = match UringIo::new(waker.clone()) {
-        Ok(io) => io,
-        Err(error) => return eprintln!("skipped: io_uring is not available here: {error}"),
-    };
-    let rt = Rt::new(Box::new(io), waker);
+    let kernel = Kernel::open(Choice::from_environment().unwrap(), waker.clone()).unwrap();
+    let rt = Rt::new(kernel.io, waker);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -641,11 +637,8 @@ fn it_works_on_the_real_kernel() {
 #[test]
 fn an_address_that_is_not_ours_is_not_connected_from() {
     let waker = Waker::new().unwrap();
-    let io = match UringIo::new(waker.clone()) {
-        Ok(io) => io,
-        Err(error) => return eprintln!("skipped: io_uring is not available here: {error}"),
-    };
-    let rt = Rt::new(Box::new(io), waker);
+    let kernel = Kernel::open(Choice::from_environment().unwrap(), waker.clone()).unwrap();
+    let rt = Rt::new(kernel.io, waker);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::new(&listener.local_addr().unwrap().to_string());
     let mail = || Mail::to(&format!("[127.0.0.1]:{}", server.address().port()), &["a@x"]);

@@ -1,7 +1,7 @@
 //! Socket system calls that are not worth a trip through the ring: once per connection.
 
 use crate::io::Sock;
-use rustix::fd::{BorrowedFd, IntoRawFd};
+use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use std::io;
 use std::net::SocketAddr;
@@ -32,8 +32,20 @@ pub fn local(sock: Sock) -> io::Result<SocketAddr> {
     Ok(SocketAddr::try_from(net::getsockname(borrow(sock))?)?)
 }
 
+/// Whether calls on the descriptor return instead of waiting.
+pub fn set_nonblocking(sock: Sock, nonblocking: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(borrow(sock), nonblocking)?)
+}
+
+/// Closes a socket nothing refers to any more.
 #[allow(unsafe_code)]
-fn borrow(sock: Sock) -> BorrowedFd<'static> {
+pub(crate) fn close(sock: Sock) {
+    // SAFETY: as in `borrow`; the close operation is the descriptor's last use.
+    drop(unsafe { OwnedFd::from_raw_fd(sock.0) });
+}
+
+#[allow(unsafe_code)]
+pub(crate) fn borrow(sock: Sock) -> BorrowedFd<'static> {
     // SAFETY: a `Sock` is an open descriptor from its creation until its close operation, which is
     // submitted only when no `Stream` or `Listener` names it any more.
     unsafe { BorrowedFd::borrow_raw(sock.0) }

@@ -263,6 +263,8 @@ impl Io for UringIo {
         match op {
             Op::Accept { listener } => {
                 self.hold(key, Held::Nothing);
+                // An engine on epoll may have had it before: accepting must wait here.
+                system::set_nonblocking(listener, false).ok();
                 let accept = opcode::AcceptMulti::new(types::Fd(listener.0));
                 self.push(&accept.flags(system::ACCEPT_FLAGS).build().user_data(bits));
             }

@@ -1,8 +1,8 @@
-//! The same exercises as in the simulator, on the real kernel. Skipped, visibly, where io_uring is
-//! not available.
+//! The same exercises as in the simulator, on the real kernel by both of its interfaces. What is
+//! not available is skipped, visibly.
 
-use super::*;
 use crate::io::Shared;
+use crate::kernel::{Choice, Kernel};
 use crate::reactor::Rt;
 use crate::sim::tests::{Until, exercise};
 use crate::wake::Waker;
@@ -14,20 +14,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn real() -> Option<Rt> {
-    let waker = Waker::new().unwrap();
-    match UringIo::new(waker.clone()) {
-        Ok(io) => Some(Rt::new(Box::new(io), waker)),
-        Err(error) => {
-            eprintln!("skipped: io_uring is not available here: {error}");
-            None
+/// A loop on each interface.
+fn real() -> Vec<Rt> {
+    let open = |choice| {
+        let waker = Waker::new().unwrap();
+        match Kernel::open(choice, waker.clone()) {
+            Ok(kernel) => Some(Rt::new(kernel.io, waker)),
+            Err(error) => {
+                eprintln!("skipped: {error}");
+                None
+            }
         }
-    }
+    };
+    [Choice::Uring, Choice::Epoll].into_iter().filter_map(open).collect()
 }
 
 #[test]
 fn bytes_come_back_in_order() {
-    let Some(rt) = real() else { return };
+    real().into_iter().for_each(bytes_come_back_in_order_on);
+}
+
+fn bytes_come_back_in_order_on(rt: Rt) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     exercise(&rt, Sock(listener.into_raw_fd()), address, 5_000_000);
@@ -35,7 +42,10 @@ fn bytes_come_back_in_order() {
 
 #[test]
 fn a_write_is_in_the_file_both_ways() {
-    let Some(rt) = real() else { return };
+    real().into_iter().for_each(a_write_is_in_the_file_both_ways_on);
+}
+
+fn a_write_is_in_the_file_both_ways_on(rt: Rt) {
     let finished = Rc::new(Cell::new(false));
     let (rt2, done) = (rt.clone(), finished.clone());
     rt.spawn(async move {
@@ -54,7 +64,10 @@ fn a_write_is_in_the_file_both_ways() {
 
 #[test]
 fn another_thread_wakes_a_sleeping_core() {
-    let Some(rt) = real() else { return };
+    real().into_iter().for_each(another_thread_wakes_a_sleeping_core_on);
+}
+
+fn another_thread_wakes_a_sleeping_core_on(rt: Rt) {
     struct Receiver(lane::Port<u32>, Option<u32>);
     impl crate::reactor::Pump for Receiver {
         fn pump(&mut self, _rt: &Rt) -> crate::Flow {
@@ -81,7 +94,10 @@ fn another_thread_wakes_a_sleeping_core() {
 
 #[test]
 fn a_timer_ends_a_wait() {
-    let Some(rt) = real() else { return };
+    real().into_iter().for_each(a_timer_ends_a_wait_on);
+}
+
+fn a_timer_ends_a_wait_on(rt: Rt) {
     let finished = Rc::new(Cell::new(false));
     let (rt2, done) = (rt.clone(), finished.clone());
     rt.spawn(async move {
