@@ -3,7 +3,7 @@
 
 use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::localtime::LocalTime;
-use engine::maillog::{Daemon, Identity, Maillog, Sink};
+use engine::maillog::{Daemon, Event, Identity, Maillog, Sink};
 use engine::snapshot::Snapshot;
 use master::settings::Settings;
 use master::system;
@@ -43,6 +43,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let queue_directory = std::env::current_dir()?;
     let launch = launch(&snapshot, &inherited)?;
     let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, LocalTime::system().into());
+    end_on_panic(&launch);
     let engine = Engine::start(launch, &queue_directory)?;
     if let Some(mut ready) = inherited.ready {
         ready.write_all(b"ready\n")?;
@@ -71,12 +72,33 @@ fn prepare_process() -> rustix::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))
 }
 
-/// Says that a reload was in vain; standard error leads nowhere in a mail system in the background.
+/// Says that a reload was in vain.
 fn keep(log: &Maillog, error: &dyn Error) {
+    let text = format!("the old configuration stays: {error}");
+    say(log, &Event::Warning { daemon: Daemon::Master, text: &text });
+}
+
+/// One line at once; standard error leads nowhere in a mail system in the background.
+fn say(log: &Maillog, event: &Event<'_>) {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     log.set_time(UnixMicros(since.as_micros() as u64));
-    log.warn(Daemon::Master, &format!("the old configuration stays: {error}"));
+    log.log(event);
     log.flush();
+}
+
+/// A bug in one thread ends the process, however it was built: the log recovers what was promised,
+/// a core that is missing would serve nobody.
+fn end_on_panic(launch: &Launch) {
+    let (identity, sink) = (launch.identity.clone(), launch.sink.clone());
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = format!("panic: {panic}").replace('\n', " ");
+        eprintln!("engine: {text}");
+        if let Ok(sink) = sink() {
+            let log = Maillog::new(identity.clone(), sink, LocalTime::system().into());
+            say(&log, &Event::Fatal { daemon: Daemon::Master, text: &text });
+        }
+        std::process::abort();
+    }));
 }
 
 fn config_directory() -> Result<PathBuf, Box<dyn Error>> {
@@ -117,7 +139,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
     Ok(Launch {
         snapshot: snapshot.clone(),
         identity,
-        sink: Box::new(move || match &file {
+        sink: Arc::new(move || match &file {
             Some(file) => Ok(Sink::File(file.try_clone()?)),
             None => Sink::open(&maillog),
         }),

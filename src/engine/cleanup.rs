@@ -162,8 +162,10 @@ impl Message {
     /// Takes the bytes of dropped headers away.
     fn close_gap(&mut self) {
         let gap = std::mem::take(&mut self.gap);
-        self.content.drain(self.at - gap..self.at);
-        self.at -= gap;
+        if gap > 0 {
+            self.content.drain(self.at - gap..self.at);
+            self.at -= gap;
+        }
     }
 
     /// Ends the content.

@@ -59,7 +59,7 @@ pub struct Launch {
     /// Who writes the log.
     pub identity: Identity,
     /// Makes a log for each core.
-    pub sink: Box<dyn Fn() -> io::Result<Sink> + Send + Sync>,
+    pub sink: Arc<dyn Fn() -> io::Result<Sink> + Send + Sync>,
     /// How many cores.
     pub cores: usize,
     /// Which kernel interface the cores use.

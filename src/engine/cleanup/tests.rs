@@ -83,6 +83,25 @@ fn many_dropped_headers_among_others_go() {
     }
 }
 
+/// Once the header is over, the caller takes content away as it likes.
+#[test]
+fn a_body_that_is_taken_away_leaves_room_for_little_pieces() {
+    let sender = Address::null();
+    let zone = Zone { offset: 0, name: "UTC".into() };
+    let id = QueueId { micros: 1, number: 1, long: true };
+    let origin =
+        Origin { id, sender: &sender, full_name: None, unix: 1, zone: &zone, add_missing: false };
+    let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+    message.content.extend_from_slice(b"Bcc: x\r\nSubject: x\r\n\r\nbody\r\n");
+    message.advance(&settings(), &origin).unwrap();
+    assert!(message.in_body());
+    message.content.clear();
+    message.content.extend_from_slice(b"x\r\n");
+    message.advance(&settings(), &origin).unwrap();
+    message.finish(&settings(), &origin).unwrap();
+    assert_eq!(message.content, b"x\r\n");
+}
+
 #[test]
 fn a_body_without_a_blank_line_gets_one() {
     let got = cleaned(b"Subject: x\r\nno header\r\n", usize::MAX, false).unwrap().0;
