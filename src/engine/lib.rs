@@ -20,6 +20,7 @@ pub mod maillog;
 pub mod match_list;
 pub mod parcel;
 pub mod pickup;
+pub mod placing;
 pub mod qmgr;
 pub mod resolver;
 pub mod showq;

@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::delivery::MessageInfo;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::Incoming;
+use crate::placing::Placing;
 use mail::address::Address;
 use mail::date::HeaderDate;
 use mail::record::{self, kind};
@@ -181,6 +182,9 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     envelope.has_8bit = !content.is_ascii();
     let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
     envelope.longest_line = longest.unwrap_or(0).saturating_sub(1) as u32;
+    if snapshot.delay_warning > 0 && !envelope.sender.is_null() {
+        envelope.warn_at = Some(micros / 1_000_000 + snapshot.delay_warning);
+    }
     let placed = place(core, number, micros, envelope, &content).await?;
     let message = Arc::new(MessageInfo { number, id, envelope: parsed.envelope });
     let incoming = Box::new(Incoming { message, location: placed.location });
@@ -197,9 +201,7 @@ async fn place(
     envelope: &Envelope,
     content: &[u8],
 ) -> Result<queue::Placed, String> {
-    let mut encoded = Vec::new();
-    envelope.encode(&mut encoded);
-    let mut placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
+    let mut placing = Placing::new(number, micros, envelope, content);
     loop {
         let tried = placing.step(&mut core.queue.borrow_mut());
         match tried {
@@ -211,43 +213,6 @@ async fn place(
             }
             Err(full) => return Err(full.to_string()),
         }
-    }
-}
-
-/// A submission on its way into the log: small ones in one step, large ones piece by piece.
-struct Placing<'a> {
-    number: queue::Number,
-    micros: u64,
-    encoded: Vec<u8>,
-    content: &'a [u8],
-    draft: Option<queue::Draft>,
-    /// Bytes of the content that the draft has.
-    taken: usize,
-}
-
-impl Placing<'_> {
-    fn step(&mut self, log: &mut queue::Log) -> Result<Option<queue::Placed>, Full> {
-        let most = log.append_max();
-        if self.content.len() <= most {
-            let content = [self.content];
-            return log.append(self.number, self.micros, 0, &self.encoded, &content).map(Some);
-        }
-        let mut draft = self.draft.take().unwrap_or_else(|| log.begin(self.number));
-        let rest = &self.content[self.taken..];
-        if rest.is_empty() {
-            let committed = log.commit(draft, self.micros, 0, &self.encoded);
-            return committed.map(Some).map_err(|(full, draft)| {
-                self.draft = Some(draft);
-                full
-            });
-        }
-        let piece = &rest[..rest.len().min(most)];
-        let extended = log.extend(&mut draft, piece);
-        self.draft = Some(draft);
-        extended.map(|()| {
-            self.taken += piece.len();
-            None
-        })
     }
 }
 

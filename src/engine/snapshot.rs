@@ -6,7 +6,7 @@ use crate::cleanup;
 use crate::match_list::BadItem;
 use crate::smtpd::Service;
 use crate::trivial_rewrite::Resolver;
-use crate::{qmgr, smtp};
+use crate::{bounce, qmgr, smtp};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub cleanup: cleanup::Settings,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
+    /// What the notices need.
+    pub bounce: bounce::Settings,
     /// Own addresses: clients among them are local (`permit_inet_interfaces`).
     pub own_addresses: Vec<IpAddr>,
     /// `always_add_missing_headers`.
@@ -66,6 +68,7 @@ impl Snapshot {
             smtpd.push(Arc::new(service));
         }
         let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
+        let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
@@ -77,7 +80,8 @@ impl Snapshot {
             smtpd,
             resolver,
             cleanup: cleanup_settings(&params)?,
-            qmgr: qmgr::Settings::new(&params, &transports)?,
+            qmgr,
+            bounce: bounce::Settings::new(&params)?,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
             delay_warning: params.seconds("delay_warning_time")?,

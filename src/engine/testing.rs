@@ -17,7 +17,7 @@ use runtime::lane::mesh;
 use runtime::net::{Arrived, Stream};
 use runtime::sim::SimIo;
 use runtime::wake::Waker;
-use runtime::{Chunk, Rt};
+use runtime::{Chunk, Rt, Sock};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,6 +25,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod site;
+
+/// Where a server other than ours may listen, see [`site`].
+pub const SITE: &str = "192.0.2.61:25";
 /// Where the simulated smtpd listens.
 pub const SMTPD: &str = "192.0.2.10:25";
 
@@ -42,10 +46,17 @@ pub struct World {
     pub core: Rc<Core>,
     /// Its log lines.
     pub log: Rc<RefCell<String>>,
+    /// The socket at [`SITE`].
+    site: Sock,
 }
 
 /// The configuration with more lines, the last of which win.
 pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
+    snapshot_with(main_cf, "")
+}
+
+/// The same with more services.
+pub fn snapshot_with(main_cf: &str, master_cf: &str) -> Arc<Snapshot> {
     let text = format!("{MAIN_CF}{main_cf}");
     let main = MainCf::parse("main.cf", text.as_bytes()).unwrap();
     let host = Host {
@@ -53,7 +64,8 @@ pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
         interfaces: vec![("192.0.2.10".parse().unwrap(), 24), ("127.0.0.1".parse().unwrap(), 8)],
         ..Host::default()
     };
-    let master = MasterCf::parse("master.cf", MASTER_CF.as_bytes()).unwrap();
+    let master =
+        MasterCf::parse("master.cf", format!("{MASTER_CF}{master_cf}").as_bytes()).unwrap();
     Arc::new(Snapshot::new(Params::new(main, host), &master).unwrap())
 }
 
@@ -61,6 +73,7 @@ pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
 pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
     let mut io = SimIo::new(seed);
     let smtpd_sock = io.listen(SMTPD.parse().unwrap());
+    let site = io.listen(SITE.parse().unwrap());
     let waker = Waker::new().unwrap();
     let rt = Rt::new(Box::new(io), waker.clone());
     let snapshot = snapshot(main_cf);
@@ -92,10 +105,15 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
     });
     core.port.send(0, Parcel::Recovered(recovery.live));
     smtpd::listen(&core, smtpd_sock, 0);
-    World { core, log: memory }
+    World { core, log: memory, site }
 }
 
 impl World {
+    /// Starts a server at [`SITE`].
+    pub fn site(&self, rule: site::Rule, pause: Duration) -> Rc<RefCell<site::Kept>> {
+        site::start(&self.core.rt, self.site, rule, pause)
+    }
+
     /// Runs `script` as a task and the core until it is over and the core has stopped.
     pub fn run(&self, script: impl Future<Output = ()> + 'static) {
         let core = self.core.clone();
@@ -137,7 +155,8 @@ impl World {
 pub fn entry() -> scheduler::EntryId {
     let mut scheduler = scheduler::Scheduler::new(scheduler::Limits::default());
     let transport = scheduler.transport("smtp", scheduler::TransportSettings::default);
-    let to = scheduler::RoutedRecipient { index: 0, transport, destination: "d", alone: false };
+    let (destination, nexthop) = ("d", "d");
+    let to = scheduler::RoutedRecipient { index: 0, transport, destination, nexthop, alone: false };
     drop(scheduler.admit(1, &[to], 0, 0));
     scheduler.select(0).unwrap().entry
 }

@@ -1,6 +1,6 @@
 //! What operators ask for: listing, flushing, holding, releasing, deleting, expiring.
 
-use super::{Active, FLAG_EXPIRE, Qmgr, Stage, Waiting};
+use super::{FLAG_EXPIRE, Qmgr, Stage, Urge, Wish};
 use crate::core::Core;
 use crate::parcel::{Parcel, Settle};
 use crate::showq::Listed;
@@ -35,13 +35,6 @@ impl Qmgr {
         all.filter(|(_, name)| wanted(name)).map(|(number, _)| number).collect()
     }
 
-    /// `postqueue -f`: forget what is known about dead destinations and try everything now.
-    pub fn flush(&mut self, core: &Core) {
-        self.scheduler.flush_dead();
-        self.scan_until = u64::MAX;
-        self.next_scan = core.rt.now() + self.settings.run_delay;
-    }
-
     /// Applies a command to messages: the ids of those it changed.
     pub fn change(&mut self, core: &Rc<Core>, verb: &str, numbers: &[Number]) -> Vec<QueueId> {
         let mut changed = Vec::new();
@@ -68,19 +61,19 @@ impl Qmgr {
     }
 
     fn set_stage(&mut self, number: Number, stage: Stage) {
+        if let Some(Stage::Deferred { until }) = self.stage(number) {
+            self.leave_deferred(until, number);
+        }
         if let Some(known) = self.known.get_mut(&number) {
-            if let Stage::Deferred { until } = known.stage {
-                self.deferred.remove(&(until, number));
-            }
             known.stage = stage;
         }
     }
 
-    fn hold(&mut self, core: &Core, number: Number) -> bool {
+    fn hold(&mut self, core: &Rc<Core>, number: Number) -> bool {
         match self.stage(number) {
             None | Some(Stage::Held) => return false,
             Some(Stage::Active) => {
-                return self.with_active(number, |active| active.hold = true);
+                return self.take_back(core, number, Wish::Hold);
             }
             Some(_) => self.set_stage(number, Stage::Held),
         }
@@ -100,20 +93,25 @@ impl Qmgr {
         true
     }
 
-    fn delete(&mut self, core: &Core, number: Number) -> bool {
+    fn delete(&mut self, core: &Rc<Core>, number: Number) -> bool {
         if self.stage(number) == Some(Stage::Active) {
-            return self.with_active(number, |active| active.delete = true);
+            return self.take_back(core, number, Wish::Delete);
         }
         self.set_stage(number, Stage::Held);
         self.remove(core, number);
         true
     }
 
+    /// Returns a message soon, whatever its age; one that is held when it is released.
     fn expire(&mut self, core: &Core, number: Number) -> bool {
         let Some(known) = self.known.get_mut(&number) else { return false };
         known.flags |= FLAG_EXPIRE;
-        let flags = known.flags;
+        let (flags, stage) = (known.flags, known.stage);
         core.port.send(self.home(number), Parcel::Settle(Settle::Flags { number, flags }));
+        if matches!(stage, Stage::Deferred { .. }) {
+            self.set_stage(number, Stage::Incoming);
+            self.line_up(number, Urge::Usual);
+        }
         true
     }
 
@@ -127,12 +125,31 @@ impl Qmgr {
             _ => return false,
         }
         self.set_stage(number, Stage::Incoming);
-        self.incoming.push_back(Waiting { number, info: None });
-        self.scheduler.flush_dead();
+        self.line_up(number, Urge::Message);
         true
     }
 
-    fn with_active(&mut self, number: Number, change: impl FnOnce(&mut Active)) -> bool {
-        self.active.get_mut(&number).map(change).is_some()
+    /// Withdraws what waits of an active message; the wish is granted when nothing is under way.
+    fn take_back(&mut self, core: &Rc<Core>, number: Number, wish: Wish) -> bool {
+        let settling = self.noticing.get_mut(&number).map(|(active, _)| active);
+        if let Some(active) = settling.or(self.recalling.get_mut(&number)) {
+            active.wish = wish;
+            return true;
+        }
+        let Some(active) = self.active.get_mut(&number) else { return false };
+        active.wish = wish;
+        self.withdraw(number);
+        self.finish_if_done(core, number);
+        true
+    }
+
+    /// Takes recipients that wait, in the scheduler or unread, out of the attempt.
+    pub(super) fn withdraw(&mut self, number: Number) {
+        let Some(active) = self.active.get_mut(&number) else { return };
+        let taken = active.scheduled.map(|id| self.scheduler.withdraw(id)).unwrap_or_default();
+        let count = taken.len() + active.unread.len();
+        active.unread.clear();
+        active.pending -= count;
+        active.withdrawn |= count > 0;
     }
 }

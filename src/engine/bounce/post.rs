@@ -1,0 +1,144 @@
+//! Queues a notice on this core and tells the queue manager when it is durable.
+//!
+//! Diagnostics: a notice that finds no room is logged and reported as not made; the queue manager
+//! keeps the original and tries again.
+
+use super::{Occasion, Reader, report};
+use crate::cleanup::{Message, Origin};
+use crate::core::Core;
+use crate::delivery::MessageInfo;
+use crate::limits::FULL_RETRY;
+use crate::maillog::{Daemon, Event};
+use crate::parcel::{Incoming, Notice, Parcel};
+use crate::placing::Placing;
+use mail::Recipient;
+use mail::address::Address;
+use mail::date::HeaderDate;
+use mail::envelope::Envelope;
+use mail::queue_id::QueueId;
+use queue::{Full, Number, Placed};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Writes and queues a notice.
+pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        let about = notice.about.number;
+        let made = append(&core, &notice).await;
+        // Nobody waits for a copy.
+        if notice.reader != Reader::Copy {
+            core.port.send(crate::qmgr::CORE, Parcel::Noticed { about, made });
+        }
+    });
+}
+
+async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
+    let number = core.queue.borrow_mut().reserve_number();
+    let micros = core.rt.unix_time().0;
+    let id = core.queue_id(micros, number);
+    let mut envelope = envelope(core, notice);
+    let text = report::write(core, notice, &envelope.recipients[0].address);
+    let content = finish_content(core, id, &envelope.sender, &text);
+    envelope.arrival_micros = micros;
+    envelope.size = content.len() as u64;
+    envelope.longest_line = longest_line(&content);
+    envelope.has_8bit = !content.is_ascii();
+    let placed = match place(core, number, micros, &envelope, &content).await {
+        Ok(placed) => placed,
+        Err(full) => {
+            let text = format!("{}: notice not queued: {full}", notice.about.id);
+            core.log.warn(Daemon::Bounce, &text);
+            return false;
+        }
+    };
+    let kind = kind(notice.occasion, notice.reader);
+    core.log.log(&Event::Notification { id: notice.about.id, kind, notice: id });
+    let message = Arc::new(MessageInfo { number, id, envelope });
+    let incoming = Box::new(Incoming { message, location: placed.location });
+    core.committed(placed.lsn, incoming).wait().await.is_some()
+}
+
+async fn place(
+    core: &Rc<Core>,
+    number: Number,
+    micros: u64,
+    envelope: &Envelope,
+    content: &[u8],
+) -> Result<Placed, Full> {
+    let mut placing = Placing::new(number, micros, envelope, content);
+    loop {
+        let tried = placing.step(&mut core.queue.borrow_mut());
+        match tried {
+            Ok(Some(placed)) => return Ok(placed),
+            Ok(None) => {}
+            Err(Full::Busy) if !core.is_stopping() => {
+                core.commit_soon();
+                core.rt.sleep_until(core.rt.now() + FULL_RETRY).await;
+            }
+            Err(full) => {
+                placing.abandon(&mut core.queue.borrow_mut());
+                return Err(full);
+            }
+        }
+    }
+}
+
+/// As log lines call it.
+fn kind(occasion: Occasion, reader: Reader) -> &'static str {
+    match (occasion, reader) {
+        (Occasion::Failure, Reader::Sender) => "sender non-delivery",
+        (Occasion::Failure, _) => "postmaster non-delivery",
+        (Occasion::Delay, Reader::Sender) => "sender delay",
+        (Occasion::Delay, _) => "postmaster delay",
+        (Occasion::Success, _) => "sender delivery status",
+    }
+}
+
+fn envelope(core: &Core, notice: &Notice) -> Envelope {
+    let snapshot = core.snapshot();
+    let settings = &snapshot.bounce;
+    let (sender, original) = match notice.reader {
+        Reader::Sender => (Address::null(), notice.about.envelope.sender.clone()),
+        Reader::Postmaster | Reader::Copy => {
+            let local = Address::from_internal(settings.double_bounce_sender.as_bytes());
+            let to = settings.postmaster(notice.reader, notice.occasion);
+            let to = Address::from_internal(to.as_bytes());
+            (local.with_domain(snapshot.myhostname.as_bytes()), to)
+        }
+    };
+    let mut to = Recipient::new(snapshot.resolver.canonical(&original));
+    to.original = original;
+    let smtputf8 = notice.about.envelope.smtputf8;
+    Envelope { sender, recipients: vec![to], smtputf8, ..Envelope::default() }
+}
+
+/// Our Received: on top, Date and Message-Id where cleanup puts them, lines stuffed.
+fn finish_content(core: &Core, id: QueueId, sender: &Address, text: &[u8]) -> Vec<u8> {
+    let snapshot = core.snapshot();
+    let unix = core.rt.unix_time().seconds();
+    let zone = core.local.at(unix);
+    let date = HeaderDate { unix, zone: &zone };
+    let (host, name) = (&snapshot.myhostname, &snapshot.mail_name);
+    let received =
+        format_args!("Received: by {host} ({name})\r\n\tid {id}; {date}\r\nDate: {date}\r\n");
+    let mut message = Message::new(Vec::new(), received);
+    message.note_own_date();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if line.first() == Some(&b'.') {
+            message.content.push(b'.');
+        }
+        message.content.extend_from_slice(line);
+    }
+    let origin = Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true };
+    // Our own header is never refused: it has one Received:.
+    message.finish(&snapshot.cleanup, &origin).ok();
+    core.log.log(&Event::MessageId { id, message_id: message.message_id() });
+    message.content
+}
+
+fn longest_line(content: &[u8]) -> u32 {
+    let lengths = content.split(|byte| *byte == b'\n').map(<[u8]>::len);
+    lengths.max().unwrap_or(0) as u32
+}
