@@ -22,7 +22,7 @@ use crate::snapshot::Snapshot;
 use config::Params;
 use config::params::BadValue;
 use mail::dsn::Dsn;
-use mail::envelope::notify;
+use mail::envelope::{Encoding, notify};
 use std::sync::Arc;
 
 mod original;
@@ -161,6 +161,11 @@ impl Settings {
             delay_warning: params.seconds("delay_warning_time")?,
             lifetime: params.seconds("maximal_queue_lifetime")?,
         })
+    }
+
+    /// What a notice about a message of this encoding is declared to be.
+    fn encoding(&self, original: Option<Encoding>) -> Option<Encoding> {
+        if self.utf8 { Some(Encoding::EightBit) } else { original }
     }
 
     fn copies(&self, occasion: Occasion) -> bool {

@@ -39,6 +39,7 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let micros = core.rt.unix_time().0;
     let id = core.queue_id(micros, number);
     let mut envelope = envelope(core, notice);
+    warn_of_words(core, notice);
     let text = report::write(core, notice, &envelope.recipients[0].address);
     let content = finish_content(core, id, &envelope.sender, &text);
     envelope.arrival_micros = micros;
@@ -58,6 +59,24 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let message = Arc::new(MessageInfo { number, id, envelope });
     let incoming = Box::new(Incoming { message, location: placed.location });
     core.committed(placed.lsn, incoming).wait().await.is_some()
+}
+
+/// A delay of less than an hour reads as none.
+fn warn_of_words(core: &Core, notice: &Notice) {
+    let snapshot = core.snapshot();
+    if notice.occasion != Occasion::Delay || notice.reader != Reader::Sender {
+        return;
+    }
+    let name = "delay_warning_time_hours";
+    let (what, advice) = match snapshot.bounce.delay_warning / 3600 {
+        0 => ("zero result", "reduce"),
+        1000.. => ("excessive result", "increase"),
+        _ => return,
+    };
+    let warn = |text: String| core.log.warn(Daemon::Bounce, &text);
+    warn(format!("[built-in]: {what} in delay template conversion of parameter \"{name}\""));
+    warn(format!("please {advice} time unit \"hours\" of \"{name}\" in delay template"));
+    warn("for instructions see the bounce(5) manual".into());
 }
 
 async fn place(
@@ -111,7 +130,8 @@ fn envelope(core: &Core, notice: &Notice) -> Envelope {
     let mut to = Recipient::new(snapshot.resolver.canonical(&original));
     to.original = original;
     let smtputf8 = notice.about.envelope.smtputf8;
-    Envelope { sender, recipients: vec![to], smtputf8, ..Envelope::default() }
+    let encoding = settings.encoding(notice.about.envelope.encoding);
+    Envelope { sender, recipients: vec![to], smtputf8, encoding, ..Envelope::default() }
 }
 
 /// Our Received: on top, Date and Message-Id where cleanup puts them, lines stuffed.

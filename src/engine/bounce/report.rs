@@ -94,22 +94,25 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn is_8bit(&self) -> bool {
-        let declared = self.notice.about.envelope.encoding;
-        self.snapshot.bounce.utf8 || declared == Some(Encoding::EightBit)
+    fn declared(&self) -> Option<Encoding> {
+        self.snapshot.bounce.encoding(self.notice.about.envelope.encoding)
     }
 
     fn encoding(&mut self) {
-        let declared = self.notice.about.envelope.encoding;
-        if self.is_8bit() {
-            self.line(format_args!("Content-Transfer-Encoding: 8bit"));
-        } else if declared == Some(Encoding::SevenBit) {
-            self.line(format_args!("Content-Transfer-Encoding: 7bit"));
+        match self.declared() {
+            Some(Encoding::EightBit) => {
+                self.line(format_args!("Content-Transfer-Encoding: 8bit"));
+            }
+            Some(Encoding::SevenBit) => {
+                self.line(format_args!("Content-Transfer-Encoding: 7bit"));
+            }
+            None => {}
         }
     }
 
     fn notification(&mut self, entries: &[Entry]) {
-        let charset = if self.is_8bit() { "utf-8" } else { "us-ascii" };
+        let is_8bit = self.declared() == Some(Encoding::EightBit);
+        let charset = if is_8bit { "utf-8" } else { "us-ascii" };
         let boundary = self.boundary.clone();
         self.line(format_args!("--{boundary}"));
         self.line(format_args!("Content-Description: Notification"));

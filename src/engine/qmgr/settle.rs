@@ -15,6 +15,7 @@ use super::{Active, FLAG_EXPIRE, FLAG_WARNED, Qmgr, Stage, Step, Wish};
 use crate::bounce::{self, Action, Entry, Occasion, Reader};
 use crate::core::Core;
 use crate::defer;
+use crate::delivery::MessageInfo;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Notice, Parcel, Settle};
 use queue::Number;
@@ -84,15 +85,13 @@ impl Qmgr {
         entries: &[Entry],
     ) -> bool {
         let info = &active.info;
-        let Some(readers) = bounce::audience(&core.snapshot(), info, occasion, entries) else {
-            let text = "undeliverable postmaster notification discarded";
-            core.log.log(&Event::MessageWarning { daemon: Daemon::Bounce, id: info.id, text });
-            return false;
-        };
-        let wait = readers.iter().any(|reader| *reader != Reader::Copy);
+        let readers = bounce::audience(&core.snapshot(), info, occasion, entries);
+        say_nobody(core, info, occasion, readers.as_deref());
+        let readers = readers.unwrap_or_default();
         if readers.is_empty() {
             return false;
         }
+        let wait = readers.iter().any(|reader| *reader != Reader::Copy);
         let content = match &active.content {
             Some(content) => Some(content.clone()),
             None => self.content(core, info.number).ok(),
@@ -217,4 +216,20 @@ impl Qmgr {
             self.deferred.insert((until, number));
         }
     }
+}
+
+/// Says that a notice is not made, where Postfix does.
+fn say_nobody(core: &Core, info: &MessageInfo, occasion: Occasion, readers: Option<&[Reader]>) {
+    let (daemon, id) = (Daemon::Bounce, info.id);
+    let kind = match (occasion, readers) {
+        (Occasion::Success, None) => "double",
+        (Occasion::Success, Some([])) => "single",
+        (_, None) => {
+            let text = "undeliverable postmaster notification discarded";
+            return core.log.log(&Event::MessageWarning { daemon, id, text });
+        }
+        _ => return,
+    };
+    let text = format!("{id}: not sending trace/success notification for {kind}-bounce message");
+    core.log.log(&Event::Info { daemon, text: &text });
 }

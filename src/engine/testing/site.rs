@@ -78,6 +78,7 @@ impl Session {
 
     fn reply(&self, line: &str) -> String {
         let usual = match line.split(' ').next() {
+            Some("EHLO") => "250-site\r\n250 8BITMIME",
             Some("DATA") => "354 go on",
             Some("QUIT") => "221 bye",
             Some(".") => "250 2.0.0 Ok: kept",
