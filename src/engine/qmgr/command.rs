@@ -8,6 +8,17 @@ use mail::queue_id::QueueId;
 use queue::Number;
 use std::rc::Rc;
 
+impl Stage {
+    fn queue_name(self) -> &'static str {
+        match self {
+            Stage::Active => "active",
+            Stage::Incoming => "incoming",
+            Stage::Deferred { .. } => "deferred",
+            Stage::Held => "hold",
+        }
+    }
+}
+
 impl Qmgr {
     /// Every message with its queue's Postfix name, in Postfix's order of queues.
     pub fn listing(&self) -> Vec<Listed> {
@@ -15,13 +26,13 @@ impl Qmgr {
             .known
             .iter()
             .map(|(number, known)| {
-                let (order, name) = match known.stage {
-                    Stage::Active => (0, "active"),
-                    Stage::Incoming => (1, "incoming"),
-                    Stage::Deferred { .. } => (2, "deferred"),
-                    Stage::Held => (3, "hold"),
+                let order = match known.stage {
+                    Stage::Active => 0,
+                    Stage::Incoming => 1,
+                    Stage::Deferred { .. } => 2,
+                    Stage::Held => 3,
                 };
-                (order, (*number, name))
+                (order, (*number, known.stage.queue_name()))
             })
             .collect();
         all.sort_by_key(|(order, (number, _))| (*order, *number));
@@ -33,6 +44,12 @@ impl Qmgr {
         let wanted = |name: &str| queues.is_empty() || queues.contains(&name);
         let all = self.listing().into_iter();
         all.filter(|(_, name)| wanted(name)).map(|(number, _)| number).collect()
+    }
+
+    /// Whether a message is in one of these queues, or anywhere when none is named.
+    pub fn is_in(&self, number: Number, queues: &[&str]) -> bool {
+        let stage = self.stage(number);
+        stage.is_some_and(|stage| queues.is_empty() || queues.contains(&stage.queue_name()))
     }
 
     /// Applies a command to messages: the ids of those it changed.

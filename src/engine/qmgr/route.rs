@@ -22,7 +22,7 @@ pub(super) struct Routed {
 }
 
 impl Qmgr {
-    /// Routes, sorted so that one destination's recipients are together.
+    /// Routes, sorted so that one destination's recipients are together, and in it one domain's.
     pub(super) fn routes(
         &mut self,
         core: &Rc<Core>,
@@ -34,12 +34,10 @@ impl Qmgr {
         let route = |index: &u32| self.route(core, address(*index), *index, urge);
         let mut routes: Vec<Routed> = indices.iter().map(route).collect();
         if routes.len() > 1 {
-            routes.sort_by(|a, b| {
-                (&a.transport, &a.key, address(a.index)).cmp(&(
-                    &b.transport,
-                    &b.key,
-                    address(b.index),
-                ))
+            routes.sort_by_cached_key(|it| {
+                let address = address(it.index);
+                let domain = address.domain().unwrap_or_default().to_ascii_lowercase();
+                (it.transport.clone(), it.key.clone(), domain, address.as_bytes())
             });
         }
         routes

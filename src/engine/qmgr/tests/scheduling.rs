@@ -103,3 +103,20 @@ fn a_message_with_more_recipients_than_memory_is_delivered_whole() {
     });
     assert_eq!(count(&log, ": removed"), 1);
 }
+
+#[test]
+fn recipients_of_one_delivery_are_sorted_by_domain() {
+    play_new(
+        "virtual_mailbox_domains = b.example, a.example\n",
+        takes_all(0),
+        |hands| async move {
+            let to = ["<z@A.example>", "<b@b.example>", "<a@b.example>", "<c@a.example>"];
+            hands.submit("<s@z.example>", &to, "\r\nx").await;
+            hands.wait(5).await;
+            let lines = hands.kept.borrow().lines.clone();
+            let to: Vec<&str> =
+                lines.iter().filter_map(|line| line.strip_prefix("RCPT TO:")).collect();
+            assert_eq!(to, ["<c@a.example>", "<z@A.example>", "<a@b.example>", "<b@b.example>"]);
+        },
+    );
+}
