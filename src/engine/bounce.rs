@@ -51,6 +51,8 @@ pub struct Settings {
     threaded: bool,
     /// `header_from_format` is `obsolete`.
     obsolete_from: bool,
+    /// `soft_bounce`.
+    soft: bool,
     /// `smtputf8_enable`.
     utf8: bool,
     /// `delay_warning_time`, seconds.
@@ -137,12 +139,16 @@ impl Entry {
 }
 
 impl Settings {
-    /// Reads the parameters.
+    /// Reads the parameters; classes that nobody acts upon are named in `warnings`.
     ///
     /// # Errors
     /// The first whose value is not valid.
-    pub fn new(params: &Params) -> Result<Settings, BadValue> {
+    pub fn new(params: &Params, warnings: &mut Vec<String>) -> Result<Settings, BadValue> {
         let classes = params.list("notify_classes")?;
+        let set = params.is_set("notify_classes");
+        for class in classes.iter().filter(|it| set && NO_NOTICE.contains(&it.as_str())) {
+            warnings.push(format!("notify_classes: no notice is sent for class {class}"));
+        }
         let has = |class: &str| classes.iter().any(|it| it.eq_ignore_ascii_case(class));
         Ok(Settings {
             size_limit: params.int("bounce_size_limit")?.unsigned_abs(),
@@ -157,10 +163,16 @@ impl Settings {
             double_bounce_sender: params.text("double_bounce_sender")?,
             threaded: params.flag("enable_threaded_bounces")?,
             obsolete_from: params.text("header_from_format")? == "obsolete",
+            soft: params.flag("soft_bounce")?,
             utf8: params.flag("smtputf8_enable")?,
             delay_warning: params.seconds("delay_warning_time")?,
             lifetime: params.seconds("maximal_queue_lifetime")?,
         })
+    }
+
+    /// Whether failures for good are to be tried again instead (`soft_bounce`).
+    pub fn is_soft(&self) -> bool {
+        self.soft
     }
 
     /// What a notice about a message of this encoding is declared to be.
@@ -192,6 +204,9 @@ impl Settings {
         }
     }
 }
+
+/// Classes of transcripts, which nobody makes.
+const NO_NOTICE: [&str; 5] = ["data", "policy", "protocol", "resource", "software"];
 
 /// Who is told of these recipients; `None` when the message is itself a postmaster's notice.
 pub fn audience(

@@ -90,11 +90,15 @@ pub fn finish(
     relay: &str,
     dsn: &Dsn,
 ) -> Outcome {
+    let soft = core.snapshot().bounce.is_soft();
     let (disposition, status) = match dsn.status.class {
         2 => (Disposition::Sent, "sent"),
         4 => (Disposition::Deferred, "deferred"),
+        _ if soft => (Disposition::Deferred, "SOFTBOUNCE"),
         _ => (Disposition::Bounced, "bounced"),
     };
+    let class = if disposition == Disposition::Deferred { 4 } else { dsn.status.class };
+    let dsn = &Dsn { status: Status { class, ..dsn.status }, ..dsn.clone() };
     let delays = request.delays(core.rt.now());
     for (_, recipient) in request.recipients() {
         core.log.log(&Event::Delivery {

@@ -69,6 +69,7 @@ impl Snapshot {
         }
         let smtp = smtp_services(&params, master, &own_addresses, &mut warnings)?;
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
+        let bounce = bounce::Settings::new(&params, &mut warnings)?;
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
@@ -81,7 +82,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             qmgr,
-            bounce: bounce::Settings::new(&params)?,
+            bounce,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
             delay_warning: params.seconds("delay_warning_time")?,

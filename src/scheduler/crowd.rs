@@ -32,7 +32,7 @@ pub enum Advice {
     RaiseConcurrency(u32),
     /// A higher active limit than this one.
     RaiseActiveLimit(u32),
-    /// A transport of its own: several messages compete for it.
+    /// A transport of its own: other destinations share the one it has.
     SeparateTransport,
     /// Shorter timeouts, longer backoff, more processes.
     SkipSooner,
@@ -68,7 +68,8 @@ impl Scheduler {
 
     fn advice(&self, destination: DestinationId, entries: u32) -> Advice {
         let site = &self.destinations[destination];
-        let limit = self.transports[site.transport].settings.destination_concurrency_limit;
+        let owner = &self.transports[site.transport];
+        let limit = owner.settings.destination_concurrency_limit;
         let active_limit = u64::from(self.limits.message_active_limit);
         let messages = self.arena.messages.len() as u64;
         if limit > 0 && limit <= site.busy + 1 {
@@ -78,10 +79,9 @@ impl Scheduler {
         if u64::from(site.window_size()) * messages > active_limit * u64::from(entries) {
             return Advice::RaiseActiveLimit(self.limits.message_active_limit);
         }
-        if site.peers.head == site.peers.tail {
-            Advice::SkipSooner
-        } else {
-            Advice::SeparateTransport
+        match owner.destinations.len() {
+            1 => Advice::SkipSooner,
+            _ => Advice::SeparateTransport,
         }
     }
 }

@@ -48,10 +48,10 @@ fn the_advice_fits_what_holds_the_destination_back() {
     let (mut scheduler, smtp) = crowd(50, base);
     let _ = scheduler.admit(0, &routed(smtp, &["a"; 11]), 0, 0);
     let advice = scheduler.take_crowded().map(|crowded| crowded.advice);
-    assert_eq!(advice, Some(Advice::SkipSooner), "one message has all of it");
+    assert_eq!(advice, Some(Advice::SkipSooner), "it has the transport for itself");
     let (mut scheduler, smtp) = crowd(50, base);
-    let _ = scheduler.admit(0, &routed(smtp, &["a"; 10]), 0, 0);
-    let _ = scheduler.admit(1, &routed(smtp, &["a"; 2]), 0, 0);
+    let _ = scheduler.admit(0, &routed(smtp, &["b"]), 0, 0);
+    let _ = scheduler.admit(1, &routed(smtp, &["a"; 11]), 0, 0);
     let advice = scheduler.take_crowded().map(|crowded| crowded.advice);
     assert_eq!(advice, Some(Advice::SeparateTransport));
 }

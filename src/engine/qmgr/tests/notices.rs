@@ -248,3 +248,14 @@ fn bounces_join_the_thread_when_they_should() {
         assert!(text.contains(from), "{text}");
     });
 }
+
+#[test]
+fn soft_bounces_wait() {
+    let soft = format!("{GONE}soft_bounce = yes\n");
+    let log = play_new(&soft, takes_all(0), |hands| async move {
+        hands.send("a@b.example", "x@y.example").await;
+        hands.wait(5).await;
+        assert_eq!((hands.mail().len(), hands.queues()), (0, vec!["deferred"]));
+    });
+    assert_eq!(count(&log, "dsn=4.1.6, status=SOFTBOUNCE (gone away)"), 1, "{log:#?}");
+}
