@@ -99,6 +99,9 @@ impl Qmgr {
     }
 
     fn release(&mut self, core: &Core, number: Number) -> bool {
+        if self.stage(number) == Some(Stage::Active) {
+            return self.unhold(number);
+        }
         if self.stage(number) != Some(Stage::Held) {
             return false;
         }
@@ -157,6 +160,16 @@ impl Qmgr {
         active.wish = wish;
         self.withdraw(number);
         self.finish_if_done(core, number);
+        true
+    }
+
+    /// An active message that was to be held is deferred instead when it is over.
+    fn unhold(&mut self, number: Number) -> bool {
+        let settling = self.noticing.get_mut(&number).map(|(active, _)| active);
+        let settling = settling.or(self.recalling.get_mut(&number));
+        let active = settling.or(self.active.get_mut(&number));
+        let Some(active) = active.filter(|active| active.wish == Wish::Hold) else { return false };
+        active.wish = Wish::None;
         true
     }
 

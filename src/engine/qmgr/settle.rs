@@ -148,7 +148,8 @@ impl Qmgr {
             self.remove(core, number);
         } else if active.deferred.is_empty() && !active.withdrawn {
             self.remove_logged(core, &active);
-        } else if active.wish == Wish::Hold {
+        } else if active.wish == Wish::Hold || active.withdrawn {
+            // Who was withdrawn is in no report: such a message is never given up here.
             self.defer(core, active);
         } else if forced || self.is_expired(core, &active) {
             let sender = &active.info.envelope.sender;

@@ -156,3 +156,42 @@ fn a_reload_changes_the_numbers_of_destinations_that_are_there() {
         assert_eq!((hands.mail().len(), hands.queues().len()), (9, 0));
     });
 }
+
+#[test]
+fn mail_released_before_it_was_parked_waits_for_its_time() {
+    let old = format!("{ONE}maximal_queue_lifetime = 0\nminimal_backoff_time = 600s\n");
+    let log = play_new(&old, takes_all(10), |hands| async move {
+        let to = ["<u@b.example>", "<v@b.example>", "<w@b.example>"];
+        hands.submit("<a@z.example>", &to, "\r\nx").await;
+        hands.wait(1).await;
+        assert_eq!((hands.order("hold"), hands.order("release")), (1, 1));
+        hands.wait(20).await;
+        assert_eq!(hands.queues(), ["deferred"], "who was not tried is not given up");
+        hands.wait(1200).await;
+        assert_eq!((hands.heard("RCPT TO:<w@"), hands.queues().len()), (1, 0));
+    });
+    assert_eq!((count(&log, "status=sent"), count(&log, "status=expired")), (3, 0), "{log:#?}");
+}
+
+/// When the active queue is full, the next that comes in is new mail.
+#[test]
+fn new_mail_does_not_wait_behind_a_flush() {
+    let main = "qmgr_message_active_limit = 1\ndefer_transports = smtp\n";
+    let log = play_new(main, takes_all(10), |hands| async move {
+        for user in ["old1", "old2", "old3"] {
+            hands.send("a@z.example", &format!("{user}@b.example")).await;
+        }
+        hands.wait(5).await;
+        assert_eq!(hands.queues(), ["deferred"; 3]);
+        hands.flush();
+        hands.wait(1).await;
+        hands.send("a@z.example", "new@y.example").await;
+        hands.wait(100).await;
+        assert_eq!(hands.mail().len(), 3);
+    });
+    let active: Vec<&String> = log.iter().filter(|line| line.contains("(queue active)")).collect();
+    assert_eq!(active.len(), 7);
+    let new = log.iter().position(|line| line.contains("to=<new@y.example>")).unwrap();
+    let sent = |line: &&String| line.contains("status=sent");
+    assert_eq!(log[..new].iter().filter(sent).count(), 1, "{log:#?}");
+}
