@@ -94,6 +94,7 @@ impl Qmgr {
         let number = active.info.number;
         let mut rest = pending.split_off(self.scheduler.recipients_to_read().min(pending.len()));
         let routes = self.routes(core, &active.info, &pending, active.urge);
+        let routes = active.discard(core, routes);
         let routed = self.routed(&routes, active.urge);
         let unread = rest.len() as u32;
         let now = millis(core.rt.now());
@@ -140,7 +141,10 @@ impl Qmgr {
             indices.reverse();
             let (info, unread) = (active.info.clone(), active.unread.len() as u32);
             let urge = active.urge;
-            let routes = self.routes(core, &info, &indices, urge);
+            let mut routes = self.routes(core, &info, &indices, urge);
+            if let Some(active) = self.active.get_mut(&number) {
+                routes = active.discard(core, routes);
+            }
             let routed = self.routed(&routes, urge);
             let added = self.scheduler.add_recipients(wanted.message, &routed, unread, now);
             for suspended in added.deferred_at_once {

@@ -1,11 +1,11 @@
 //! Which transport and destination each recipient goes to.
 
-use super::{Qmgr, Urge};
+use super::{Active, Qmgr, Urge};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
-use crate::maillog::Daemon;
+use crate::maillog::{Daemon, Event};
 use crate::trivial_rewrite::{Class, Resolved, Route};
-use mail::Address;
+use mail::{Address, Status};
 use scheduler::{RoutedRecipient, TransportId};
 use std::rc::Rc;
 
@@ -19,6 +19,32 @@ pub(super) struct Routed {
     nexthop: String,
     /// The destination's name in the scheduler.
     key: String,
+    /// It goes nowhere: a postmaster's notice that came back.
+    discarded: bool,
+}
+
+impl Active {
+    /// Settles recipients that go nowhere: the routes of the others.
+    pub(super) fn discard(&mut self, core: &Core, mut routes: Vec<Routed>) -> Vec<Routed> {
+        for gone in routes.extract_if(.., |route| route.discarded) {
+            let recipient = &self.info.envelope.recipients[gone.index as usize];
+            core.log.log(&Event::Delivery {
+                daemon: &Daemon::Qmgr,
+                id: self.info.id,
+                recipient: &recipient.address,
+                original: &recipient.original,
+                relay: "none",
+                conn_use: 1,
+                delays: self.delays(core.rt.now()),
+                dsn: Status::new(2, 0, 0),
+                status: "sent",
+                text: "undeliverable postmaster notification discarded",
+            });
+            self.pending -= 1;
+            self.sent.push(gone.index);
+        }
+        routes
+    }
 }
 
 impl Qmgr {
@@ -48,9 +74,7 @@ impl Qmgr {
         let to = |transport: &str, text: &str| self.routed_to(index, transport, text, None);
         match snapshot.resolver.resolve(address) {
             Resolved::Route(route) if self.is_undeliverable_notice(&route) => {
-                let text = "undeliverable postmaster notification discarded";
-                core.log.warn(Daemon::Qmgr, text);
-                to("discard", text)
+                Routed { discarded: true, ..to("", "") }
             }
             Resolved::Route(route) if self.is_deferred(&route.transport, urge) => {
                 to("retry", "4.3.2 deferred transport")
@@ -96,6 +120,7 @@ impl Qmgr {
             transport: transport.into(),
             nexthop: nexthop.into(),
             key: key.to_lowercase(),
+            discarded: false,
         }
     }
 

@@ -259,3 +259,18 @@ fn soft_bounces_wait() {
     });
     assert_eq!(count(&log, "dsn=4.1.6, status=SOFTBOUNCE (gone away)"), 1, "{log:#?}");
 }
+
+#[test]
+fn mail_to_the_double_bounce_address_ends_here() {
+    let local = "mydestination = mx.example.test\n";
+    let log = play_new(local, takes_all(0), |hands| async move {
+        let to = ["<double-bounce@mx.example.test>", "<x@b.example>"];
+        hands.submit("<a@z.example>", &to, "\r\nx").await;
+        hands.wait(5).await;
+        assert_eq!((hands.heard("RCPT"), hands.queues().len()), (1, 0));
+    });
+    let line = "to=<double-bounce@mx.example.test>, relay=none, delay=0, delays=0/0/0/0, \
+                dsn=2.0.0, status=sent (undeliverable postmaster notification discarded)";
+    assert_eq!(count(&log, line), 1, "{log:#?}");
+    assert_eq!((count(&log, "postfix/qmgr: "), count(&log, ": removed")), (3, 1), "{log:#?}");
+}
