@@ -3,12 +3,16 @@
 //! `cargo bench -p ringpost-bench --bench scheduler`; reported as messages per second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use scheduler::{Limits, RoutedRecipient, Scheduler, SiteResult, TransportSettings};
+use scheduler::{Limits, RoutedRecipient, Scheduler, SiteResult, TransportId, TransportSettings};
 
 /// Messages of one drained load.
 const DRAINED: usize = 10_000;
 /// Recipients of the larger message.
 const MANY: u32 = 50;
+
+fn route(index: u32, transport: TransportId, destination: &str) -> RoutedRecipient<'_> {
+    RoutedRecipient { index, transport, destination, nexthop: destination, alone: false }
+}
 
 fn drain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("drain");
@@ -39,8 +43,7 @@ fn loaded(backlog: usize) -> Scheduler {
     let transport = scheduler.transport("relay", TransportSettings::default);
     for key in 0..backlog as u64 {
         let destination = format!("d{}.example", key % 10);
-        let recipient =
-            RoutedRecipient { index: 0, transport, destination: &destination, alone: false };
+        let recipient = route(0, transport, &destination);
         let admitted = scheduler.admit(key, &[recipient], 0, 0);
         assert!(admitted.deferred_at_once.is_empty(), "nothing is dead");
     }
@@ -50,8 +53,7 @@ fn loaded(backlog: usize) -> Scheduler {
 
 fn one_round(scheduler: &mut Scheduler, recipients: u32) {
     let transport = scheduler.transport("smtp", TransportSettings::default);
-    let route =
-        |index| RoutedRecipient { index, transport, destination: "fresh.example", alone: false };
+    let route = |index| route(index, transport, "fresh.example");
     let routed: Vec<RoutedRecipient<'_>> = (0..recipients).map(route).collect();
     let admitted = scheduler.admit(u64::MAX, &routed, 0, 0);
     assert!(!admitted.message_finished, "it waits for its delivery");

@@ -231,6 +231,11 @@ impl Core {
                     self.port.send(crate::qmgr::CORE, Parcel::Located { number, location });
                 }
             }
+            Parcel::Recall { number } => {
+                let detail = self.log_of(number).borrow().defer_detail(number);
+                let detail = detail.ok().flatten().map(|it| it.to_vec()).unwrap_or_default();
+                self.port.send(crate::qmgr::CORE, Parcel::Recalled { number, detail });
+            }
             Parcel::ShowAsk { token, messages } => showq::tell(self, token, &messages),
             _ => {
                 let qmgr = self.qmgr.as_ref().expect("sent to the queue manager's core");

@@ -3,6 +3,7 @@
 //! A request names one message and some of its recipients that go to one destination. The agent
 //! logs each recipient's line itself; the queue manager settles the outcome in the queue log.
 
+use crate::bounce::Action;
 use crate::maillog::Delays;
 use mail::queue_id::QueueId;
 use mail::{Dsn, Envelope, Recipient};
@@ -67,6 +68,17 @@ pub struct RecipientResult {
     pub dsn: Dsn,
     /// Whether the next hop has taken over the duty to report success (RFC 3461).
     pub dsn_passed_on: bool,
+    /// For a report of success: who has it now.
+    pub receipt: Option<Receipt>,
+}
+
+/// Who took a recipient's message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// `relay=` of the log line.
+    pub relay: String,
+    /// [`Action::Delivered`] or [`Action::Relayed`].
+    pub action: Action,
 }
 
 /// The end of a delivery: every recipient of the request has exactly one result.
@@ -81,6 +93,17 @@ pub struct Outcome {
     /// Set when the destination itself failed (no connection, handshake failed): the queue manager
     /// counts it against the destination's concurrency.
     pub site_failure: Option<Dsn>,
+}
+
+/// What agents say of a transport that cannot be used at all; see
+/// [`Outcome::is_transport_failure`].
+pub const TRANSPORT_UNAVAILABLE: &str = "mail transport unavailable";
+
+impl Outcome {
+    /// Whether not the destination failed but the transport: nobody serves it.
+    pub fn is_transport_failure(&self) -> bool {
+        self.site_failure.as_ref().is_some_and(|dsn| dsn.reason == TRANSPORT_UNAVAILABLE)
+    }
 }
 
 impl DeliverRequest {

@@ -4,12 +4,17 @@
 //!
 //! Standards: error(8), discard(8).
 
+use crate::bounce::Action;
 use crate::core::Core;
 use crate::defer::Deferral;
-use crate::delivery::{DeliverRequest, Disposition, MessageInfo, Outcome, RecipientResult};
+use crate::delivery::{
+    DeliverRequest, Disposition, MessageInfo, Outcome, Receipt, RecipientResult,
+    TRANSPORT_UNAVAILABLE,
+};
 use crate::maillog::{Daemon, Delays, Event};
 use mail::{Dsn, Status};
 use scheduler::Reason;
+use std::sync::Arc;
 
 /// What error and retry say when the next hop says nothing.
 const UNDELIVERABLE: &str = "Address is undeliverable";
@@ -24,7 +29,7 @@ pub fn refuse(core: &Core, request: DeliverRequest) -> Outcome {
 
 /// A transport nobody serves: what is meant for it waits.
 pub fn unavailable(core: &Core, request: DeliverRequest) -> Outcome {
-    let dsn = Dsn::local(Status::new(4, 3, 0), "mail transport unavailable");
+    let dsn = Dsn::local(Status::new(4, 3, 0), TRANSPORT_UNAVAILABLE);
     let mut outcome = finish(core, request, &Daemon::Error, "none", &dsn);
     outcome.site_failure = Some(dsn);
     outcome
@@ -47,7 +52,7 @@ pub fn suspend(
 ) -> Vec<Deferral> {
     let parsed = Status::parse_prefix(reason.status.as_bytes());
     let status = parsed.map_or(Status::new(4, 3, 0), |(status, _)| status);
-    let dsn = Dsn::local(Status { class: 4, ..status }, reason.text.as_ref());
+    let dsn = Arc::new(Dsn::local(Status { class: 4, ..status }, reason.text.as_ref()));
     for index in indices {
         let recipient = &message.envelope.recipients[*index as usize];
         core.log.log(&Event::Delivery {
@@ -85,11 +90,15 @@ pub fn finish(
     relay: &str,
     dsn: &Dsn,
 ) -> Outcome {
+    let soft = core.snapshot().bounce.is_soft();
     let (disposition, status) = match dsn.status.class {
         2 => (Disposition::Sent, "sent"),
         4 => (Disposition::Deferred, "deferred"),
+        _ if soft => (Disposition::Deferred, "SOFTBOUNCE"),
         _ => (Disposition::Bounced, "bounced"),
     };
+    let class = if disposition == Disposition::Deferred { 4 } else { dsn.status.class };
+    let dsn = &Dsn { status: Status { class, ..dsn.status }, ..dsn.clone() };
     let delays = request.delays(core.rt.now());
     for (_, recipient) in request.recipients() {
         core.log.log(&Event::Delivery {
@@ -105,11 +114,14 @@ pub fn finish(
             text: &dsn.reason,
         });
     }
+    let delivered = Receipt { relay: relay.to_string(), action: Action::Delivered };
+    let receipt = (disposition == Disposition::Sent).then_some(delivered);
     let result = |index: &u32| RecipientResult {
         index: *index,
         disposition,
         dsn: dsn.clone(),
         dsn_passed_on: false,
+        receipt: receipt.clone(),
     };
     Outcome {
         entry: request.entry,

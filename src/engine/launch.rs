@@ -91,8 +91,8 @@ impl Engine {
     /// Starts the cores and waits until all of them serve.
     ///
     /// # Errors
-    /// When the queue is in use or damaged beyond repair, or the kernel interface that was asked for
-    /// is not there.
+    /// When the queue is in use or damaged beyond repair, or the kernel interface that was asked
+    /// for is not there.
     pub fn start(launch: Launch, queue_directory: &Path) -> io::Result<Engine> {
         let cores = launch.cores;
         let options = Options { cores: cores as u8, tail_bytes: TAIL_BYTES, ..Options::default() };

@@ -1,8 +1,9 @@
 //! [`Parcel`]: everything one core can say to another.
 
+use crate::bounce::{Entry, Occasion, Reader};
 use crate::delivery::{DeliverRequest, MessageInfo, Outcome};
 use crate::snapshot::Snapshot;
-use queue::{Location, Number};
+use queue::{Content, Location, Number};
 use std::sync::Arc;
 
 /// A message for another core.
@@ -25,6 +26,18 @@ pub enum Parcel {
         about: Number,
         /// Whether it worked.
         made: bool,
+    },
+    /// From the queue manager to a home core: why was this message deferred last?
+    Recall {
+        /// The message.
+        number: Number,
+    },
+    /// The answer.
+    Recalled {
+        /// The message.
+        number: Number,
+        /// Encoded reasons, see `defer`; empty when there are none.
+        detail: Vec<u8>,
     },
     /// From the queue manager to a home core: where does this message stand?
     Locate {
@@ -112,17 +125,19 @@ pub enum Settle {
     },
 }
 
-/// A notice to be queued.
+/// A notice to be written and queued.
 #[derive(Debug)]
 pub struct Notice {
     /// The message it is about.
     pub about: Arc<MessageInfo>,
-    /// Its envelope.
-    pub envelope: mail::Envelope,
-    /// Its content in wire form, without Received: and Message-Id.
-    pub content: Vec<u8>,
-    /// `sender non-delivery`, `postmaster non-delivery`, ...
-    pub kind: &'static str,
+    /// That message's bytes, when they can be had.
+    pub content: Option<Content>,
+    /// What is reported.
+    pub occasion: Occasion,
+    /// To whom.
+    pub reader: Reader,
+    /// The recipients it is about.
+    pub entries: Vec<Entry>,
 }
 
 impl Settle {

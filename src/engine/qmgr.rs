@@ -14,24 +14,25 @@
 //! | Incoming, Active, Deferred | `postsuper -h` | Held |
 //! | Held | `postsuper -H` | Deferred, due now |
 //! | any | `postsuper -d` | gone |
+//! | any but Held | `postsuper -e` | Active, then gone after a notice |
+//!
+//! What is under way when a message is held or deleted ends first; what waits is withdrawn.
 //!
 //! Limits: `qmgr_message_active_limit`, `qmgr_message_recipient_limit`; messages waiting for room
 //! are known by number and place only, beyond the first `WAITING_ENVELOPES`.
 //!
 //! Standards: qmgr(8), SCHEDULER_README, QSHAPE_README.
 
+use crate::bounce::Entry;
 use crate::core::Core;
 use crate::defer::Deferral;
 use crate::delivery::MessageInfo;
-use crate::limits::IMPORTS_PER_TURN;
 use crate::parcel::{Incoming, Parcel};
 use crate::snapshot::Snapshot;
-use config::Params;
-use config::params::BadValue;
 use queue::{Content, Live, Location, Number, State};
 use runtime::Instant;
 use runtime::local::Promise;
-use scheduler::{Scheduler, TransportId, TransportSettings};
+use scheduler::{Scheduler, TransportId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,9 +40,19 @@ use std::time::Duration;
 
 mod active;
 mod command;
+mod crowd;
 mod deliver;
+mod expire;
+mod reload;
+mod route;
+mod scan;
+mod settings;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod transport;
+
+pub use settings::Settings;
 
 /// The core it lives on.
 pub const CORE: usize = 0;
@@ -51,46 +62,6 @@ pub const FLAG_EXPIRE: u32 = 1;
 pub const FLAG_WARNED: u32 = 2;
 /// Messages waiting for room whose envelope is kept at hand.
 const WAITING_ENVELOPES: usize = 20_000;
-
-/// What the queue manager needs of the configuration.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `minimal_backoff_time`, `maximal_backoff_time`, lifetimes: seconds.
-    pub retry: scheduler::backoff::RetryPolicy,
-    /// Bounds of the active queue.
-    pub limits: scheduler::Limits,
-    /// `queue_run_delay`.
-    pub run_delay: Duration,
-    /// `defer_transports`.
-    pub defer_transports: Vec<String>,
-    /// `double_bounce_sender`.
-    pub double_bounce: String,
-    /// `2bounce_notice_recipient`.
-    pub double_bounce_notice: String,
-    /// The numbers of every transport in master.cf.
-    pub transports: BTreeMap<String, TransportSettings>,
-}
-
-impl Settings {
-    /// Reads the parameters.
-    ///
-    /// # Errors
-    /// The first whose value is not valid.
-    pub fn new(params: &Params, transports: &[(String, String)]) -> Result<Settings, BadValue> {
-        let settings = |(name, _): &(String, String)| {
-            transport::settings(params, name).map(|settings| (name.clone(), settings))
-        };
-        Ok(Settings {
-            transports: transports.iter().map(settings).collect::<Result<_, _>>()?,
-            retry: transport::retry_policy(params)?,
-            limits: transport::limits(params)?,
-            run_delay: Duration::from_secs(params.seconds("queue_run_delay")?),
-            defer_transports: params.list("defer_transports")?,
-            double_bounce: params.text("double_bounce_sender")?,
-            double_bounce_notice: params.text("2bounce_notice_recipient")?,
-        })
-    }
-}
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +78,32 @@ struct Known {
     location: Location,
     arrival_us: u64,
     flags: u32,
+    /// It was deferred before: the log knows why.
+    tried: bool,
     /// Recipients that are done, when not all are.
     done: Vec<u32>,
+}
+
+/// Why a message is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urge {
+    /// It is new, or its time has come.
+    Usual,
+    /// Everything is tried: `defer_transports` does not hold.
+    Flush,
+    /// Somebody asked for this message: its destinations are not dead any more either.
+    Message,
+}
+
+/// What an operator wants of an active message once its deliveries under way are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// Nothing.
+    None,
+    /// To be parked.
+    Hold,
+    /// To be forgotten.
+    Delete,
 }
 
 /// A message being worked on.
@@ -118,27 +113,42 @@ struct Active {
     content: Option<Content>,
     activated: Instant,
     before_queue: Duration,
+    urge: Urge,
     /// Recipients that are not in the scheduler yet, last first.
     unread: Vec<u32>,
+    /// Recipients without a result.
+    pending: usize,
+    /// Deliveries under way.
+    under_way: usize,
+    /// Recipients were withdrawn: the attempt is over without them.
+    withdrawn: bool,
     sent: Vec<u32>,
     failed: Vec<Deferral>,
     deferred: Vec<Deferral>,
-    scheduled: scheduler::MessageId,
-    /// To be parked when the deliveries under way are over.
-    hold: bool,
-    /// To be forgotten then.
-    delete: bool,
+    /// Recipients that got it, for a report of success.
+    reports: Vec<Entry>,
+    /// Nothing when no delivery is attempted.
+    scheduled: Option<scheduler::MessageId>,
+    wish: Wish,
 }
 
 struct Waiting {
     number: Number,
     info: Option<Arc<MessageInfo>>,
+    urge: Urge,
 }
 
-/// What is to be done when a notice is durable.
-enum After {
-    Settle,
-    Remove,
+/// Which notices of an attempt are being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// About recipients that failed.
+    Failures,
+    /// About those that got it.
+    Successes,
+    /// About all that are left: the message is too old.
+    Expiry,
+    /// About the same: it takes long.
+    Delay,
 }
 
 /// The queue manager.
@@ -149,11 +159,16 @@ pub struct Qmgr {
     transport_names: BTreeMap<TransportId, Arc<str>>,
     known: BTreeMap<Number, Known>,
     active: BTreeMap<Number, Active>,
-    noticing: BTreeMap<Number, (Active, After)>,
+    /// Attempts that are over, until their notices are durable.
+    noticing: BTreeMap<Number, (Active, Step)>,
+    /// Messages to be returned as they are, until the reasons are read from the log.
+    recalling: BTreeMap<Number, Active>,
     /// Deliveries started whose result has not come.
     under_way: usize,
     incoming: VecDeque<Waiting>,
     deferred: BTreeSet<(u64, Number)>,
+    /// Those of them that a flush tries whatever the time.
+    flushed: BTreeSet<(u64, Number)>,
     /// Deferred messages due up to this time are imported; zero between scans.
     scan_until: u64,
     next_scan: Instant,
@@ -176,9 +191,11 @@ impl Qmgr {
             known: BTreeMap::new(),
             active: BTreeMap::new(),
             noticing: BTreeMap::new(),
+            recalling: BTreeMap::new(),
             under_way: 0,
             incoming: VecDeque::new(),
             deferred: BTreeSet::new(),
+            flushed: BTreeSet::new(),
             scan_until: 0,
             next_scan: Instant(0),
             from_deferred: false,
@@ -189,12 +206,6 @@ impl Qmgr {
         }
     }
 
-    /// Takes a new configuration over. Transports keep the numbers they began with until they are
-    /// idle.
-    pub fn reload(&mut self, snapshot: &Snapshot) {
-        self.settings = snapshot.qmgr.clone();
-    }
-
     /// Takes a parcel for the queue manager.
     pub fn receive(&mut self, core: &Rc<Core>, parcel: Parcel) {
         match parcel {
@@ -202,6 +213,7 @@ impl Qmgr {
             Parcel::Outcome(outcome) => self.outcome(core, *outcome),
             Parcel::Recovered(live) => live.into_iter().for_each(|live| self.recovered(live)),
             Parcel::Noticed { about, made } => self.noticed(core, about, made),
+            Parcel::Recalled { number, detail } => self.recalled(core, number, &detail),
             Parcel::Located { number, location } => self.located(number, location),
             Parcel::ShowTell { token, text } => {
                 if let Some(promise) = self.questions.remove(&token) {
@@ -221,13 +233,14 @@ impl Qmgr {
             self.import_some(core);
             self.refill(core);
             self.deliver_some(core);
+            self.warn_of_crowds(core);
         }
         self.set_alarm(core);
     }
 
     /// Whether no delivery and no notice is under way: what came of all of them has been sent home.
     pub fn is_quiet(&self) -> bool {
-        self.under_way == 0 && self.noticing.is_empty()
+        self.under_way == 0 && self.noticing.is_empty() && self.recalling.is_empty()
     }
 
     /// Keeps a promise of an answer from another core; the token names it.
@@ -241,11 +254,17 @@ impl Qmgr {
         let Incoming { message, location } = incoming;
         let number = message.number;
         let arrival_us = message.id.micros;
-        let known =
-            Known { stage: Stage::Incoming, location, arrival_us, flags: 0, done: Vec::new() };
+        let known = Known {
+            stage: Stage::Incoming,
+            location,
+            arrival_us,
+            flags: 0,
+            tried: false,
+            done: Vec::new(),
+        };
         self.known.insert(number, known);
         let info = (self.incoming.len() < WAITING_ENVELOPES).then_some(message);
-        self.incoming.push_back(Waiting { number, info });
+        self.incoming.push_back(Waiting { number, info, urge: Urge::Usual });
     }
 
     fn recovered(&mut self, live: Live) {
@@ -256,7 +275,7 @@ impl Qmgr {
         };
         let number = live.number;
         match stage {
-            Stage::Incoming => self.incoming.push_back(Waiting { number, info: None }),
+            Stage::Incoming => self.line_up(number, Urge::Usual),
             Stage::Deferred { until } => drop(self.deferred.insert((until, number))),
             _ => {}
         }
@@ -265,9 +284,15 @@ impl Qmgr {
             location: live.location,
             arrival_us: live.arrival_us,
             flags: live.flags,
+            tried: live.until.is_some(),
             done: live.marks.iter().collect(),
         };
         self.known.insert(number, known);
+    }
+
+    /// To the end of the incoming queue.
+    fn line_up(&mut self, number: Number, urge: Urge) {
+        self.incoming.push_back(Waiting { number, info: None, urge });
     }
 
     fn located(&mut self, number: Number, location: Location) {
@@ -280,28 +305,11 @@ impl Qmgr {
         number.core().index() % self.cores
     }
 
-    fn start_scan(&mut self, core: &Core) {
-        if core.rt.now() >= self.next_scan {
-            self.scan_until = core.rt.unix_time().seconds() + 1;
-            self.next_scan = core.rt.now() + self.settings.run_delay;
-        }
-    }
-
-    fn import_some(&mut self, core: &Rc<Core>) {
-        for _ in 0..IMPORTS_PER_TURN {
-            if !self.scheduler.room_for_message() || !self.import_next(core) {
-                return;
-            }
-        }
-        // There may be more: the next turn comes at once.
-        core.rt.spawn(async {});
-    }
-
     /// A turn for whatever comes first: a destination's revival, a refill, the next scan.
     fn set_alarm(&mut self, core: &Core) {
         let now = core.rt.now();
         let event = self.scheduler.next_event().map(|ms| Instant(ms.saturating_mul(1_000_000)));
-        let scan = if self.deferred.is_empty() { None } else { Some(self.next_scan) };
+        let scan = (!self.deferred.is_empty()).then_some(self.next_scan);
         let Some(next) = [event, scan].into_iter().flatten().min() else { return };
         if self.alarm.is_some_and(|alarm| alarm > now && alarm <= next) {
             return;

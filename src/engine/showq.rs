@@ -199,10 +199,10 @@ fn obey(core: &Rc<Core>, request: &str) -> String {
         "status" => format!("ok {}\n", qmgr.listing().len()),
         "flush-site" => "error not-configured\n".into(),
         "flush-message" | "hold" | "release" | "delete" | "requeue" | "expire" => {
-            let numbers = if argument == "ALL" {
-                qmgr.numbers_in(&queues)
-            } else {
-                queue_id::parse_number(argument).and_then(Number::from_u64).into_iter().collect()
+            let numbers = match queue_id::parse_number(argument).and_then(Number::from_u64) {
+                _ if argument == "ALL" => qmgr.numbers_in(&queues),
+                Some(number) if qmgr.is_in(number, &queues) => vec![number],
+                _ => Vec::new(),
             };
             let changed = qmgr.change(core, verb, &numbers);
             if changed.is_empty() && argument != "ALL" {

@@ -6,7 +6,7 @@ use crate::cleanup;
 use crate::lookup::{Maps, Opener};
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
-use crate::{qmgr, smtp};
+use crate::{bounce, qmgr, smtp};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
     pub alias_maps: Maps,
+    /// What the notices need.
+    pub bounce: bounce::Settings,
     /// Own addresses: clients among them are local (`permit_inet_interfaces`).
     pub own_addresses: Vec<IpAddr>,
     /// `always_add_missing_headers`.
@@ -75,6 +77,8 @@ impl Snapshot {
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener)?;
         let mut warnings = opener.warnings();
+        let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
+        let bounce = bounce::Settings::new(&params, &mut warnings)?;
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
@@ -86,7 +90,8 @@ impl Snapshot {
             smtpd,
             resolver,
             cleanup: cleanup_settings(&params)?,
-            qmgr: qmgr::Settings::new(&params, &transports)?,
+            qmgr,
+            bounce,
             alias_maps,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,

@@ -18,7 +18,7 @@ use runtime::lane::mesh;
 use runtime::net::{Arrived, Stream};
 use runtime::sim::SimIo;
 use runtime::wake::Waker;
-use runtime::{Chunk, Rt};
+use runtime::{Chunk, Rt, Sock};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,6 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tables::catalog::System;
 
+pub mod site;
+
+/// Where a server other than ours may listen, see [`site`].
+pub const SITE: &str = "192.0.2.61:25";
 /// Where the simulated smtpd listens.
 pub const SMTPD: &str = "192.0.2.10:25";
 
@@ -44,6 +48,8 @@ pub struct World {
     pub core: Rc<Core>,
     /// Its log lines.
     pub log: Rc<RefCell<String>>,
+    /// The socket at [`SITE`].
+    site: Sock,
 }
 
 /// Tables without files, environment or chance.
@@ -51,8 +57,16 @@ pub fn tables() -> System {
     System { read: |_| Err("No such file or directory".into()), variable: |_| None, random: || 0 }
 }
 
-/// The configuration with more lines, the last of which win; of master.cf, the first.
-pub fn snapshot(main_cf: &str, master_cf: &str) -> Arc<Snapshot> {
+/// The service that listens at [`SMTPD`], unless a test has its own.
+const LISTENING: &str = "smtp inet n - n - - smtpd\n";
+
+/// The configuration with more lines, the last of which win.
+pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
+    snapshot_with(main_cf, LISTENING)
+}
+
+/// The same with services of its own, the first of which listens.
+pub fn snapshot_with(main_cf: &str, master_cf: &str) -> Arc<Snapshot> {
     let text = format!("{MAIN_CF}{main_cf}");
     let main = MainCf::parse("main.cf", text.as_bytes()).unwrap();
     let host = Host {
@@ -67,16 +81,17 @@ pub fn snapshot(main_cf: &str, master_cf: &str) -> Arc<Snapshot> {
 
 /// Builds a core on a queue directory.
 pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
-    world_of(directory, main_cf, "smtp inet n - n - - smtpd\n", seed)
+    world_of(directory, main_cf, LISTENING, seed)
 }
 
 /// The same with smtpd services of its own, the first of which listens.
 pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> World {
     let mut io = SimIo::new(seed);
     let smtpd_sock = io.listen(SMTPD.parse().unwrap());
+    let site = io.listen(SITE.parse().unwrap());
     let waker = Waker::new().unwrap();
     let rt = Rt::new(Box::new(io), waker.clone());
-    let snapshot = snapshot(main_cf, master_cf);
+    let snapshot = snapshot_with(main_cf, master_cf);
     let memory = Rc::new(RefCell::new(String::new()));
     let identity = Identity { hostname: "mx".into(), syslog_name: "postfix".into(), pid: 1 };
     let local = Rc::new(LocalTime::system());
@@ -106,10 +121,15 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
     });
     core.port.send(0, Parcel::Recovered(recovery.live));
     smtpd::listen(&core, smtpd_sock, 0);
-    World { core, log: memory }
+    World { core, log: memory, site }
 }
 
 impl World {
+    /// Starts a server at [`SITE`].
+    pub fn site(&self, rule: site::Rule, pause: Duration) -> Rc<RefCell<site::Kept>> {
+        site::start(&self.core.rt, self.site, rule, pause)
+    }
+
     /// Runs `script` as a task and the core until it is over and the core has stopped.
     pub fn run(&self, script: impl Future<Output = ()> + 'static) {
         let core = self.core.clone();
@@ -151,7 +171,8 @@ impl World {
 pub fn entry() -> scheduler::EntryId {
     let mut scheduler = scheduler::Scheduler::new(scheduler::Limits::default());
     let transport = scheduler.transport("smtp", scheduler::TransportSettings::default);
-    let to = scheduler::RoutedRecipient { index: 0, transport, destination: "d", alone: false };
+    let (destination, nexthop) = ("d", "d");
+    let to = scheduler::RoutedRecipient { index: 0, transport, destination, nexthop, alone: false };
     drop(scheduler.admit(1, &[to], 0, 0));
     scheduler.select(0).unwrap().entry
 }

@@ -6,7 +6,7 @@
 //!
 //! | operation | tried | waits for | ends with |
 //! | --- | --- | --- | --- |
-//! | Accept, Recv | while readable | the next edge | the listener's or the peer's end, or a cancel |
+//! | Accept, Recv | while readable | the next edge | the peer's end, an error, a cancel |
 //! | Connect | when submitted | the first edge | the result the socket has kept |
 //! | Send | while writable | the next edge | bytes taken, maybe not all |
 //! | Write | at once, on the thread | the thread | its result |

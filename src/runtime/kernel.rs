@@ -91,27 +91,4 @@ fn cause(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_variable_names_an_interface() {
-        assert_eq!(Choice::named(""), Some(Choice::Best));
-        assert_eq!(Choice::named("epoll"), Some(Choice::Epoll));
-        assert_eq!(Choice::named("io_uring"), Some(Choice::Uring));
-        assert_eq!(Choice::named("kqueue"), None);
-    }
-
-    #[test]
-    fn the_cause_has_a_hint() {
-        let text = cause(&io::Error::from_raw_os_error(1));
-        assert!(text.contains("kernel.io_uring_disabled"), "{text}");
-        assert!(cause(&io::Error::from_raw_os_error(22)).contains("before 6.1"));
-    }
-
-    #[test]
-    fn epoll_can_be_had_everywhere() {
-        let kernel = Kernel::open(Choice::Epoll, Waker::new().unwrap()).unwrap();
-        assert_eq!(kernel.blocked, None);
-    }
-}
+mod tests;

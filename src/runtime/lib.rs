@@ -19,8 +19,6 @@ pub mod epoll;
 pub mod executor;
 pub mod io;
 pub mod kernel;
-#[cfg(test)]
-mod kernel_tests;
 pub mod lane;
 pub mod local;
 pub mod net;

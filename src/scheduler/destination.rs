@@ -62,12 +62,13 @@ pub(crate) const fn transition(phase: Phase, event: Event) -> Option<Phase> {
         (Phase::Ready, Event::Condemned) => Phase::Dead,
         (Phase::Ready, Event::Paused) => Phase::Suspended,
         (Phase::Suspended, Event::Forgiven) => Phase::Suspended,
+        // More than one can be under way when a reload brings the rate delay.
+        (Phase::Suspended, Event::Succeeded | Event::Failed | Event::Paused) => Phase::Suspended,
         (Phase::Suspended, Event::TimerDue) => Phase::Ready,
         // A success of a delivery that was under way when the others failed revives the site.
         (Phase::Dead, Event::Succeeded | Event::TimerDue | Event::Forgiven) => Phase::Ready,
         (Phase::Dead, Event::Failed) => Phase::Dead,
-        // One at a time and suspended after each: nothing can end while suspended.
-        (Phase::Suspended, Event::Succeeded | Event::Failed | Event::Condemned | Event::Paused)
+        (Phase::Suspended, Event::Condemned)
         | (Phase::Ready, Event::TimerDue)
         | (Phase::Dead, Event::Condemned | Event::Paused) => return None,
     })
@@ -86,7 +87,10 @@ impl State {
 /// Everything known about one destination.
 pub(crate) struct Destination {
     pub(crate) transport: TransportId,
+    /// Queue key.
     pub(crate) name: Arc<str>,
+    /// Where its deliveries go.
+    pub(crate) nexthop: Arc<str>,
     state: State,
     window: Window,
     /// Why it is dead; kept until it is revived.
@@ -101,15 +105,23 @@ pub(crate) struct Destination {
     pub(crate) blocker_tag: u64,
     /// Whether its transport counts it among the startable ones.
     pub(crate) counted: bool,
+    /// When the administrator may be warned of its share of the queue again.
+    pub(crate) warn_ms: u64,
     last_done_ms: Option<u64>,
     keep_connection: bool,
 }
 
 impl Destination {
-    pub(crate) const fn new(transport: TransportId, name: Arc<str>, rules: &WindowRules) -> Self {
+    pub(crate) const fn new(
+        transport: TransportId,
+        name: Arc<str>,
+        nexthop: Arc<str>,
+        rules: &WindowRules,
+    ) -> Self {
         Self {
             transport,
             name,
+            nexthop,
             state: State::Ready,
             window: Window::new(rules.initial),
             reason: None,
@@ -118,6 +130,7 @@ impl Destination {
             peers: List::EMPTY,
             blocker_tag: 0,
             counted: false,
+            warn_ms: 0,
             last_done_ms: None,
             keep_connection: false,
         }
@@ -145,7 +158,6 @@ impl Destination {
         self.waiting > 0 && self.has_room()
     }
 
-    #[cfg(test)]
     pub(crate) const fn window_size(&self) -> u32 {
         self.window.size()
     }
@@ -176,7 +188,8 @@ impl Destination {
         } else {
             self.window.succeeded(rules, self.busy);
         }
-        self.go(Event::Succeeded, State::Ready);
+        let suspended = matches!(self.state, State::Suspended { .. });
+        self.go(Event::Succeeded, if suspended { self.state } else { State::Ready });
     }
 
     /// A delivery met a site problem; on `Dead` the caller takes the waiting entries away.
@@ -187,7 +200,8 @@ impl Destination {
         dead_until_ms: u64,
     ) -> Verdict {
         let state = self.state;
-        if self.is_dead() || self.window.failed(rules) == Verdict::Alive {
+        let ready = state == State::Ready;
+        if !ready || self.window.failed(rules) == Verdict::Alive {
             self.go(Event::Failed, state);
             return Verdict::Alive;
         }
@@ -214,6 +228,11 @@ impl Destination {
             State::Ready | State::Dead { .. } | State::Suspended { .. } => return false,
         }
         true
+    }
+
+    /// New rules: the window stays what it has learned, within the limit.
+    pub(crate) fn adopt(&mut self, rules: &WindowRules) {
+        self.window.adopt(rules);
     }
 
     /// Revives a dead destination at once.

@@ -211,7 +211,7 @@ impl Scheduler {
     }
 
     /// Forgets an entry and what it was the last of, but not the message.
-    fn release(&mut self, entry: EntryId) -> MessageId {
+    pub(crate) fn release(&mut self, entry: EntryId) -> MessageId {
         let Arena { messages, jobs, peers, entries, .. } = &mut self.arena;
         let gone = entries.remove(entry);
         let Load::Started { count } = gone.load else {

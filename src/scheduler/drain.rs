@@ -25,7 +25,8 @@ pub fn drain(messages: usize) -> u64 {
     let mut under_way = VecDeque::with_capacity(UNDER_WAY_MAX + 1);
     let mut delivered = 0;
     for (key, name) in (0u64..).zip(names.iter().cycle()).take(messages) {
-        let recipient = RoutedRecipient { index: 0, transport, destination: name, alone: false };
+        let (destination, nexthop) = (name, name);
+        let recipient = RoutedRecipient { index: 0, transport, destination, nexthop, alone: false };
         let _ = scheduler.admit(key, &[recipient], 0, key);
         while let Some(selected) = scheduler.select(key) {
             under_way.push_back(selected.entry);

@@ -106,6 +106,13 @@ impl Window {
         self.size
     }
 
+    /// Comes within a limit that may be new.
+    pub(crate) fn adopt(&mut self, rules: &WindowRules) {
+        if rules.limit > 0 {
+            self.size = self.size.min(rules.limit);
+        }
+    }
+
     /// A delivery ended without a site problem; `busy` counts it too.
     pub(crate) fn succeeded(&mut self, rules: &WindowRules, busy: u32) {
         self.failed_cohorts = 0.0;

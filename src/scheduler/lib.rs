@@ -15,6 +15,8 @@
 //! | recipient slots, refill                  | `slots`                                       |
 //! | end of a delivery, deferring what waits  | `done`                                        |
 //! | retry time, expiry, delay warning        | `backoff`                                     |
+//! | clog warning                             | `crowd`                                       |
+//! | `postsuper` on active mail, reload       | `withdraw`, `reload`                          |
 //!
 //! The caller's loop, once per event: [`Scheduler::tick`]; [`Scheduler::select`] until `None`;
 //! if [`Scheduler::room_for_message`], import one message with [`Scheduler::admit`]; serve
@@ -35,6 +37,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod backoff;
+mod crowd;
 mod destination;
 mod done;
 mod drain;
@@ -42,6 +45,7 @@ mod feedback;
 mod job;
 mod preempt;
 mod recipients;
+mod reload;
 mod scheduler;
 mod select;
 mod slab;
@@ -50,14 +54,14 @@ mod slots;
 mod tests;
 mod transport;
 mod wake;
+mod withdraw;
 
+pub use crowd::{Advice, Crowded};
 pub use done::{Done, Flushed, NewlyDead, SiteResult};
 pub use drain::drain;
 pub use feedback::{Feedback, FeedbackError, parse_feedback};
 pub use recipients::Recipients;
-pub use scheduler::{
-    Admitted, Counts, Crowded, DeferredAtOnce, Limits, RoutedRecipient, Scheduler,
-};
+pub use scheduler::{Admitted, Counts, DeferredAtOnce, Limits, RoutedRecipient, Scheduler};
 pub use select::Selected;
 pub use slab::{EntryId, MessageId, TransportId};
 pub use slots::Wanted;

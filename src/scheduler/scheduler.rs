@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use crate::crowd::Crowded;
 use crate::destination::{Destination, State};
 use crate::job::{Arena, Entry, Job, Load, Message, Place, Refill};
 use crate::recipients::Recipients;
@@ -25,6 +26,8 @@ pub struct Limits {
     pub minimal_backoff_s: u32,
     /// `transport_retry_time`, 60 seconds a dead transport stays dead.
     pub transport_retry_s: u32,
+    /// `qmgr_clog_warn_time`, 300 seconds between two warnings about one destination; 0 is never.
+    pub clog_warn_s: u32,
 }
 
 impl Default for Limits {
@@ -36,7 +39,15 @@ impl Default for Limits {
             message_recipient_minimum: 10,
             minimal_backoff_s: 300,
             transport_retry_s: 60,
+            clog_warn_s: 300,
         }
+    }
+}
+
+impl Limits {
+    pub(crate) fn adjusted(mut self) -> Self {
+        self.message_recipient_limit = self.message_recipient_limit.max(self.message_active_limit);
+        self
     }
 }
 
@@ -49,6 +60,8 @@ pub struct RoutedRecipient<'a> {
     pub transport: TransportId,
     /// Queue key: the lower-cased nexthop, or `localpart@nexthop` when one recipient at a time.
     pub destination: &'a str,
+    /// Where deliveries go; the destination keeps the one it is made with.
+    pub nexthop: &'a str,
     /// VERP: a delivery of its own.
     pub alone: bool,
 }
@@ -93,20 +106,6 @@ pub struct Counts {
     pub transports_dead: usize,
 }
 
-/// A destination with a great share of the active queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crowded {
-    /// Name of the transport.
-    pub transport: Arc<str>,
-    /// Queue key.
-    pub destination: Arc<str>,
-    /// Deliveries waiting or under way.
-    pub entries: u32,
-}
-
-/// The clog warning is for destinations with more than this share of the active limit.
-const CROWDED_PERCENT: u64 = 20;
-
 /// Dead and empty destinations above this many times the recipient limit are dropped early.
 const DESTINATIONS_PER_RECIPIENT: usize = 2;
 
@@ -122,6 +121,8 @@ pub struct Scheduler {
     pub(crate) timers: BinaryHeap<Reverse<(u64, Wake)>>,
     /// Messages with recipients to read and slots to read them into.
     pub(crate) refills: VecDeque<MessageId>,
+    /// Destinations the administrator is to be warned of.
+    pub(crate) crowd: Vec<Crowded>,
     pub(crate) recipients: usize,
     pub(crate) entries_busy: usize,
     next_sequence: u64,
@@ -130,11 +131,9 @@ pub struct Scheduler {
 impl Scheduler {
     /// An empty active queue.
     #[must_use]
-    pub fn new(mut limits: Limits) -> Self {
-        limits.message_recipient_limit =
-            limits.message_recipient_limit.max(limits.message_active_limit);
+    pub fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            limits: limits.adjusted(),
             arena: Arena::new(),
             transports: Slab::new(),
             transport_names: BTreeMap::new(),
@@ -142,6 +141,7 @@ impl Scheduler {
             destinations: Slab::new(),
             timers: BinaryHeap::new(),
             refills: VecDeque::new(),
+            crowd: Vec::new(),
             recipients: 0,
             entries_busy: 0,
             next_sequence: 0,
@@ -242,19 +242,6 @@ impl Scheduler {
         }
     }
 
-    /// The fullest destination, if it has more than 20 % of the active limit (clog warning).
-    #[must_use]
-    pub fn crowded(&self) -> Option<Crowded> {
-        let entries = |site: &Destination| site.busy + site.waiting;
-        let (_, site) = self.destinations.iter().max_by_key(|(_, site)| entries(site))?;
-        let bound = u64::from(self.limits.message_active_limit) * CROWDED_PERCENT;
-        (u64::from(entries(site)) * 100 > bound).then(|| Crowded {
-            transport: self.transports[site.transport].name.clone(),
-            destination: site.name.clone(),
-            entries: entries(site),
-        })
-    }
-
     pub(crate) fn is_finished(&self, message: MessageId) -> bool {
         let message = &self.arena.messages[message];
         message.entries == 0 && message.unread == 0
@@ -275,7 +262,7 @@ impl Scheduler {
             let Route { destination, dead } = self.route(run[0].transport, run[0].destination);
             match dead {
                 Some(reason) => deferred.push(DeferredAtOnce { recipients: all_of(run), reason }),
-                None => self.place_run(message, destination, run),
+                None => self.place_run(message, destination, run, now_ms),
             }
         }
         if self.arena.messages[message].unread > 0 {
@@ -296,10 +283,10 @@ impl Scheduler {
         message: MessageId,
         destination: Option<DestinationId>,
         run: &[RoutedRecipient<'_>],
+        now_ms: u64,
     ) {
         let transport = run[0].transport;
-        let destination =
-            destination.unwrap_or_else(|| self.add_destination(transport, run[0].destination));
+        let destination = destination.unwrap_or_else(|| self.add_destination(&run[0]));
         let job = self.obtain_job(message, transport);
         let peer = self.arena.obtain_peer(job, destination);
         for recipient in run {
@@ -311,6 +298,7 @@ impl Scheduler {
         self.recipients += run.len();
         self.settle_slots(job);
         self.offer(job);
+        self.notice_crowd(destination, now_ms);
     }
 
     /// Adds to the last waiting entry of the peer, or makes a new one.
@@ -373,10 +361,12 @@ impl Scheduler {
         jobs.remove(job);
     }
 
-    fn add_destination(&mut self, transport: TransportId, name: &str) -> DestinationId {
-        let owner = &mut self.transports[transport];
-        let name: Arc<str> = Arc::from(name);
-        let site = Destination::new(transport, name.clone(), &owner.rules);
+    fn add_destination(&mut self, first: &RoutedRecipient<'_>) -> DestinationId {
+        let owner = &mut self.transports[first.transport];
+        let name: Arc<str> = Arc::from(first.destination);
+        let same = first.nexthop == first.destination;
+        let nexthop = if same { name.clone() } else { Arc::from(first.nexthop) };
+        let site = Destination::new(first.transport, name.clone(), nexthop, &owner.rules);
         let destination = self.destinations.insert(site);
         owner.destinations.insert(name, destination);
         destination

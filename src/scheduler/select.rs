@@ -25,6 +25,8 @@ pub struct Selected {
     pub transport: TransportId,
     /// Queue key.
     pub destination: Arc<str>,
+    /// Where it goes.
+    pub nexthop: Arc<str>,
     /// Who gets it, in the order given at admission.
     pub recipients: Recipients,
     /// Whether the connection should be kept for the next delivery (on-demand caching).
@@ -103,7 +105,7 @@ impl Scheduler {
         let destination = started.destination;
         let site = &mut self.destinations[destination];
         let keep_connection = site.start(now_ms);
-        let name = site.name.clone();
+        let (name, nexthop) = (site.name.clone(), site.nexthop.clone());
         self.recount(destination);
         self.entries_busy += 1;
         self.count_start(transport);
@@ -111,7 +113,17 @@ impl Scheduler {
         self.earn_slot(job);
         let message = self.arena.jobs[job].message;
         let key = self.arena.messages[message].key;
-        Selected { entry, message, key, transport, destination: name, recipients, keep_connection }
+        let destination = name;
+        Selected {
+            entry,
+            message,
+            key,
+            transport,
+            destination,
+            nexthop,
+            recipients,
+            keep_connection,
+        }
     }
 
     /// Tells the transport whether a delivery to the destination could start.

@@ -143,7 +143,7 @@ impl Scheduler {
     }
 
     /// The first unread job gets what nobody has.
-    fn grant(&mut self, transport: TransportId) {
+    pub(crate) fn grant(&mut self, transport: TransportId) {
         let owner = &mut self.transports[transport];
         if owner.slots_unused <= 0 {
             return;
@@ -166,7 +166,7 @@ impl Scheduler {
         let recipients = i64::from(settled.recipients);
         owner.slots_unused += settled.recipient_slots - recipients;
         settled.recipient_slots = recipients;
-        owner.extra_slots += core::mem::take(&mut settled.extra_slots);
+        owner.extra_slots += i64::from(core::mem::take(&mut settled.extra_slots));
         let transport = settled.transport;
         self.grant(transport);
     }
@@ -188,14 +188,16 @@ impl Scheduler {
     pub(crate) fn lend_extra_slots(&mut self, job: JobId) {
         let unread = self.arena.unread_of(job);
         let owner = &mut self.transports[self.arena.jobs[job].transport];
-        let lent = owner.extra_slots.div_ceil(2).min(unread);
-        owner.extra_slots -= lent;
+        let half = u32::try_from(owner.extra_slots).unwrap_or(0).div_ceil(2);
+        let lent = half.min(unread);
+        owner.extra_slots -= i64::from(lent);
         self.arena.jobs[job].extra_slots += lent;
     }
 
     /// The job preempts no more.
     pub(crate) fn return_extra_slots(&mut self, job: JobId) {
         let owner = &mut self.transports[self.arena.jobs[job].transport];
-        owner.extra_slots += core::mem::take(&mut self.arena.jobs[job].extra_slots);
+        let lent = core::mem::take(&mut self.arena.jobs[job].extra_slots);
+        owner.extra_slots += i64::from(lent);
     }
 }

@@ -1,6 +1,8 @@
 //! Tests of the whole scheduler: its rules, and random traffic against simple maps.
 
+mod crowd;
 mod limits;
+mod operator;
 mod preemption;
 mod sites;
 mod traffic;
@@ -27,6 +29,7 @@ fn routed<'a>(transport: TransportId, destinations: &[&'a str]) -> Vec<RoutedRec
             index,
             transport,
             destination,
+            nexthop: destination,
             alone: false,
         })
         .collect()
@@ -56,7 +59,8 @@ fn assert_consistent(scheduler: &Scheduler) {
         assert_eq!(startable.count(), transport.startable as usize);
         let (slots, extra) = slots.get(&id).copied().unwrap_or_default();
         assert_eq!(slots + transport.slots_unused, transport.settings.recipient_limit.into());
-        assert_eq!(extra + transport.extra_slots, transport.settings.extra_recipient_limit);
+        let lent = i64::from(extra);
+        assert_eq!(lent + transport.extra_slots, transport.settings.extra_recipient_limit.into());
     }
     let in_messages: u32 = arena.messages.iter().map(|(_, message)| message.recipients).sum();
     let in_jobs: u32 = arena.jobs.iter().map(|(_, job)| job.recipients).sum();

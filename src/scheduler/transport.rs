@@ -154,8 +154,9 @@ pub(crate) struct Transport {
     pub(crate) startable: u32,
     /// Recipient slots nobody has; below zero when first reads overdrew them.
     pub(crate) slots_unused: i64,
-    /// Extra recipient slots for the next preempting job.
-    pub(crate) extra_slots: u32,
+    /// Extra recipient slots for the next preempting job; below zero when a reload took some away
+    /// that are lent.
+    pub(crate) extra_slots: i64,
     /// Jobs of messages with recipients on disk, oldest first.
     pub(crate) unread_jobs: Vec<JobId>,
 }
@@ -175,9 +176,20 @@ impl Transport {
             busy: 0,
             startable: 0,
             slots_unused: settings.recipient_limit.into(),
-            extra_slots: settings.extra_recipient_limit,
+            extra_slots: settings.extra_recipient_limit.into(),
             unread_jobs: Vec::new(),
         }
+    }
+
+    /// New numbers; slots that are in use stay in use.
+    pub(crate) fn adopt(&mut self, settings: TransportSettings) {
+        let more = |new: u32, old: u32| i64::from(new) - i64::from(old);
+        let old = self.settings;
+        self.slots_unused += more(settings.recipient_limit, old.recipient_limit);
+        self.extra_slots += more(settings.extra_recipient_limit, old.extra_recipient_limit);
+        self.settings = settings;
+        self.rules = settings.window_rules();
+        self.unblock();
     }
 
     /// Whether a delivery may start, as far as the transport is concerned.

@@ -6,7 +6,7 @@ use crate::support::system::System;
 use crate::support::wait;
 
 #[test]
-fn a_refused_recipient_makes_one_notice_to_the_sender_with_the_header_of_the_original() {
+fn a_refused_recipient_makes_one_notice_to_the_sender_with_the_original() {
     let system = System::started("");
     let sink = Keeper::start(system.sink);
     submit(system.port, "author@source.example", "never1@sink.example", "comes back");
@@ -29,7 +29,8 @@ fn a_refused_recipient_makes_one_notice_to_the_sender_with_the_header_of_the_ori
 
 #[test]
 fn a_notice_that_fails_goes_to_the_postmaster_and_stops() {
-    let system = System::started("2bounce_notice_recipient = pm@sink.example\n");
+    let system =
+        System::started("2bounce_notice_recipient = pm@sink.example\nnotify_classes = 2bounce\n");
     let sink = Keeper::start(system.sink);
     submit(system.port, "never-author@source.example", "never1@sink.example", "lost");
     wait("the postmaster's notice", || sink.count() == 1);
@@ -44,7 +45,9 @@ fn a_notice_that_fails_goes_to_the_postmaster_and_stops() {
 
 #[test]
 fn a_postmaster_who_cannot_be_reached_either_ends_it() {
-    let system = System::started("2bounce_notice_recipient = never-pm@sink.example\n");
+    let system = System::started(
+        "2bounce_notice_recipient = never-pm@sink.example\nnotify_classes = 2bounce\n",
+    );
     let sink = Keeper::start(system.sink);
     submit(system.port, "never-author@source.example", "never1@sink.example", "lost");
     wait("three removals", || system.logged(": removed") == 3);

@@ -93,3 +93,19 @@ fn all_messages_are_deleted_at_once() {
     assert!(said.contains("Deleted: 4 messages"), "{said}");
     system.wait_until_empty();
 }
+
+#[test]
+fn an_expired_message_comes_back_at_once_with_its_last_reason() {
+    let (system, id) = deferred();
+    let sink = Keeper::start(system.sink);
+    // A queue that it is not in protects it.
+    system.tell("postsuper", &["-e", &id, "hold"]);
+    assert_eq!(field(&system.listing()[0], "queue_name"), "deferred");
+    system.tell("postsuper", &["-e", &id]);
+    system.wait_until_empty();
+    let notice = &sink.mail_for("a@source.example")[0];
+    assert_eq!(notice.header("Subject"), Some("Undelivered Mail Returned to Sender"));
+    assert!(notice.content.contains(": Connection refused\r\n"), "{}", notice.content);
+    assert_eq!(sink.mail_for("user@sink.example"), [], "no other attempt");
+    assert_eq!(system.logged("status=force-expired, returned to sender"), 1);
+}

@@ -40,8 +40,17 @@ impl Name {
 pub enum Patience {
     /// Wait until it has: the message is safe where it is.
     Forever,
-    /// Say so.
-    None,
+    /// Wait while the disk catches up, unless the engine stops.
+    WhileBusy,
+}
+
+impl Patience {
+    fn waits(self, core: &Core, full: Full) -> bool {
+        match self {
+            Patience::Forever => matches!(full, Full::Busy | Full::NoSpace),
+            Patience::WhileBusy => full == Full::Busy && !core.is_stopping(),
+        }
+    }
 }
 
 /// What an envelope says about the content, and when to warn of a delay.
@@ -71,12 +80,39 @@ pub async fn commit(
     content: &[u8],
     patience: Patience,
 ) -> Result<(), Full> {
+    let placed = place(core, name, &envelope, content, patience).await?;
+    durable(core, name, envelope, &placed).await
+}
+
+/// The first half of [`commit`]: the message is in the log, and not durable yet.
+///
+/// # Errors
+/// The log has no room.
+pub async fn place(
+    core: &Rc<Core>,
+    name: Name,
+    envelope: &Envelope,
+    content: &[u8],
+    patience: Patience,
+) -> Result<Placed, Full> {
     let mut encoded = Vec::new();
     envelope.encode(&mut encoded);
-    let Name { number, id, micros } = name;
-    let mut placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
-    let placed = placing.place(core, patience).await?;
-    let message = Arc::new(MessageInfo { number, id, envelope });
+    let Name { number, micros, .. } = name;
+    let placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
+    placing.place(core, patience).await
+}
+
+/// The second half.
+///
+/// # Errors
+/// Nothing can be promised.
+pub async fn durable(
+    core: &Rc<Core>,
+    name: Name,
+    envelope: Envelope,
+    placed: &Placed,
+) -> Result<(), Full> {
+    let message = Arc::new(MessageInfo { number: name.number, id: name.id, envelope });
     let incoming = Box::new(Incoming { message, location: placed.location });
     core.committed(placed.lsn, incoming).wait().await.ok_or(Full::Poisoned)
 }
@@ -93,13 +129,13 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    async fn place(&mut self, core: &Rc<Core>, patience: Patience) -> Result<Placed, Full> {
+    async fn place(mut self, core: &Rc<Core>, patience: Patience) -> Result<Placed, Full> {
         loop {
             let tried = self.step(&mut core.queue.borrow_mut());
             match tried {
                 Ok(Some(placed)) => return Ok(placed),
                 Ok(None) => {}
-                Err(Full::Busy | Full::NoSpace) if patience == Patience::Forever => {
+                Err(full) if patience.waits(core, full) => {
                     core.commit_soon();
                     core.rt.sleep_until(core.rt.now() + FULL_RETRY).await;
                 }

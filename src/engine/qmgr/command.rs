@@ -1,12 +1,23 @@
 //! What operators ask for: listing, flushing, holding, releasing, deleting, expiring.
 
-use super::{Active, FLAG_EXPIRE, Qmgr, Stage, Waiting};
+use super::{FLAG_EXPIRE, Qmgr, Stage, Urge, Wish};
 use crate::core::Core;
 use crate::parcel::{Parcel, Settle};
 use crate::showq::Listed;
 use mail::queue_id::QueueId;
 use queue::Number;
 use std::rc::Rc;
+
+impl Stage {
+    fn queue_name(self) -> &'static str {
+        match self {
+            Stage::Active => "active",
+            Stage::Incoming => "incoming",
+            Stage::Deferred { .. } => "deferred",
+            Stage::Held => "hold",
+        }
+    }
+}
 
 impl Qmgr {
     /// Every message with its queue's Postfix name, in Postfix's order of queues.
@@ -15,13 +26,13 @@ impl Qmgr {
             .known
             .iter()
             .map(|(number, known)| {
-                let (order, name) = match known.stage {
-                    Stage::Active => (0, "active"),
-                    Stage::Incoming => (1, "incoming"),
-                    Stage::Deferred { .. } => (2, "deferred"),
-                    Stage::Held => (3, "hold"),
+                let order = match known.stage {
+                    Stage::Active => 0,
+                    Stage::Incoming => 1,
+                    Stage::Deferred { .. } => 2,
+                    Stage::Held => 3,
                 };
-                (order, (*number, name))
+                (order, (*number, known.stage.queue_name()))
             })
             .collect();
         all.sort_by_key(|(order, (number, _))| (*order, *number));
@@ -35,11 +46,10 @@ impl Qmgr {
         all.filter(|(_, name)| wanted(name)).map(|(number, _)| number).collect()
     }
 
-    /// `postqueue -f`: forget what is known about dead destinations and try everything now.
-    pub fn flush(&mut self, core: &Core) {
-        self.scheduler.flush_dead();
-        self.scan_until = u64::MAX;
-        self.next_scan = core.rt.now() + self.settings.run_delay;
+    /// Whether a message is in one of these queues, or anywhere when none is named.
+    pub fn is_in(&self, number: Number, queues: &[&str]) -> bool {
+        let stage = self.stage(number);
+        stage.is_some_and(|stage| queues.is_empty() || queues.contains(&stage.queue_name()))
     }
 
     /// Applies a command to messages: the ids of those it changed.
@@ -68,19 +78,19 @@ impl Qmgr {
     }
 
     fn set_stage(&mut self, number: Number, stage: Stage) {
+        if let Some(Stage::Deferred { until }) = self.stage(number) {
+            self.leave_deferred(until, number);
+        }
         if let Some(known) = self.known.get_mut(&number) {
-            if let Stage::Deferred { until } = known.stage {
-                self.deferred.remove(&(until, number));
-            }
             known.stage = stage;
         }
     }
 
-    fn hold(&mut self, core: &Core, number: Number) -> bool {
+    fn hold(&mut self, core: &Rc<Core>, number: Number) -> bool {
         match self.stage(number) {
             None | Some(Stage::Held) => return false,
             Some(Stage::Active) => {
-                return self.with_active(number, |active| active.hold = true);
+                return self.take_back(core, number, Wish::Hold);
             }
             Some(_) => self.set_stage(number, Stage::Held),
         }
@@ -89,6 +99,9 @@ impl Qmgr {
     }
 
     fn release(&mut self, core: &Core, number: Number) -> bool {
+        if self.stage(number) == Some(Stage::Active) {
+            return self.unhold(number);
+        }
         if self.stage(number) != Some(Stage::Held) {
             return false;
         }
@@ -100,20 +113,25 @@ impl Qmgr {
         true
     }
 
-    fn delete(&mut self, core: &Core, number: Number) -> bool {
+    fn delete(&mut self, core: &Rc<Core>, number: Number) -> bool {
         if self.stage(number) == Some(Stage::Active) {
-            return self.with_active(number, |active| active.delete = true);
+            return self.take_back(core, number, Wish::Delete);
         }
         self.set_stage(number, Stage::Held);
         self.remove(core, number);
         true
     }
 
+    /// Returns a message soon, whatever its age; one that is held when it is released.
     fn expire(&mut self, core: &Core, number: Number) -> bool {
         let Some(known) = self.known.get_mut(&number) else { return false };
         known.flags |= FLAG_EXPIRE;
-        let flags = known.flags;
+        let (flags, stage) = (known.flags, known.stage);
         core.port.send(self.home(number), Parcel::Settle(Settle::Flags { number, flags }));
+        if matches!(stage, Stage::Deferred { .. }) {
+            self.set_stage(number, Stage::Incoming);
+            self.line_up(number, Urge::Usual);
+        }
         true
     }
 
@@ -127,12 +145,41 @@ impl Qmgr {
             _ => return false,
         }
         self.set_stage(number, Stage::Incoming);
-        self.incoming.push_back(Waiting { number, info: None });
-        self.scheduler.flush_dead();
+        self.line_up(number, Urge::Message);
         true
     }
 
-    fn with_active(&mut self, number: Number, change: impl FnOnce(&mut Active)) -> bool {
-        self.active.get_mut(&number).map(change).is_some()
+    /// Withdraws what waits of an active message; the wish is granted when nothing is under way.
+    fn take_back(&mut self, core: &Rc<Core>, number: Number, wish: Wish) -> bool {
+        let settling = self.noticing.get_mut(&number).map(|(active, _)| active);
+        if let Some(active) = settling.or(self.recalling.get_mut(&number)) {
+            active.wish = wish;
+            return true;
+        }
+        let Some(active) = self.active.get_mut(&number) else { return false };
+        active.wish = wish;
+        self.withdraw(number);
+        self.finish_if_done(core, number);
+        true
+    }
+
+    /// An active message that was to be held is deferred instead when it is over.
+    fn unhold(&mut self, number: Number) -> bool {
+        let settling = self.noticing.get_mut(&number).map(|(active, _)| active);
+        let settling = settling.or(self.recalling.get_mut(&number));
+        let active = settling.or(self.active.get_mut(&number));
+        let Some(active) = active.filter(|active| active.wish == Wish::Hold) else { return false };
+        active.wish = Wish::None;
+        true
+    }
+
+    /// Takes recipients that wait, in the scheduler or unread, out of the attempt.
+    pub(super) fn withdraw(&mut self, number: Number) {
+        let Some(active) = self.active.get_mut(&number) else { return };
+        let taken = active.scheduled.map(|id| self.scheduler.withdraw(id)).unwrap_or_default();
+        let count = taken.len() + active.unread.len();
+        active.unread.clear();
+        active.pending -= count;
+        active.withdrawn |= count > 0;
     }
 }

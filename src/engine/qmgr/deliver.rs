@@ -1,16 +1,19 @@
 //! Out of the active queue: starting deliveries, taking their results.
 
-use super::{Active, Qmgr, millis};
+use super::{Active, FLAG_WARNED, Qmgr, millis};
+use crate::bounce::Entry;
 use crate::core::Core;
 use crate::defer::Deferral;
 use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
 use crate::maillog::{Daemon, Delays};
 use crate::parcel::{Parcel, Settle};
+use mail::envelope::notify;
 use mail::{Dsn, Status};
 use queue::{Number, ReadError};
 use runtime::Instant;
-use scheduler::{Selected, SiteResult};
+use scheduler::{Done, Selected, SiteResult};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Deliveries started in one turn.
 const STARTS_PER_TURN: usize = 4096;
@@ -28,13 +31,14 @@ impl Qmgr {
                     continue;
                 }
             };
-            let active = self.active.get(&number).expect("scheduled messages are active");
+            let active = self.active.get_mut(&number).expect("scheduled messages are active");
+            active.under_way += 1;
             let request = DeliverRequest {
                 entry: selected.entry,
                 message: active.info.clone(),
                 recipients: selected.recipients.to_vec(),
                 transport: self.transport_names[&selected.transport].clone(),
-                nexthop: selected.destination,
+                nexthop: selected.nexthop,
                 content,
                 activated: active.activated,
                 before_queue: active.before_queue,
@@ -56,9 +60,10 @@ impl Qmgr {
     ) {
         core.log.warn(Daemon::Qmgr, &format!("message {number}: {error}"));
         core.port.send(self.home(number), Parcel::Locate { number });
-        let dsn = Dsn::local(Status::new(4, 3, 0), "queue file read error");
+        let dsn = Arc::new(Dsn::local(Status::new(4, 3, 0), "queue file read error"));
         let deferral = |index: &u32| Deferral { index: *index, dsn: dsn.clone() };
         if let Some(active) = self.active.get_mut(&number) {
+            active.pending -= selected.recipients.len();
             active.deferred.extend(selected.recipients.iter().map(deferral));
         }
         let done = self.scheduler.done(selected.entry, SiteResult::Ok, millis(core.rt.now()));
@@ -69,16 +74,12 @@ impl Qmgr {
     pub(super) fn outcome(&mut self, core: &Rc<Core>, outcome: Outcome) {
         let number = outcome.message.number;
         self.under_way -= 1;
-        let failure = outcome.site_failure.as_ref();
-        let status = failure.map(|dsn| dsn.status.to_string()).unwrap_or_default();
-        let site = match failure {
-            Some(dsn) => SiteResult::Failed { status: &status, reason: &dsn.reason },
-            None => SiteResult::Ok,
-        };
-        let done = self.scheduler.done(outcome.entry, site, millis(core.rt.now()));
+        let done = self.end_of_delivery(core, &outcome);
         let sent = sent_recipients(&outcome);
+        let cleared = self.is_cleared(number);
         if let Some(active) = self.active.get_mut(&number) {
-            outcome.results.into_iter().for_each(|result| active.note(result));
+            active.under_way -= 1;
+            outcome.results.into_iter().for_each(|result| active.note(result, cleared));
         }
         let mut touched = vec![number];
         for flushed in done.flushed {
@@ -97,6 +98,33 @@ impl Qmgr {
             core.port.send(self.home(number), Parcel::Settle(mark));
         }
     }
+
+    /// Tells the scheduler how the site did.
+    fn end_of_delivery(&mut self, core: &Core, outcome: &Outcome) -> Done {
+        let failure = outcome.site_failure.as_ref();
+        let status = failure.map(|dsn| dsn.status.to_string()).unwrap_or_default();
+        let site = match failure {
+            Some(_) if outcome.is_transport_failure() => SiteResult::TransportUnavailable,
+            Some(dsn) => SiteResult::Failed { status: &status, reason: &dsn.reason },
+            None => SiteResult::Ok,
+        };
+        let done = self.scheduler.done(outcome.entry, site, millis(core.rt.now()));
+        if let Some(dead) = done.newly_dead.as_ref().filter(|dead| dead.destination.is_none()) {
+            let why = match core.snapshot().program(&dead.transport) {
+                None => "No such file or directory",
+                Some(_) => "Connection refused",
+            };
+            let text = format!("connect to transport private/{}: {why}", dead.transport);
+            core.log.warn(Daemon::Qmgr, &text);
+        }
+        done
+    }
+
+    /// The sender was told of a delay and is to be told of its end.
+    fn is_cleared(&self, number: Number) -> bool {
+        let warned = |known: &super::Known| known.flags & FLAG_WARNED != 0;
+        self.settings.confirm_cleared && self.known.get(&number).is_some_and(warned)
+    }
 }
 
 fn sent_recipients(outcome: &Outcome) -> Vec<u32> {
@@ -113,12 +141,29 @@ impl Active {
         }
     }
 
-    fn note(&mut self, result: RecipientResult) {
+    fn note(&mut self, result: RecipientResult, cleared: bool) {
+        self.pending -= 1;
+        self.reports.extend(self.report(&result, cleared));
         let RecipientResult { index, disposition, dsn, .. } = result;
+        let dsn = Arc::new(dsn);
         match disposition {
             Disposition::Sent => self.sent.push(index),
             Disposition::Bounced => self.failed.push(Deferral { index, dsn }),
             Disposition::Deferred => self.deferred.push(Deferral { index, dsn }),
         }
+    }
+
+    /// A success that somebody wants to hear of.
+    fn report(&self, result: &RecipientResult, cleared: bool) -> Option<Entry> {
+        let receipt = result.receipt.as_ref()?;
+        let bits = self.info.envelope.recipients[result.index as usize].notify;
+        let asked = bits & notify::SUCCESS != 0 && !result.dsn_passed_on;
+        let warned = cleared && (bits == 0 || bits & notify::DELAY != 0);
+        if result.disposition != Disposition::Sent || !(asked || warned) {
+            return None;
+        }
+        let reason = format!("delivery via {}: {}", receipt.relay, result.dsn.reason);
+        let dsn = Arc::new(Dsn { reason, ..result.dsn.clone() });
+        Some(Entry { index: result.index, dsn, action: receipt.action })
     }
 }

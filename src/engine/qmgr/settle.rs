@@ -1,68 +1,137 @@
 //! The end of an attempt: notices first, then the log, then the message is gone or waits.
 //!
+//! | step | when its notice is durable, or nobody wants one |
+//! | --- | --- |
+//! | Failures | Successes |
+//! | Successes | gone; or held; or Expiry; or Delay; or deferred |
+//! | Expiry | gone |
+//! | Delay | the message is marked, deferred |
+//!
 //! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the
 //! failed recipients stay undone and the message is tried again later: twice is better than never.
+//! A report of success that cannot be made is lost, with a warning.
 
-use super::{Active, After, FLAG_EXPIRE, Qmgr, Stage};
+use super::{Active, FLAG_EXPIRE, FLAG_WARNED, Qmgr, Stage, Step, Wish};
+use crate::bounce::{self, Action, Entry, Occasion, Reader};
 use crate::core::Core;
-use crate::defer::{self, Deferral};
+use crate::defer;
+use crate::delivery::MessageInfo;
 use crate::maillog::{Daemon, Event};
-use crate::parcel::{Parcel, Settle};
-use crate::{bounce, delivery::MessageInfo};
+use crate::parcel::{Notice, Parcel, Settle};
 use queue::Number;
-use scheduler::backoff::SenderKind;
+use scheduler::backoff::{SenderKind, is_delay_warning_due};
 use std::rc::Rc;
-use std::sync::Arc;
+
+/// Recipients marked with one record of the log.
+const MARKS_PER_RECORD: usize = 16 * 1024;
+
+impl Step {
+    fn occasion(self) -> Occasion {
+        match self {
+            Step::Failures | Step::Expiry => Occasion::Failure,
+            Step::Successes => Occasion::Success,
+            Step::Delay => Occasion::Delay,
+        }
+    }
+}
+
+impl Active {
+    /// The recipients a step reports.
+    fn entries(&self, step: Step) -> Vec<Entry> {
+        match step {
+            Step::Failures => Entry::all(&self.failed, Action::Failed),
+            Step::Successes => self.reports.clone(),
+            Step::Expiry => Entry::all(&self.deferred, Action::Failed),
+            Step::Delay => Entry::all(&self.deferred, Action::Delayed),
+        }
+    }
+
+    /// When the message was queued, seconds since 1970.
+    fn created(&self) -> i64 {
+        (self.info.id.micros / 1_000_000) as i64
+    }
+}
 
 impl Qmgr {
     /// All recipients of this attempt have a result.
     pub(super) fn settle(&mut self, core: &Rc<Core>, number: Number) {
         let Some(active) = self.active.remove(&number) else { return };
-        self.pinned -= active.content.as_ref().map_or(0, queue::Content::len);
-        self.scheduler.finish(active.scheduled);
-        if active.delete {
-            return self.remove_logged(core, &active);
+        self.unpin(&active);
+        if let Some(scheduled) = active.scheduled {
+            self.scheduler.finish(scheduled);
         }
-        let failed = active.failed.clone();
-        self.notify(core, active, &failed, After::Settle);
+        self.step(core, active, Step::Failures);
     }
 
-    /// Asks for a notice about `failures`, if somebody wants one, and goes on when it is durable.
-    fn notify(&mut self, core: &Rc<Core>, active: Active, failures: &[Deferral], after: After) {
-        let number = active.info.number;
+    /// Asks for the notices of a step and goes on when they are durable.
+    fn step(&mut self, core: &Rc<Core>, active: Active, step: Step) {
+        if active.wish == Wish::Delete {
+            return self.remove(core, active.info.number);
+        }
+        let entries = active.entries(step);
+        if !entries.is_empty() && self.notify(core, &active, step.occasion(), &entries) {
+            self.noticing.insert(active.info.number, (active, step));
+        } else {
+            self.go_on(core, active, step);
+        }
+    }
+
+    /// Sends notices to be made; whether one is to be waited for.
+    fn notify(
+        &self,
+        core: &Rc<Core>,
+        active: &Active,
+        occasion: Occasion,
+        entries: &[Entry],
+    ) -> bool {
+        let info = &active.info;
+        let readers = bounce::audience(&core.snapshot(), info, occasion, entries);
+        say_nobody(core, info, occasion, readers.as_deref());
+        let readers = readers.unwrap_or_default();
+        if readers.is_empty() {
+            return false;
+        }
+        let wait = readers.iter().any(|reader| *reader != Reader::Copy);
         let content = match &active.content {
             Some(content) => Some(content.clone()),
-            None if failures.is_empty() => None,
-            None => self.content(core, number).ok(),
+            None => self.content(core, info.number).ok(),
         };
-        match make_notice(core, &active.info, content.as_ref(), failures) {
-            Some(notice) => {
-                self.noticing.insert(number, (active, after));
-                core.port.send(self.home(number), Parcel::Notice(Box::new(notice)));
-            }
-            None => self.go_on(core, active, after),
+        for reader in readers {
+            let (about, content) = (info.clone(), content.clone());
+            let notice = Notice { about, content, occasion, reader, entries: entries.to_vec() };
+            core.port.send(self.home(info.number), Parcel::Notice(Box::new(notice)));
         }
+        wait
     }
 
     pub(super) fn noticed(&mut self, core: &Rc<Core>, about: Number, made: bool) {
-        let Some((mut active, after)) = self.noticing.remove(&about) else { return };
-        if made {
-            return self.go_on(core, active, after);
+        let Some((mut active, step)) = self.noticing.remove(&about) else { return };
+        match step {
+            _ if made => self.go_on(core, active, step),
+            Step::Successes => {
+                let text = format!("{}: report of success lost", active.info.id);
+                core.log.warn(Daemon::Bounce, &text);
+                self.go_on(core, active, step);
+            }
+            Step::Failures => {
+                let failed = std::mem::take(&mut active.failed);
+                active.deferred.extend(failed);
+                self.defer(core, active);
+            }
+            // The failed ones have had their notice; only the others have not.
+            Step::Expiry | Step::Delay => self.defer(core, active),
         }
-        // After the end of a lifetime the failed ones have had their notice; only the expired have
-        // not.
-        if matches!(after, After::Settle) {
-            let failed = std::mem::take(&mut active.failed);
-            active.deferred.extend(failed);
-        }
-        self.defer(core, active);
     }
 
-    fn go_on(&mut self, core: &Rc<Core>, active: Active, after: After) {
-        match after {
-            After::Remove => self.remove_logged(core, &active),
-            After::Settle if active.deferred.is_empty() => self.remove_logged(core, &active),
-            After::Settle => self.expire_or_defer(core, active),
+    fn go_on(&mut self, core: &Rc<Core>, active: Active, step: Step) {
+        match step {
+            Step::Failures => self.step(core, active, Step::Successes),
+            Step::Successes => self.after_attempt(core, active),
+            Step::Expiry => self.remove_logged(core, &active),
+            Step::Delay => {
+                self.mark_warned(core, active.info.number);
+                self.defer(core, active);
+            }
         }
     }
 
@@ -71,38 +140,76 @@ impl Qmgr {
         self.remove(core, active.info.number);
     }
 
-    fn expire_or_defer(&mut self, core: &Rc<Core>, active: Active) {
+    /// Failures and successes are reported: what becomes of the rest?
+    fn after_attempt(&mut self, core: &Rc<Core>, active: Active) {
+        let number = active.info.number;
+        let forced = self.flags(number) & FLAG_EXPIRE != 0;
+        if active.wish == Wish::Delete {
+            self.remove(core, number);
+        } else if active.deferred.is_empty() && !active.withdrawn {
+            self.remove_logged(core, &active);
+        } else if active.wish == Wish::Hold || active.withdrawn {
+            // Who was withdrawn is in no report: such a message is never given up here.
+            self.defer(core, active);
+        } else if forced || self.is_expired(core, &active) {
+            let sender = &active.info.envelope.sender;
+            core.log.log(&Event::Expired { id: active.info.id, sender, forced });
+            self.step(core, active, Step::Expiry);
+        } else if self.is_warning_due(core, &active) {
+            self.step(core, active, Step::Delay);
+        } else {
+            self.defer(core, active);
+        }
+    }
+
+    fn flags(&self, number: Number) -> u32 {
+        self.known.get(&number).map_or(0, |known| known.flags)
+    }
+
+    fn is_expired(&self, core: &Core, active: &Active) -> bool {
         let now = core.rt.unix_time().seconds();
-        let created = created(&active);
         let null = active.info.envelope.sender.is_null();
         let kind = if null { SenderKind::Null } else { SenderKind::Address };
-        let forced =
-            self.known.get(&active.info.number).is_some_and(|k| k.flags & FLAG_EXPIRE != 0);
-        if !forced && !self.settings.retry.is_expired(kind, created, now as i64) {
-            return self.defer(core, active);
-        }
-        let sender = &active.info.envelope.sender;
-        core.log.log(&Event::Expired { id: active.info.id, sender, forced });
-        let deferred = active.deferred.clone();
-        self.notify(core, active, &deferred, After::Remove);
+        self.settings.retry.is_expired(kind, active.created(), now as i64)
+    }
+
+    /// One warning for each message, ever.
+    fn is_warning_due(&self, core: &Core, active: &Active) -> bool {
+        let now = core.rt.unix_time().seconds();
+        let warn_at = active.info.envelope.warn_at.unwrap_or(0);
+        let warned = self.flags(active.info.number) & FLAG_WARNED != 0;
+        !warned && is_delay_warning_due(warn_at as i64, now as i64)
+    }
+
+    fn mark_warned(&mut self, core: &Core, number: Number) {
+        let Some(known) = self.known.get_mut(&number) else { return };
+        known.flags |= FLAG_WARNED;
+        let flags = known.flags;
+        core.port.send(self.home(number), Parcel::Settle(Settle::Flags { number, flags }));
     }
 
     fn defer(&mut self, core: &Rc<Core>, active: Active) {
         let number = active.info.number;
+        if active.wish == Wish::Delete {
+            return self.remove(core, number);
+        }
         let home = self.home(number);
-        let now = core.rt.unix_time().seconds();
-        let until = self.settings.retry.next_attempt_s(created(&active), now as i64) as u64;
         let failed = active.failed.iter().map(|failure| failure.index);
         let done: Vec<u32> = active.sent.iter().copied().chain(failed).collect();
-        if !done.is_empty() {
-            let mark = Settle::Mark { number, recipients: done.clone() };
+        for recipients in done.chunks(MARKS_PER_RECORD) {
+            let mark = Settle::Mark { number, recipients: recipients.to_vec() };
             core.port.send(home, Parcel::Settle(mark));
         }
-        let detail = defer::encode(&active.deferred);
-        core.port.send(home, Parcel::Settle(Settle::Defer { number, until, detail }));
         let Some(known) = self.known.get_mut(&number) else { return };
         known.done.extend(done);
-        if active.hold {
+        let now = core.rt.unix_time().seconds();
+        let until = self.settings.retry.next_attempt_s(active.created(), now as i64) as u64;
+        if !active.deferred.is_empty() {
+            let detail = defer::encode(&active.deferred);
+            known.tried = true;
+            core.port.send(home, Parcel::Settle(Settle::Defer { number, until, detail }));
+        }
+        if active.wish == Wish::Hold {
             known.stage = Stage::Held;
             core.port.send(home, Parcel::Settle(Settle::Hold { number }));
         } else {
@@ -112,25 +219,18 @@ impl Qmgr {
     }
 }
 
-/// When the message was queued, seconds since 1970.
-fn created(active: &Active) -> i64 {
-    (active.info.id.micros / 1_000_000) as i64
-}
-
-fn make_notice(
-    core: &Core,
-    info: &Arc<MessageInfo>,
-    content: Option<&queue::Content>,
-    failures: &[Deferral],
-) -> Option<crate::parcel::Notice> {
-    if failures.is_empty() {
-        return None;
-    }
-    let snapshot = core.snapshot();
-    let Some(kind) = bounce::kind(&snapshot, info) else {
-        let text = "undeliverable postmaster notification discarded";
-        core.log.log(&Event::MessageWarning { daemon: Daemon::Bounce, id: info.id, text });
-        return None;
+/// Says that a notice is not made, where Postfix does.
+fn say_nobody(core: &Core, info: &MessageInfo, occasion: Occasion, readers: Option<&[Reader]>) {
+    let (daemon, id) = (Daemon::Bounce, info.id);
+    let kind = match (occasion, readers) {
+        (Occasion::Success, None) => "double",
+        (Occasion::Success, Some([])) => "single",
+        (_, None) => {
+            let text = "undeliverable postmaster notification discarded";
+            return core.log.log(&Event::MessageWarning { daemon, id, text });
+        }
+        _ => return,
     };
-    bounce::notice(core, kind, info, content, failures)
+    let text = format!("{id}: not sending trace/success notification for {kind}-bounce message");
+    core.log.log(&Event::Info { daemon, text: &text });
 }

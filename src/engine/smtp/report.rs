@@ -4,7 +4,8 @@
 
 use super::connection::Host;
 use super::settings::Settings;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
+use crate::bounce::Action;
+use crate::delivery::{DeliverRequest, Disposition, Outcome, Receipt, RecipientResult};
 use crate::maillog::{Daemon, Delays, Event, Maillog};
 use mail::{Dsn, Status};
 use runtime::{Instant, Rt};
@@ -66,7 +67,7 @@ impl<'a> Report<'a> {
 
     /// Nobody could be reached because the service does not exist.
     pub fn unavailable(mut self) -> Outcome {
-        let why = Dsn::local(Status::new(4, 3, 0), "mail transport unavailable");
+        let why = Dsn::local(Status::new(4, 3, 0), crate::delivery::TRANSPORT_UNAVAILABLE);
         for index in self.left.clone() {
             self.settle(&Daemon::Smtp, index, None, "deferred", &why);
             self.result(index, Disposition::Deferred, why.clone());
@@ -100,13 +101,15 @@ impl<'a> Report<'a> {
         dsn: Dsn,
         on: PassedOn,
     ) {
-        self.settle(&settings.daemon, index, Some(relay), "sent", &dsn);
+        let relay = self.settle(&settings.daemon, index, Some(relay), "sent", &dsn);
+        let receipt = relay.map(|relay| Receipt { relay, action: Action::Relayed });
         let dsn_passed_on = on == PassedOn::Yes;
         self.results.push(RecipientResult {
             index,
             disposition: Disposition::Sent,
             dsn,
             dsn_passed_on,
+            receipt,
         });
     }
 
@@ -144,7 +147,13 @@ impl<'a> Report<'a> {
     }
 
     fn result(&mut self, index: u32, disposition: Disposition, dsn: Dsn) {
-        self.results.push(RecipientResult { index, disposition, dsn, dsn_passed_on: false });
+        self.results.push(RecipientResult {
+            index,
+            disposition,
+            dsn,
+            dsn_passed_on: false,
+            receipt: None,
+        });
     }
 
     /// Crosses a recipient off and writes its line.
@@ -155,7 +164,7 @@ impl<'a> Report<'a> {
         relay: Option<Relay<'_>>,
         status: &str,
         dsn: &Dsn,
-    ) {
+    ) -> Option<String> {
         let at = self.left.iter().position(|left| *left == index);
         self.left.remove(at.expect("a recipient is settled once"));
         let message = &self.request.message;
@@ -173,6 +182,7 @@ impl<'a> Report<'a> {
             status,
             text: &dsn.reason,
         });
+        name
     }
 
     fn delays(&self) -> Delays {

@@ -127,8 +127,8 @@ fn a_large_message_goes_to_the_log_while_it_arrives() {
 #[test]
 fn failed_mail_comes_back_and_a_double_bounce_ends() {
     let input = format!("EHLO c\r\n{TRANSACTION}Subject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
-    let bouncing =
-        "default_transport = error:5.1.6 gone away\n2bounce_notice_recipient = p@q.example\n";
+    let bouncing = "default_transport = error:5.1.6 gone away\nnotify_classes = 2bounce\n\
+                    2bounce_notice_recipient = p@q.example\n";
     let (_, log) = dialogue(bouncing, INSIDE, &input);
     assert!(has(&log, "dsn=5.1.6, status=bounced (gone away)"), "{log:#?}");
     assert!(has(&log, "sender non-delivery notification: "), "{log:#?}");

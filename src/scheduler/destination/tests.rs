@@ -17,7 +17,8 @@ const RULES: WindowRules = WindowRules {
 
 fn destination() -> Destination {
     let transport = TransportId::from_parts(0, core::num::NonZeroU32::MIN);
-    Destination::new(transport, Arc::from("example.com"), &RULES)
+    let name: Arc<str> = Arc::from("example.com");
+    Destination::new(transport, name.clone(), name, &RULES)
 }
 
 fn dead() -> Destination {
@@ -52,8 +53,8 @@ fn all_pairs_of_state_and_event() {
         printed,
         "Ready Succeeded Ready\nReady Failed Ready\nReady Condemned Dead\n\
          Ready Paused Suspended\nReady TimerDue bug\nReady Forgiven Ready\n\
-         Suspended Succeeded bug\nSuspended Failed bug\nSuspended Condemned bug\n\
-         Suspended Paused bug\nSuspended TimerDue Ready\nSuspended Forgiven Suspended\n\
+         Suspended Succeeded Suspended\nSuspended Failed Suspended\nSuspended Condemned bug\n\
+         Suspended Paused Suspended\nSuspended TimerDue Ready\nSuspended Forgiven Suspended\n\
          Dead Succeeded Ready\nDead Failed Dead\nDead Condemned bug\n\
          Dead Paused bug\nDead TimerDue Ready\nDead Forgiven Ready\n"
     );
@@ -88,7 +89,8 @@ fn a_late_success_revives_a_dead_site() {
 fn a_dead_rate_limited_site_is_suspended_instead() {
     let rules = WindowRules { limit: 1, initial: 1, ..RULES };
     let transport = TransportId::from_parts(0, core::num::NonZeroU32::MIN);
-    let mut destination = Destination::new(transport, Arc::from("slow.example"), &rules);
+    let name: Arc<str> = Arc::from("slow.example");
+    let mut destination = Destination::new(transport, name.clone(), name, &rules);
     destination.waiting = 1;
     destination.start(0);
     let reason = || Reason::new("4.4.1", "refused");

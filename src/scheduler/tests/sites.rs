@@ -193,19 +193,6 @@ fn dead_sites_are_dropped_early_when_there_are_too_many() {
 }
 
 #[test]
-fn a_destination_with_a_fifth_of_the_active_queue_is_crowded() {
-    let mut scheduler = Scheduler::new(Limits { message_active_limit: 10, ..Limits::default() });
-    let smtp = scheduler.transport("smtp", TransportSettings::default);
-    for key in 0..2 {
-        let _ = scheduler.admit(key, &routed(smtp, &["a"]), 0, 0);
-    }
-    assert_eq!(scheduler.crowded(), None);
-    let _ = scheduler.admit(2, &routed(smtp, &["a"]), 0, 0);
-    let crowded = scheduler.crowded().expect("3 of 10 is more than a fifth");
-    assert_eq!((&*crowded.transport, &*crowded.destination, crowded.entries), ("smtp", "a", 3));
-}
-
-#[test]
 #[should_panic(expected = "an id in use has its tenant")]
 fn an_entry_is_done_once() {
     let (mut scheduler, smtp) = scheduler(TransportSettings::default());

@@ -22,6 +22,8 @@ enum Step {
     Refill,
     FlushDead,
     Unthrottle(usize, usize),
+    Withdraw(usize),
+    Reload([u8; 3]),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,6 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Refill),
         1 => Just(Step::FlushDead),
         1 => (0usize..3, 0usize..5).prop_map(|(transport, site)| Step::Unthrottle(transport, site)),
+        1 => any::<usize>().prop_map(Step::Withdraw),
+        1 => [0u8..6, 0u8..6, 0u8..6].prop_map(Step::Reload),
     ]
 }
 
@@ -55,6 +59,12 @@ fn settings(number: u8) -> TransportSettings {
         1 => TransportSettings { negative_feedback: Feedback::PerConcurrency(1.0), ..base },
         2 => TransportSettings { destination_rate_delay_s: 2, ..base },
         3 => TransportSettings { transport_rate_delay_s: 1, failed_cohort_limit: 0, ..base },
+        4 => TransportSettings {
+            destination_concurrency_limit: 1,
+            recipient_limit: 5,
+            extra_recipient_limit: 1,
+            ..base
+        },
         _ => TransportSettings { delivery_slot_cost: 0, failed_cohort_limit: 3, ..base },
     }
 }
@@ -69,6 +79,9 @@ struct Oracle {
     unread: BTreeMap<u64, (u32, u32)>,
     busy: Vec<Selected>,
     next_key: u64,
+    messages: BTreeMap<u64, MessageId>,
+    /// What was under way before a reload may be more than the new limits allow.
+    reloaded: bool,
 }
 
 impl Oracle {
@@ -86,7 +99,9 @@ impl Oracle {
             .map(|(name, kind)| scheduler.transport(name, || settings(kind)))
             .collect();
         let (open, unread, busy) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { scheduler, transports, now_ms: 0, open, unread, busy, next_key: 0 }
+        let messages = BTreeMap::new();
+        let (now_ms, next_key, reloaded) = (0, 0, false);
+        Self { scheduler, transports, now_ms, open, unread, busy, next_key, messages, reloaded }
     }
 
     fn step(&mut self, step: Step) {
@@ -106,6 +121,13 @@ impl Oracle {
             Step::Unthrottle(transport, site) => {
                 self.scheduler.unthrottle(self.transports[transport], SITES[site]);
             }
+            Step::Withdraw(which) if !self.messages.is_empty() => {
+                let which = which % self.messages.len();
+                let (&key, _) = self.messages.iter().nth(which).expect("there are more");
+                self.withdraw(key);
+            }
+            Step::Withdraw(_) => {}
+            Step::Reload(kinds) => self.reload(kinds),
         }
         assert_consistent(&self.scheduler);
     }
@@ -121,6 +143,7 @@ impl Oracle {
                 index,
                 transport: self.transports[transport],
                 destination: SITES[site],
+                nexthop: SITES[site],
                 alone,
             })
             .collect()
@@ -138,6 +161,7 @@ impl Oracle {
         self.open.insert(key, (0..read).collect());
         self.unread.insert(key, (unread, read));
         let admitted = self.scheduler.admit(key, &routes, unread, self.now_ms);
+        self.messages.insert(key, admitted.message);
         self.entered(key, admitted);
     }
 
@@ -176,7 +200,30 @@ impl Oracle {
         if finished {
             self.scheduler.finish(message);
             self.open.remove(&key);
+            self.messages.remove(&key);
         }
+    }
+
+    /// What waits comes back; what is under way ends later.
+    fn withdraw(&mut self, key: u64) {
+        let message = self.messages[&key];
+        let taken = self.scheduler.withdraw(message);
+        self.settle(key, &taken);
+        self.unread.insert(key, (0, 0));
+        let busy = self.busy.iter().filter(|busy| busy.key == key);
+        let under_way: usize = busy.map(|busy| busy.recipients.len()).sum();
+        assert_eq!(self.open[&key].len(), under_way);
+        self.finish(key, message, under_way == 0);
+    }
+
+    fn reload(&mut self, kinds: [u8; 3]) {
+        let limits = self.scheduler.limits;
+        self.scheduler.reconfigure(limits, |name| match name {
+            "smtp" => settings(kinds[0]),
+            "local" => settings(kinds[1]),
+            _ => settings(kinds[2]),
+        });
+        self.reloaded = true;
     }
 
     fn select(&mut self, count: usize) {
@@ -195,6 +242,9 @@ impl Oracle {
     }
 
     fn assert_limits(&self, transport: TransportId) {
+        if self.reloaded {
+            return;
+        }
         let settings = &self.scheduler.transports[transport].settings;
         let mine = || self.busy.iter().filter(|busy| busy.transport == transport);
         assert!(mine().count() <= settings.process_limit as usize);

@@ -1,8 +1,8 @@
 //! The same exercises as in the simulator, on the real kernel by both of its interfaces. What is
 //! not available is skipped, visibly.
 
+use super::*;
 use crate::io::Shared;
-use crate::kernel::{Choice, Kernel};
 use crate::reactor::Rt;
 use crate::sim::tests::{Until, exercise};
 use crate::wake::Waker;
@@ -107,4 +107,25 @@ fn a_timer_ends_a_wait_on(rt: Rt) {
         done.set(true);
     });
     rt.run(&mut Until(finished)).unwrap();
+}
+
+#[test]
+fn the_variable_names_an_interface() {
+    assert_eq!(Choice::named(""), Some(Choice::Best));
+    assert_eq!(Choice::named("epoll"), Some(Choice::Epoll));
+    assert_eq!(Choice::named("io_uring"), Some(Choice::Uring));
+    assert_eq!(Choice::named("kqueue"), None);
+}
+
+#[test]
+fn the_cause_has_a_hint() {
+    let text = cause(&io::Error::from_raw_os_error(1));
+    assert!(text.contains("kernel.io_uring_disabled"), "{text}");
+    assert!(cause(&io::Error::from_raw_os_error(22)).contains("before 6.1"));
+}
+
+#[test]
+fn epoll_can_be_had_everywhere() {
+    let kernel = Kernel::open(Choice::Epoll, Waker::new().unwrap()).unwrap();
+    assert_eq!(kernel.blocked, None);
 }

@@ -1,0 +1,123 @@
+//! Queues a notice on this core and tells the queue manager when it is durable.
+//!
+//! Diagnostics: a notice that finds no room is logged and reported as not made; the queue manager
+//! keeps the original and tries again.
+
+use super::{Occasion, Reader, report};
+use crate::cleanup::commit::{Name, Patience, describe, durable, place};
+use crate::cleanup::{Message, Origin};
+use crate::core::Core;
+use crate::maillog::{Daemon, Event};
+use crate::parcel::{Notice, Parcel};
+use mail::Recipient;
+use mail::address::Address;
+use mail::date::HeaderDate;
+use mail::envelope::Envelope;
+use std::rc::Rc;
+
+/// Writes and queues a notice.
+pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
+    let core = core.clone();
+    let rt = core.rt.clone();
+    rt.spawn(async move {
+        let about = notice.about.number;
+        let made = append(&core, &notice).await;
+        // Nobody waits for a copy.
+        if notice.reader != Reader::Copy {
+            core.port.send(crate::qmgr::CORE, Parcel::Noticed { about, made });
+        }
+    });
+}
+
+async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
+    let name = Name::new(core);
+    let mut envelope = envelope(core, notice);
+    warn_of_words(core, notice);
+    let text = report::write(core, notice, &envelope.recipients[0].address);
+    let content = finish_content(core, name, &envelope.sender, &text);
+    describe(core, name, &mut envelope, &content);
+    let placed = match place(core, name, &envelope, &content, Patience::WhileBusy).await {
+        Ok(placed) => placed,
+        Err(full) => {
+            let text = format!("{}: notice not queued: {full}", notice.about.id);
+            core.log.warn(Daemon::Bounce, &text);
+            return false;
+        }
+    };
+    let kind = kind(notice.occasion, notice.reader);
+    core.log.log(&Event::Notification { id: notice.about.id, kind, notice: name.id });
+    durable(core, name, envelope, &placed).await.is_ok()
+}
+
+/// A delay of less than an hour reads as none.
+fn warn_of_words(core: &Core, notice: &Notice) {
+    let snapshot = core.snapshot();
+    if notice.occasion != Occasion::Delay || notice.reader != Reader::Sender {
+        return;
+    }
+    let name = "delay_warning_time_hours";
+    let (what, advice) = match snapshot.bounce.delay_warning / 3600 {
+        0 => ("zero result", "reduce"),
+        1000.. => ("excessive result", "increase"),
+        _ => return,
+    };
+    let warn = |text: String| core.log.warn(Daemon::Bounce, &text);
+    warn(format!("[built-in]: {what} in delay template conversion of parameter \"{name}\""));
+    warn(format!("please {advice} time unit \"hours\" of \"{name}\" in delay template"));
+    warn("for instructions see the bounce(5) manual".into());
+}
+
+/// As log lines call it.
+fn kind(occasion: Occasion, reader: Reader) -> &'static str {
+    match (occasion, reader) {
+        (Occasion::Failure, Reader::Sender) => "sender non-delivery",
+        (Occasion::Failure, _) => "postmaster non-delivery",
+        (Occasion::Delay, Reader::Sender) => "sender delay",
+        (Occasion::Delay, _) => "postmaster delay",
+        (Occasion::Success, _) => "sender delivery status",
+    }
+}
+
+fn envelope(core: &Core, notice: &Notice) -> Envelope {
+    let snapshot = core.snapshot();
+    let settings = &snapshot.bounce;
+    let (sender, original) = match notice.reader {
+        Reader::Sender => (Address::null(), notice.about.envelope.sender.clone()),
+        Reader::Postmaster | Reader::Copy => {
+            let local = Address::from_internal(settings.double_bounce_sender.as_bytes());
+            let to = settings.postmaster(notice.reader, notice.occasion);
+            let to = Address::from_internal(to.as_bytes());
+            (local.with_domain(snapshot.myhostname.as_bytes()), to)
+        }
+    };
+    let mut to = Recipient::new(snapshot.resolver.canonical(&original));
+    to.original = original;
+    let smtputf8 = notice.about.envelope.smtputf8;
+    let encoding = settings.encoding(notice.about.envelope.encoding);
+    Envelope { sender, recipients: vec![to], smtputf8, encoding, ..Envelope::default() }
+}
+
+/// Our Received: on top, Date and Message-Id where cleanup puts them, lines stuffed.
+fn finish_content(core: &Core, name: Name, sender: &Address, text: &[u8]) -> Vec<u8> {
+    let snapshot = core.snapshot();
+    let Name { id, micros, .. } = name;
+    let unix = micros / 1_000_000;
+    let zone = core.local.at(unix);
+    let date = HeaderDate { unix, zone: &zone };
+    let (host, mail_name) = (&snapshot.myhostname, &snapshot.mail_name);
+    let received =
+        format_args!("Received: by {host} ({mail_name})\r\n\tid {id}; {date}\r\nDate: {date}\r\n");
+    let mut message = Message::new(Vec::new(), received);
+    message.note_own_date();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if line.first() == Some(&b'.') {
+            message.content.push(b'.');
+        }
+        message.content.extend_from_slice(line);
+    }
+    let origin = Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true };
+    // Our own header is never refused: it has one Received:.
+    message.finish(&snapshot.cleanup, &origin).ok();
+    core.log.log(&Event::MessageId { id, message_id: message.message_id() });
+    message.content
+}
