@@ -4,6 +4,7 @@
 //! work; one commit is started for everything appended; the log lines of the turn are written;
 //! other cores are woken. Nothing in it blocks.
 
+use crate::anvil::Anvil;
 use crate::background::Desk;
 use crate::commit::{Commits, Totals};
 use crate::delivery::DeliverRequest;
@@ -13,6 +14,7 @@ use crate::maillog::{Daemon, Event, Maillog};
 use crate::parcel::{Parcel, Settle};
 use crate::qmgr::Qmgr;
 use crate::smtpd::door::Doors;
+use crate::smtpd::rates;
 use crate::snapshot::Snapshot;
 use crate::{agent, bounce, pickup, showq};
 use mail::queue_id::QueueId;
@@ -65,6 +67,8 @@ pub struct Core {
     pub pickup: pickup::Pickup,
     /// How many clients are inside, over all cores.
     pub doors: Arc<Doors>,
+    /// What clients do, over all cores.
+    pub anvil: Arc<Anvil>,
     /// The queue manager, on [`crate::qmgr::CORE`] only.
     pub qmgr: Option<RefCell<Qmgr>>,
     /// Changes that found the log full, to be tried again.
@@ -109,6 +113,8 @@ pub struct Parts {
     pub agents: agent::Agents,
     /// How many clients are inside, over all cores.
     pub doors: Arc<Doors>,
+    /// What clients do, over all cores.
+    pub anvil: Arc<Anvil>,
     /// Counts of all cores.
     pub totals: Arc<Totals>,
 }
@@ -133,6 +139,7 @@ impl Core {
             agents: parts.agents,
             pickup: pickup::Pickup::default(),
             doors: parts.doors,
+            anvil: parts.anvil,
             qmgr,
             unsettled: RefCell::default(),
             desk: parts.desk,
@@ -386,6 +393,7 @@ impl Core {
     pub fn start_services(self: &Rc<Self>) {
         if self.qmgr.is_some() {
             pickup::start(self);
+            rates::keep_statistics(self);
         }
     }
 }

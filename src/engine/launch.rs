@@ -4,6 +4,7 @@
 //! The main thread keeps a port of the mesh to itself, for reload and stop.
 
 use crate::agent::Agents;
+use crate::anvil::Anvil;
 use crate::background::Background;
 use crate::commit::Totals;
 use crate::core::{Core, Parts};
@@ -84,6 +85,7 @@ struct Shared {
     wakers: Vec<Waker>,
     totals: Arc<Totals>,
     doors: Arc<Doors>,
+    anvil: Arc<Anvil>,
     side: Side,
 }
 
@@ -103,6 +105,7 @@ impl Engine {
         let background = Background::start()?;
         let shared = Arc::new(Shared {
             doors: Arc::new(Doors::new(launch.descriptors)),
+            anvil: Arc::default(),
             launch,
             store,
             background,
@@ -207,6 +210,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         desk: shared.background.desk(waker),
         agents,
         doors: shared.doors.clone(),
+        anvil: shared.anvil.clone(),
         totals: shared.totals.clone(),
     });
     for recovery in adoptions.into_iter().chain([recovery]) {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod anvil;
 pub mod background;
 pub mod bounce;
 pub mod cleanup;

@@ -31,6 +31,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const SESSION_SHARE: usize = 75;
 /// Per cent of the sessions a service may have from which on `stress` is `yes`.
 pub const STRESS_SHARE: usize = 80;
+/// Clients whose events are counted.
+pub const ANVIL_CLIENTS_MAX: usize = 128 * 1024;
 /// How often a service at its limit is mentioned in the log.
 pub const STRESS_WARNING: Duration = Duration::from_secs(1000);
 /// The longest command line, whatever `line_length_limit` says: a session looks at no more input

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod door;
+pub mod rates;
 pub mod restrictions;
 mod session;
 #[cfg(test)]
@@ -55,8 +56,8 @@ impl Smtpd {
         Ok(Smtpd {
             name: service.name.clone(),
             process_limit: service.max_proc.filter(|max| *max > 0).map(|max| max as usize),
-            calm: Arc::new(Service::new(&params, opener)?),
-            stressed: Arc::new(Service::new(&stress, opener)?),
+            calm: Arc::new(Service::new(&service.name, &params, opener)?),
+            stressed: Arc::new(Service::new(&service.name, &stress, opener)?),
         })
     }
 
@@ -86,6 +87,8 @@ pub struct Service {
     pub bare_newline_code: u16,
     /// Who may send where.
     pub restrictions: Restrictions,
+    /// How much one client may do.
+    pub rates: rates::Limits,
     /// `mynetworks`.
     pub mynetworks: Networks,
     /// `smtpd_peername_lookup`.
@@ -99,7 +102,7 @@ impl Service {
     ///
     /// # Errors
     /// The first parameter whose value is not valid.
-    pub fn new(params: &Params, opener: &Opener) -> Result<Service, BadValue> {
+    pub fn new(name: &str, params: &Params, opener: &Opener) -> Result<Service, BadValue> {
         let networks = |parameter: &str| opener.networks(params, parameter);
         Ok(Service {
             protocol: protocol_settings(params, opener)?,
@@ -110,6 +113,7 @@ impl Service {
             bare_newline: bare_newline(params)?,
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
+            rates: rates::Limits::new(name, params, opener)?,
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,

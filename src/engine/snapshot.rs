@@ -12,7 +12,17 @@ use config::params::BadValue;
 use config::{MasterCf, Params};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tables::catalog::System;
+
+/// anvil's two times.
+#[derive(Clone, Copy, Debug)]
+pub struct AnvilTimes {
+    /// `anvil_rate_time_unit`.
+    pub unit: Duration,
+    /// `anvil_status_update_time`.
+    pub status_update: Duration,
+}
 
 /// Everything read from main.cf and master.cf.
 pub struct Snapshot {
@@ -40,6 +50,8 @@ pub struct Snapshot {
     pub own_addresses: Vec<IpAddr>,
     /// `always_add_missing_headers`.
     pub always_add_missing: bool,
+    /// When anvil counts anew, and when it tells.
+    pub anvil: AnvilTimes,
     /// Local submissions that need SMTPUTF8 get it.
     pub detects_smtputf8: bool,
     /// `delay_warning_time` in seconds, zero for never.
@@ -95,6 +107,10 @@ impl Snapshot {
             alias_maps,
             own_addresses,
             always_add_missing: params.flag("always_add_missing_headers")?,
+            anvil: AnvilTimes {
+                unit: Duration::from_secs(params.seconds("anvil_rate_time_unit")?),
+                status_update: Duration::from_secs(params.seconds("anvil_status_update_time")?),
+            },
             detects_smtputf8: detects_smtputf8(&params)?,
             delay_warning: params.seconds("delay_warning_time")?,
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),

@@ -117,6 +117,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
         desk: Background::start().unwrap().desk(waker),
         agents,
         doors: Arc::new(Doors::new(1024)),
+        anvil: Arc::default(),
         totals: Arc::default(),
     });
     core.port.send(0, Parcel::Recovered(recovery.live));

@@ -31,6 +31,8 @@ pub enum Daemon {
     Bounce,
     /// pickup(8)
     Pickup,
+    /// anvil(8)
+    Anvil,
     /// A service with `syslog_name` of its own: the whole tag.
     Named(String),
 }
@@ -54,6 +56,7 @@ impl Daemon {
             Daemon::Local => "local",
             Daemon::Bounce => "bounce",
             Daemon::Pickup => "pickup",
+            Daemon::Anvil => "anvil",
             Daemon::Named(tag) => tag,
         }
     }

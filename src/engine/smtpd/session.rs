@@ -5,6 +5,7 @@ use super::Service;
 use super::door::Pass;
 use super::restrictions::Question;
 use super::transaction::{Sender, Transaction};
+use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::INPUT_BYTES;
 use crate::maillog::{Client, Event as LogEvent};
@@ -42,6 +43,8 @@ struct Task {
     address: IpAddr,
     transaction: Option<Box<Transaction>>,
     last_recipient: Option<Address>,
+    /// Its counts, unless it is exempt.
+    visit: Option<Visit>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
     /// Bytes of the content that is under way.
@@ -76,6 +79,7 @@ impl Task {
             address,
             transaction: None,
             last_recipient: None,
+            visit: None,
             after: "CONNECT",
             content_bytes: 0,
         }
@@ -83,8 +87,10 @@ impl Task {
 
     async fn run(mut self) {
         self.core.log.log(&LogEvent::Connect { client: &self.client });
-        self.session.say(&Reply::from(format!("220 {}", self.service.banner)));
-        let end = self.converse().await;
+        let end = match self.enter() {
+            Ok(()) => self.converse().await,
+            Err(end) => end,
+        };
         self.log_end(&end);
         self.session.abort();
         if matches!(end, End::TimedOut) {
@@ -102,6 +108,23 @@ impl Task {
         }
         let counters = self.session.counters();
         self.core.log.log(&LogEvent::Disconnect { client: &self.client, counters });
+    }
+
+    /// Greets the client, unless there are too many of it.
+    fn enter(&mut self) -> Result<(), End> {
+        let Task { core, service, client, address, .. } = self;
+        let visit = service.rates.enter(core, *address, client);
+        let hostname = &service.protocol.hostname;
+        let verdict = visit
+            .as_ref()
+            .map_or(Ok(()), |visit| service.rates.connection(core, visit, client, hostname));
+        let (greeting, entered) = match verdict {
+            Ok(()) => (Reply::from(format!("220 {}", service.banner)), Ok(())),
+            Err(reply) => (reply, Err(End::Closed(Closing::Refused))),
+        };
+        self.visit = visit;
+        self.session.say(&greeting);
+        entered
     }
 
     fn log_end(&self, end: &End) {
@@ -233,6 +256,11 @@ impl Task {
     }
 
     fn mail(&mut self, mail: Mail) -> Result<(), End> {
+        if let Some(visit) = &self.visit
+            && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
+        {
+            return self.refuse_quietly(reply);
+        }
         let limit = self.service.protocol.limits.message_size;
         if mail.smtputf8_missing() {
             let reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
@@ -260,6 +288,11 @@ impl Task {
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Result<(), End> {
+        if let Some(visit) = &self.visit
+            && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
+        {
+            return self.refuse_quietly(reply);
+        }
         let Some(transaction) = self.transaction.take() else {
             unreachable!("the dialogue asks for recipients only within a transaction");
         };
@@ -395,6 +428,14 @@ impl Task {
             protocol: self.protocol(),
             helo: self.session.helo(),
         });
+        match self.session.refuse(&self.service.protocol, reply) {
+            Some(closing) => Err(End::Closed(closing)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what the log has its own line about.
+    fn refuse_quietly(&mut self, reply: Reply) -> Result<(), End> {
         match self.session.refuse(&self.service.protocol, reply) {
             Some(closing) => Err(End::Closed(closing)),
             None => Ok(()),
