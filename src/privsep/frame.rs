@@ -18,6 +18,9 @@ pub struct Kind {
     pub body_max: usize,
 }
 
+/// A body, and what follows its frame.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// A frame around `body`. Panics when the body is over its bound: a bug of the caller.
 pub(crate) fn build(kind: Kind, body: &[u8]) -> Vec<u8> {
     assert!(body.len() <= kind.body_max, "a message within its bound");
@@ -43,7 +46,7 @@ pub fn body_len(kind: Kind, header: [u8; HEADER_BYTES]) -> Result<usize, CodecEr
 ///
 /// # Errors
 /// As [`body_len`].
-pub fn split(kind: Kind, bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, CodecError> {
+pub fn split(kind: Kind, bytes: &[u8]) -> Result<Option<Split<'_>>, CodecError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     Ok(rest.split_at_checked(body_len(kind, *header)?))
 }

@@ -184,8 +184,7 @@ mod tests {
     #[test]
     fn texts_become_one_line_within_the_bound() {
         let text = alloc::format!("a\nb{}", "\u{e9}".repeat(TEXT_MAX));
-        let verdict =
-            Verdict { code: Code::IoErr, status: (4, 3, 0), text, warnings: Vec::new() };
+        let verdict = Verdict { code: Code::IoErr, status: (4, 3, 0), text, warnings: Vec::new() };
         let bytes = Reply::Done(verdict).encode();
         let Ok(Reply::Done(read)) = Reply::decode(frame::whole(KIND, &bytes).unwrap()) else {
             panic!("a verdict");

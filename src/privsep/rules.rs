@@ -104,7 +104,8 @@ impl Rules {
         if count > SERVICES_MAX {
             return Err(CodecError::TooLong);
         }
-        let services = (0..count).map(|_| Service::decode(&mut fields)).collect::<Result<_, _>>()?;
+        let services =
+            (0..count).map(|_| Service::decode(&mut fields)).collect::<Result<_, _>>()?;
         fields.finish()?;
         Ok(Rules { mail_owner, services })
     }
@@ -150,11 +151,7 @@ impl Service {
             forward_path: fields.string(VALUE_MAX)?,
             recipient_delimiter: fields.string(VALUE_MAX)?,
             unsupported: fields.string(VALUE_MAX)?,
-            locks: Locks {
-                fcntl: fields.flag()?,
-                flock: fields.flag()?,
-                dotlock: fields.flag()?,
-            },
+            locks: Locks { fcntl: fields.flag()?, flock: fields.flag()?, dotlock: fields.flag()? },
             lock_attempts: fields.u32()?,
             lock_delay_s: fields.u32()?,
             stale_lock_s: fields.u32()?,
