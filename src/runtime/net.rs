@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::task::Poll;
 
 pub mod system;
@@ -207,6 +208,15 @@ impl Stream {
         });
         stream.written(deadline, |conn| conn.connecting.is_none()).await?;
         Ok(stream)
+    }
+
+    /// Connects to the local socket at `path`; it takes no time.
+    ///
+    /// # Errors
+    /// Nobody listens there, no descriptors left, or `WouldBlock` when too many wait already.
+    pub fn connect_local(rt: &Rt, path: &Path) -> io::Result<Stream> {
+        let sock = rt.io().connect_local(path)?;
+        Ok(Stream::adopt(rt, sock))
     }
 
     /// The address of the other end.

@@ -2,9 +2,11 @@
 
 use crate::io::Sock;
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::io::ioctl_fionbio;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// SOCK_CLOEXEC, for accepted connections.
 pub const ACCEPT_FLAGS: i32 = SocketFlags::CLOEXEC.bits() as i32;
@@ -18,6 +20,17 @@ pub fn socket(to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
     if let Some(from) = from {
         net::bind(&fd, &from)?;
     }
+    Ok(Sock(fd.into_raw_fd()))
+}
+
+/// A connection to the local socket at `path`.
+pub fn connect_local(path: &Path) -> io::Result<Sock> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Never waits: it is in the backlog, or there is no room.
+    net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+    // The ring would not wait on a socket that does not.
+    ioctl_fionbio(&fd, false)?;
     Ok(Sock(fd.into_raw_fd()))
 }
 
