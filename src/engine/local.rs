@@ -7,6 +7,7 @@
 //! | step | ends with |
 //! | --- | --- |
 //! | the message has been here before | 5.4.6, bounced |
+//! | there is an alias, which is not obeyed yet; the table cannot tell | 4.3.5, 4.3.0, deferred |
 //! | a parameter would send it elsewhere and is not obeyed yet | 4.3.5, deferred |
 //! | the helper: the user's mailbox | what the helper says |
 //! | no such user: postmaster, mailer-daemon | 2.0.0, discarded with a warning |
@@ -28,13 +29,16 @@ mod tests;
 use crate::core::Core;
 use crate::delivery::{DeliverRequest, Outcome};
 use crate::error;
+use crate::lookup::Maps;
 use crate::maillog::Daemon;
 use helper::Trouble;
+use mail::address::Printable;
 use mail::{Dsn, Recipient, Status};
 use privsep::{Code, Request, Verdict};
 use recipient::User;
 use report::Report;
 use std::rc::Rc;
+use tables::{Lookup, Table};
 
 pub use settings::Settings;
 
@@ -45,11 +49,12 @@ const REQUIRED: [&[u8]; 2] = [b"postmaster", b"mailer-daemon"];
 pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
     let snapshot = core.snapshot();
     let found = snapshot.local.iter().find(|(name, _)| **name == *request.transport);
+    let aliases = &snapshot.alias_maps;
     let Some((_, settings)) = found else { return error::unavailable(core, request) };
     let mut report = Report::new(core, settings.soft_bounce, &request);
     for (index, recipient) in request.recipients() {
         let started = core.rt.now();
-        let delivery = Delivery { core, settings, request: &request, recipient };
+        let delivery = Delivery { core, aliases, settings, request: &request, recipient };
         let result = delivery.run().await;
         report.settle(index, started, result);
     }
@@ -72,6 +77,7 @@ impl From<Dsn> for Ending {
 
 struct Delivery<'a> {
     core: &'a Rc<Core>,
+    aliases: &'a Maps,
     settings: &'a Settings,
     request: &'a DeliverRequest,
     recipient: &'a Recipient,
@@ -84,10 +90,13 @@ impl Delivery<'_> {
             let text = format!("mail forwarding loop for {address}");
             return Dsn::local(Status::new(5, 4, 6), text).into();
         }
+        let user = User::of(address, self.settings);
+        if let Some(dsn) = self.alias(&user) {
+            return dsn.into();
+        }
         if let Some(name) = self.settings.before_mailbox {
             return not_supported(name).into();
         }
-        let user = User::of(address, self.settings);
         let asked = Request {
             service: self.settings.service.clone().into_bytes(),
             user: user.name.clone(),
@@ -102,6 +111,18 @@ impl Delivery<'_> {
             Ok(verdict) => self.ending(&user, verdict).into(),
             Err(trouble) => self.in_trouble(&trouble),
         }
+    }
+
+    /// The whole local part is looked up, then the name without its extension.
+    fn alias(&self, user: &User) -> Option<Dsn> {
+        [&user.local, &user.name].iter().find_map(|key| match self.aliases.lookup(key) {
+            Lookup::NotFound => None,
+            Lookup::Found(_) => Some(not_supported(&format!("alias {}", Printable(key)))),
+            Lookup::Retry(why) => {
+                self.core.log.warn(Daemon::Local, &why);
+                Some(Dsn::local(Status::new(4, 3, 0), "alias database unavailable"))
+            }
+        })
     }
 
     async fn ask(&self, asked: &Request) -> Result<Verdict, Trouble> {

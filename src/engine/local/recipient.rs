@@ -20,7 +20,9 @@ const _: () = assert!(FROM_ADDRESS_MAX + 64 <= privsep::request::FROM_LINE_MAX);
 /// Whose mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// In lower case, without the extension.
+    /// The whole local part in lower case.
+    pub local: Vec<u8>,
+    /// The same without the extension.
     pub name: Vec<u8>,
     /// The extension, without its delimiter.
     pub extension: Vec<u8>,
@@ -29,13 +31,14 @@ pub struct User {
 impl User {
     /// The user that an address names.
     pub fn of(address: &Address, settings: &Settings) -> User {
-        let mut name = address.local_part().to_ascii_lowercase();
+        let local = address.local_part().to_ascii_lowercase();
+        let mut name = local.clone();
         let mut extension = Vec::new();
         if let Some(at) = split_at(&name, settings) {
             extension = name.split_off(at + 1);
             name.pop();
         }
-        User { name, extension }
+        User { local, name, extension }
     }
 }
 
@@ -97,7 +100,7 @@ mod tests {
     use crate::testing::snapshot;
 
     fn settings(main_cf: &str) -> Settings {
-        Settings::read("local", &snapshot(main_cf).params).unwrap()
+        Settings::read("local", &snapshot(main_cf, "").params).unwrap()
     }
 
     fn user(address: &str, settings: &Settings) -> (String, String) {

@@ -46,7 +46,7 @@ impl Settings {
             before_mailbox: first_set(params, &["mailbox_transport_maps", "mailbox_transport"])?,
             for_unknown: first_set(
                 params,
-                &["fallback_transport_maps", "fallback_transport", "luser_relay", "alias_maps"],
+                &["fallback_transport_maps", "fallback_transport", "luser_relay"],
             )?,
         })
     }
