@@ -209,3 +209,11 @@ pub(super) static NAMES: &[&str] = &[
     "virtual_mailbox_domains",
     "virtual_transport",
 ];
+
+/// What is said of features that are not here, when it is that they should not be.
+const AS_HERE: &[(&str, &str)] = &[("biff", "no"), ("lmtp_connection_cache_on_demand", "no")];
+
+/// Whether this system is as `name` asks, though nothing reads it.
+pub(super) fn is_as_here(name: &str, value: &str) -> bool {
+    AS_HERE.contains(&(name, value))
+}
