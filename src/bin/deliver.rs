@@ -23,6 +23,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     // Without master nobody would stop us; it is not inherited by the children.
     set_parent_process_death_signal(Some(Signal::TERM))?;
+    deliver::as_user::keep_what_is_needed()?;
     umask(Mode::RWXG | Mode::RWXO);
     let listener = inherited::deliver_socket()?;
     let rules = read_rules()?;

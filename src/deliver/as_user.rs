@@ -10,12 +10,31 @@ use nix::unistd::{Gid, Uid, geteuid, getresgid, getresuid, setgroups, setresgid,
 use privsep::Code;
 use rustix::process::{Resource, Rlimit, setrlimit, setsid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
 };
 use std::io;
 
 use crate::account::Account;
 use crate::failure::{Failure, SYSTEM};
+
+/// What the helper keeps of root's powers: to become somebody, and to make a mailbox for somebody
+/// in a directory of somebody else.
+const KEPT: CapabilitySet = CapabilitySet::SETUID
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::DAC_OVERRIDE);
+
+/// Gives up every capability but those the helper needs; once, at its start.
+///
+/// # Errors
+/// When the system refuses.
+pub fn keep_what_is_needed() -> io::Result<()> {
+    let kept = capabilities(None)?.permitted & KEPT;
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    Ok(())
+}
 
 /// Whether this process may become somebody else.
 pub fn is_root() -> bool {

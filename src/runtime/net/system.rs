@@ -63,3 +63,30 @@ pub(crate) fn borrow(sock: Sock) -> BorrowedFd<'static> {
     // submitted only when no `Stream` or `Listener` names it any more.
     unsafe { BorrowedFd::borrow_raw(sock.0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_local_socket_is_connected_at_once_or_not_at_all() {
+        let directory = std::env::temp_dir().join(format!("ringpost-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("socket");
+        assert_eq!(connect_local(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let sock = connect_local(&path).unwrap();
+        let flags = rustix::fs::fcntl_getfl(borrow(sock)).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "the ring waits on it");
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut full = Ok(sock);
+        for _ in 0..3 {
+            full = connect_local(&path);
+        }
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        assert_eq!(connect_local(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
