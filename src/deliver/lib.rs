@@ -9,11 +9,11 @@
 //! | who | does | never |
 //! | --- | --- | --- |
 //! | parent | accept, fork | reads a byte from a connection |
-//! | child, before [`as_user`] | reads the request, getpwnam, stat of the spool directory | reads mail |
+//! | child, before [`as_user`] | reads the request, getpwnam, stat of the spool | reads mail |
 //! | child, after it | opens, locks, writes, syncs | is anybody else again |
-//! | guardian | opens and locks in a directory that only root may write to, then waits for the child that writes | reads mail |
+//! | guardian | opens and locks where only root may, waits for the child that writes | reads mail |
 //!
-//! **Diagnostics**: what goes wrong with a delivery is a [`failure::Failure`], which is the reply; a
+//! **Diagnostics**: what goes wrong with a delivery is a [`failure::Failure`], the reply; a
 //! child that ends without a reply makes the engine defer. The parent ends when its socket fails;
 //! master starts another one.
 //! **Limits**: [`serve::CHILDREN_MAX`], [`wire::PATIENCE`], and those of `privsep`.

@@ -1,8 +1,8 @@
 //! Where a user's mail goes, and with whose rights it is written.
 //!
 //! In a home everything is done as the user. In a spool directory it depends on who may make files
-//! there: everybody (as the user), a group (as the user, with that group), or root alone (root opens
-//! and locks, the user writes).
+//! there: everybody (as the user), a group (as the user, with that group), or root alone (root
+//! opens and locks, the user writes).
 //!
 //! **Standards**: `home_mailbox`, `mail_spool_directory` of postconf(5); rights as local(8) has
 //! them.

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-const MAIN_CF: &str = "mydestination = example.test\nalias_maps =\nlocal_recipient_maps =\n\
+const MAIN_CF: &str = "mydestination = example.test\nlocal_recipient_maps =\n\
     minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n\
     deliver_lock_delay = 1s\ntransport_retry_time = 1s\n";
 
