@@ -37,9 +37,14 @@ impl Account {
             let warning = format!("error looking up passwd info for {name}: {}", error.desc());
             Failure::new(Code::OsErr, (4, 0, 0), "user lookup error").warn(warning)
         })?;
-        let user = user.ok_or_else(unknown)?;
+        let user = user.filter(|user| is_file_name(&user.name)).ok_or_else(unknown)?;
         Ok(Account { name: user.name, uid: user.uid.into(), gid: user.gid.into(), home: user.dir })
     }
+}
+
+/// Names become names of mailboxes; the directory service has the last word on them, not on paths.
+fn is_file_name(name: &str) -> bool {
+    !name.contains('/') && !matches!(name, "" | "." | "..")
 }
 
 #[cfg(test)]
@@ -52,6 +57,7 @@ mod tests {
         let failure = Account::find(b"no such user").unwrap_err();
         assert_eq!((failure.code, failure.status), (Code::NoUser, (5, 1, 1)));
         assert_eq!(failure.text, "unknown user: \"no such user\"");
+        assert!(is_file_name("alice") && !is_file_name("..") && !is_file_name("a/b"));
         assert_eq!(Account::find(b"\xff").unwrap_err().code, Code::NoUser);
     }
 }

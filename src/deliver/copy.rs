@@ -3,7 +3,8 @@
 //! Used by both kinds of mailboxes. Memory is bounded by the longest piece.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use privsep::Code;
 use rustix::io::Errno;
@@ -56,12 +57,22 @@ impl Copy<'_> {
     }
 }
 
+/// Makes a new name in `directory` durable. Who may make files in it need not be allowed to read
+/// it: then the file system does it in its own time.
+///
+/// # Errors
+/// As fsync(2).
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory).map_or(Ok(()), |directory| directory.sync_all())
+}
+
 /// How much a file of `size` bytes may grow when `limit` is the largest, zero for none.
 pub fn room(limit: u64, size: u64) -> u64 {
     if limit == 0 { u64::MAX } else { limit.saturating_sub(size) }
 }
 
-fn cannot_write(error: impl Into<std::io::Error>) -> Failure {
+/// The message is not on the disk.
+pub fn cannot_write(error: impl Into<io::Error>) -> Failure {
     Failure::system(Code::IoErr, SYSTEM_FOR_GOOD, "error writing message", error)
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use privsep::{Code, Service};
 
-use crate::copy::{Copy, room};
+use crate::copy::{Copy, cannot_write, room, sync_directory};
 use crate::failure::{Failure, MAILBOX_BUSY, reason};
 use crate::lock::{self, DotLock};
 use crate::open::{self, Owner};
@@ -73,7 +73,15 @@ impl Mailbox {
         let head = [from_line, b"\n"].concat();
         let room = room(self.limit, self.size);
         let copy = Copy { file: &self.file, format: Format::Mbox, head: &head, room };
-        copy.run(wire).map_err(|failure| self.cut_off(failure))
+        copy.run(wire).and_then(|()| self.sync_name()).map_err(|failure| self.cut_off(failure))
+    }
+
+    /// A mailbox that was empty may be a new one.
+    fn sync_name(&self) -> Result<(), Failure> {
+        match self.path.parent() {
+            Some(directory) if self.size == 0 => sync_directory(directory).map_err(cannot_write),
+            _ => Ok(()),
+        }
     }
 
     fn cut_off(&self, failure: Failure) -> Failure {

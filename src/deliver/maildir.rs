@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use privsep::{Code, Service};
 
-use crate::copy::{Copy, room, unfinished};
+use crate::copy::{Copy, room, sync_directory, unfinished};
 use crate::failure::{Failure, MAILBOX};
 use crate::quoting::Format;
 use crate::wire::Wire;
@@ -85,7 +85,9 @@ impl Drop for Temporary {
 
 fn make_directories(directory: &Path) -> io::Result<()> {
     let make = |name| DirBuilder::new().recursive(true).mode(0o700).create(directory.join(name));
-    ["tmp", "new", "cur"].into_iter().try_for_each(make)
+    ["tmp", "new", "cur"].into_iter().try_for_each(make)?;
+    sync_directory(directory)?;
+    directory.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Gives a file in `tmp` its name in `new`, durably. A name that exists is never replaced.
@@ -99,7 +101,7 @@ fn publish(temporary: &Path, directory: &Path, name: &str) -> Result<(), Failure
         linked => linked,
     };
     let synced = linked.and_then(|()| {
-        File::open(&new).and_then(|new| new.sync_all()).inspect_err(|_| {
+        sync_directory(&new).inspect_err(|_| {
             let _removed = fs::remove_file(&path);
         })
     });

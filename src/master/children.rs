@@ -2,8 +2,8 @@
 //!
 //! Called by [`crate::supervise`]. The engine inherits every listening socket of its own, the write
 //! end of a pipe on which it says that it serves, and the log file; `RINGPOST_*` variables say
-//! which is which. Started by root it is `mail_owner` without supplementary groups (the standard library
-//! drops them).
+//! which is which. Started by root it is `mail_owner` without supplementary groups (the standard
+//! library drops them).
 //!
 //! **Diagnostics**: an engine that cannot be executed is an `io::Error`; how one ended is [`Exit`],
 //! which prints as master(8) words it.

@@ -11,9 +11,9 @@
 //! | Stopping | - | end | - | - | SIGKILL |
 //!
 //! SIGQUIT kills the engine and ends, in any phase. The helper ends after the engine. The sockets
-//! are never closed while they are in the configuration. Two engines never run at once: the queue log has one writer. When what the
-//! engine listens on or its log file changes, the old engine drains (SIGTERM) and the next one
-//! starts after it; connections wait in the backlog meanwhile.
+//! are never closed while they are in the configuration. Two engines never run at once: the queue
+//! log has one writer. When what the engine listens on or its log file changes, the old engine
+//! drains (SIGTERM) and the next one starts after it; connections wait in the backlog meanwhile.
 //!
 //! **Limits**: [`crate::pace::RESTARTS_PER_MINUTE`], [`STOP_GRACE`], [`DRAIN_GRACE`],
 //! `service_throttle_time`.
