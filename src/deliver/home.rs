@@ -2,7 +2,8 @@
 //!
 //! Looked at as the user. A missing home defers when `require_home_directory` asks for one. A file
 //! of `forward_path` that says something is not obeyed yet, so the mail waits rather than go to the
-//! wrong place; an empty one means the mailbox, as in Postfix, and so does what is no file.
+//! wrong place. The first that exists counts; an empty one means the mailbox, as in Postfix, and so
+//! does what is no file.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +29,6 @@ pub fn check(
         let text = format!("cannot access home directory {home}: {}", reason(&error));
         return Err(Failure::new(Code::OsErr, SYSTEM, text));
     }
-    let mut warnings = Vec::new();
     let extension = String::from_utf8_lossy(extension);
     let words = service.forward_path.split([' ', '\t', ',']).filter(|word| !word.is_empty());
     for word in words {
@@ -37,14 +37,15 @@ pub fn check(
             return Err(Failure::new(Code::Config, CONFIG, text));
         };
         match fs::symlink_metadata(&path) {
+            Err(_) => {}
             Ok(data) if !data.is_file() => {
-                warnings.push(format!("file {path} is not a regular file"));
+                return Ok(vec![format!("file {path} is not a regular file")]);
             }
             Ok(data) if data.len() > 0 => return Err(not_obeyed(Path::new(&path))),
-            _ => {}
+            Ok(_) => break,
         }
     }
-    Ok(warnings)
+    Ok(Vec::new())
 }
 
 fn not_obeyed(path: &Path) -> Failure {
