@@ -12,11 +12,11 @@
 //! **Diagnostics**: an `io::Error` when the engine is not there any more to be answered; nothing of
 //! the message stays then. The process ends either way.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use privsep::{Code, Request, Rules, Service, Verdict};
+use privsep::{Code, Reply, Request, Rules, Service, Verdict};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::account::Account;
@@ -114,8 +114,10 @@ impl Delivery<'_> {
         }
     }
 
-    /// The mailbox is open, the locks are this process's; another one writes as the user.
+    /// The mailbox is open, the locks are this process's; another one writes as the user. What it
+    /// says goes to the engine once the locks are gone: the next delivery may come at once.
     fn guard(&self, path: &Path, mailbox: Mailbox, mut wire: Wire) -> io::Result<()> {
+        let (mut from_writer, mut to_guardian) = io::pipe()?;
         let Some(writer) = fork()? else {
             let result = self.become_with(self.account.gid).and_then(|warnings| {
                 self.append(&mailbox, &mut wire)
@@ -124,12 +126,15 @@ impl Delivery<'_> {
             });
             // The locks are not this process's to release.
             std::mem::forget(mailbox);
-            return answer(wire, result);
+            return to_guardian.write_all(&Reply::Done(verdict(result)).encode());
         };
-        // Or the engine would not see the writer's end.
-        drop(wire);
+        drop(to_guardian);
+        let mut said = Vec::new();
+        // Until the writer's end, with or without a word; an answer is smaller than a pipe.
+        from_writer.read_to_end(&mut said)?;
         waitpid(Some(writer), WaitOptions::empty())?;
-        Ok(())
+        drop(mailbox);
+        wire.pass_on(&said)
     }
 
     /// Becomes the user and looks at the home.
@@ -150,11 +155,14 @@ impl Delivery<'_> {
 }
 
 fn answer(mut wire: Wire, result: Result<Success, Failure>) -> io::Result<()> {
-    let verdict = match result {
+    wire.done(verdict(result))
+}
+
+fn verdict(result: Result<Success, Failure>) -> Verdict {
+    match result {
         Ok((text, warnings)) => {
             Verdict { code: Code::Ok, status: (2, 0, 0), text: text.into(), warnings }
         }
         Err(failure) => failure.into(),
-    };
-    wire.done(verdict)
+    }
 }

@@ -77,6 +77,14 @@ impl Wire {
         Ok(())
     }
 
+    /// Says what another process has made of it; nothing, if that died without a word.
+    ///
+    /// # Errors
+    /// When the engine is gone.
+    pub fn pass_on(&mut self, said: &[u8]) -> io::Result<()> {
+        self.stream.write_all(said)
+    }
+
     /// Says how it ended.
     ///
     /// # Errors
