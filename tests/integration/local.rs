@@ -3,7 +3,7 @@
 //!
 //! As root the recipient is a system account; as anybody else it is the caller.
 
-use crate::support::client::submit;
+use crate::support::client::{Client, submit};
 use crate::support::process::{children, runs, signal};
 use crate::support::system::{System, is_root};
 use crate::support::{skip, wait};
@@ -226,4 +226,21 @@ fn a_reload_brings_new_rules_and_a_stop_ends_the_helper() {
     system.tell("postfix", &["stop"]);
     wait("the helper's end", || !runs(second));
     assert_eq!(system.logged("warning: process "), 0, "{}", system.log());
+}
+
+#[test]
+fn a_large_message_is_in_the_mailbox_whole() {
+    const LINES: usize = 60_000;
+    let system = started("");
+    let (user, _) = user();
+    let mut client = Client::connect(system.port).unwrap();
+    assert!(client.ask("EHLO client.example").unwrap().starts_with("250"));
+    let line = format!("{}\r\n", "0123456789".repeat(7));
+    let content = format!("Subject: large\r\n\r\n{}From here\r\n..", line.repeat(LINES));
+    let reply = client.send("a@source.example", &format!("{user}@example.test"), &content).unwrap();
+    assert!(reply.starts_with("250 2.0.0 Ok: queued as "), "{reply}");
+    system.wait_until_empty();
+    let text = mailbox(&system, &user);
+    assert_eq!(text.matches("0123456789\n").count(), LINES);
+    assert!(text.ends_with("\n>From here\n.\n\n"), "{}", text.len());
 }
