@@ -65,6 +65,13 @@ fn mailbox(system: &System, user: &str) -> String {
     fs::read_to_string(system.path("spool").join(user)).unwrap_or_default()
 }
 
+/// Waits for that many deliveries; the queue is looked at only then, because a message just taken
+/// is not in its listing yet.
+fn wait_for(system: &System, count: usize) {
+    wait("deliveries in the log", || system.logged("status=sent (delivered to ") >= count);
+    system.wait_until_empty();
+}
+
 fn send(system: &System, user: &str, subject: &str) {
     submit(system.port, "sender@source.example", &format!("{user}@example.test"), subject);
 }
@@ -75,7 +82,7 @@ fn mail_is_in_the_mailbox_of_its_user() {
     let (user, uid) = user();
     send(&system, &user, "first");
     send(&system, &user, "second");
-    system.wait_until_empty();
+    wait_for(&system, 2);
     let text = mailbox(&system, &user);
     assert_eq!(text.matches("From sender@source.example  ").count(), 2, "{text}");
     let header = format!(
@@ -99,7 +106,7 @@ fn a_spool_directory_with_a_slash_holds_maildirs() {
     system.start();
     let (user, uid) = user();
     send(&system, &user, "one");
-    system.wait_until_empty();
+    wait_for(&system, 1);
     let new = spool.join(&user).join("new");
     let files: Vec<_> = fs::read_dir(new).unwrap().map(|entry| entry.unwrap()).collect();
     assert_eq!(files.len(), 1);
@@ -120,7 +127,7 @@ fn where_only_root_may_make_files_the_mailbox_is_given_to_its_user() {
     let (user, uid) = user();
     send(&system, &user, "one");
     send(&system, &user, "two");
-    system.wait_until_empty();
+    wait_for(&system, 2);
     let data = fs::metadata(system.path("spool").join(&user)).unwrap();
     assert_eq!((data.uid(), data.mode() & 0o7777), (uid, 0o600));
     assert_eq!(mailbox(&system, &user).matches("\nSubject: ").count(), 2);
@@ -146,7 +153,7 @@ fn a_helper_that_is_killed_again_and_again_loses_nothing() {
             signal(process(&system, "deliver"), Signal::KILL);
         }
     }
-    system.wait_until_empty();
+    wait_for(&system, MESSAGES);
     let text = mailbox(&system, &user);
     for number in 0..MESSAGES {
         assert!(text.contains(&format!("\nSubject: message {number}.\n")), "{number}\n{text}");
@@ -169,7 +176,7 @@ fn a_delivery_that_is_killed_in_its_middle_is_deferred_and_made_again() {
     let text = "dsn=4.3.0, status=deferred (unknown mail transport error)";
     wait("the deferral in the log", || system.logged(text) == 1);
     fs::remove_file(&lock).unwrap();
-    system.wait_until_empty();
+    wait_for(&system, 1);
     assert_eq!(mailbox(&system, &user).matches("\nSubject: once\n").count(), 1);
     assert_eq!(process(&system, "deliver"), helper, "only the delivery died");
 }
@@ -187,7 +194,7 @@ fn without_the_helper_mail_waits_for_it() {
     wait("the attempts in the log", || system.logged("bad command startup -- throttling") >= 2);
     assert_eq!((system.listing().len(), mailbox(&system, &user).len()), (1, 0));
     fs::rename(&away, &deliver).unwrap();
-    system.wait_until_empty();
+    wait_for(&system, 1);
     assert_eq!(mailbox(&system, &user).matches("\nSubject: waits\n").count(), 1);
 }
 
@@ -205,7 +212,7 @@ fn garbage_is_answered_with_a_refusal_and_an_empty_request_with_nothing() {
     drop(connect());
     let (user, _) = user();
     send(&system, &user, "still there");
-    system.wait_until_empty();
+    wait_for(&system, 1);
     assert_eq!(process(&system, "deliver"), helper);
 }
 
@@ -221,7 +228,7 @@ fn a_reload_brings_new_rules_and_a_stop_ends_the_helper() {
     let second = process(&system, "deliver");
     assert_eq!(process(&system, "engine"), engine, "the engine goes on");
     send(&system, &user, "new rules");
-    system.wait_until_empty();
+    wait_for(&system, 1);
     assert!(spool.join(&user).join("new").is_dir());
     system.tell("postfix", &["stop"]);
     wait("the helper's end", || !runs(second));
@@ -239,7 +246,7 @@ fn a_large_message_is_in_the_mailbox_whole() {
     let content = format!("Subject: large\r\n\r\n{}From here\r\n..", line.repeat(LINES));
     let reply = client.send("a@source.example", &format!("{user}@example.test"), &content).unwrap();
     assert!(reply.starts_with("250 2.0.0 Ok: queued as "), "{reply}");
-    system.wait_until_empty();
+    wait_for(&system, 1);
     let text = mailbox(&system, &user);
     assert_eq!(text.matches("0123456789\n").count(), LINES);
     assert!(text.ends_with("\n>From here\n.\n\n"), "{}", text.len());
