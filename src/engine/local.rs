@@ -27,7 +27,7 @@ pub mod settings;
 mod tests;
 
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Outcome};
+use crate::delivery::{DeliverRequest, Outcome, TRANSPORT_UNAVAILABLE};
 use crate::error;
 use crate::lookup::Maps;
 use crate::maillog::Daemon;
@@ -159,7 +159,7 @@ impl Delivery<'_> {
     fn in_trouble(&self, trouble: &Trouble) -> Ending {
         self.core.log.warn(Daemon::Local, &trouble.to_string());
         let text = match trouble {
-            Trouble::Absent(_) => "mail transport unavailable",
+            Trouble::Absent(_) => TRANSPORT_UNAVAILABLE,
             Trouble::Lost(_) => "unknown mail transport error",
         };
         Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }

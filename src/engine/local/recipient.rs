@@ -100,7 +100,7 @@ mod tests {
     use crate::testing::snapshot;
 
     fn settings(main_cf: &str) -> Settings {
-        Settings::read("local", &snapshot(main_cf, "").params).unwrap()
+        Settings::read("local", &snapshot(main_cf).params).unwrap()
     }
 
     fn user(address: &str, settings: &Settings) -> (String, String) {

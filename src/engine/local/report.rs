@@ -1,11 +1,15 @@
 //! What a local delivery has to say: a log line and a result for every recipient.
 
 use super::Ending;
+use crate::bounce::Action;
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
+use crate::delivery::{DeliverRequest, Disposition, Outcome, Receipt, RecipientResult};
 use crate::maillog::{Daemon, Delays, Event};
 use mail::Dsn;
 use runtime::Instant;
+
+/// `relay=` of the log line.
+const RELAY: &str = "local";
 
 /// Results of one request.
 pub struct Report<'a> {
@@ -40,7 +44,7 @@ impl<'a> Report<'a> {
             id: message.id,
             recipient: &recipient.address,
             original: &recipient.original,
-            relay: "local",
+            relay: RELAY,
             conn_use: 1,
             delays: Delays { transmission, ..self.request.delays(started) },
             dsn: dsn.status,
@@ -50,7 +54,15 @@ impl<'a> Report<'a> {
         if out_of_service {
             self.site_failure.get_or_insert_with(|| dsn.clone());
         }
-        self.results.push(RecipientResult { index, disposition, dsn, dsn_passed_on: false });
+        let delivered = || Receipt { relay: RELAY.into(), action: Action::Delivered };
+        let receipt = (disposition == Disposition::Sent).then(delivered);
+        self.results.push(RecipientResult {
+            index,
+            disposition,
+            dsn,
+            dsn_passed_on: false,
+            receipt,
+        });
     }
 
     /// The outcome.
