@@ -2,7 +2,7 @@
 //!
 //! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
 //! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves,
-//! `RINGPOST_MAILLOG_FD` the log file.
+//! `RINGPOST_MAILLOG_FD` the log file. The delivery helper gets `RINGPOST_DELIVER_FD`, its socket.
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -47,6 +47,15 @@ impl Inherited {
             maillog: number("RINGPOST_MAILLOG_FD")?.map(file),
         })
     }
+}
+
+/// The socket that the delivery helper accepts from.
+///
+/// # Errors
+/// When master did not start this process.
+pub fn deliver_socket() -> Result<OwnedFd, String> {
+    let fd = number("RINGPOST_DELIVER_FD")?.ok_or("RINGPOST_DELIVER_FD is not set")?;
+    Ok(file(fd).into())
 }
 
 fn number(name: &str) -> Result<Option<i32>, String> {

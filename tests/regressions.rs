@@ -72,6 +72,7 @@ replays! {
     header => mail::fuzz_header,
     main_cf => config::fuzz_main_cf,
     master_cf => config::fuzz_master_cf,
+    privsep_request => privsep::fuzz_privsep_request,
     queue_replay => queue::fuzz_queue_replay,
     reply => protocol::smtp::fuzz_reply,
     smtp_client => protocol::smtp::client::fuzz_smtp_client,

@@ -483,9 +483,11 @@ fn strings_comments_and_tests_are_not_code() {
 const OURS: &[&str] = &[
     "bench",
     "config",
+    "deliver",
     "engine",
     "mail",
     "master",
+    "privsep",
     "protocol",
     "queue",
     "runtime",
@@ -504,14 +506,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/tables/Cargo.toml", &[]),
     ("src/runtime/Cargo.toml", &[]),
     ("queue/Cargo.toml", &[]),
-    ("src/master/Cargo.toml", &["config"]),
+    ("src/privsep/Cargo.toml", &[]),
+    ("src/deliver/Cargo.toml", &["privsep"]),
+    ("src/master/Cargo.toml", &["config", "privsep"]),
     (
         "src/engine/Cargo.toml",
-        &["config", "mail", "protocol", "queue", "runtime", "scheduler", "tables"],
+        &["config", "mail", "privsep", "protocol", "queue", "runtime", "scheduler", "tables"],
     ),
     ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
     ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
-    ("fuzz/Cargo.toml", &["config", "mail", "protocol", "queue", "tables"]),
+    ("fuzz/Cargo.toml", &["config", "mail", "privsep", "protocol", "queue", "tables"]),
 ];
 
 /// Which rooms a binary of the root package may name.
@@ -519,12 +523,18 @@ const BINARIES: &[(&str, &[&str])] = &[
     ("src/bin/master.rs", &["config", "master"]),
     // Of master: the facts about the host and the reader of files, which both need at start.
     ("src/bin/engine.rs", &["engine", "master", "runtime", "tables"]),
+    ("src/bin/deliver.rs", &["deliver", "privsep"]),
     ("src/bin/ringpost.rs", &["bench", "config", "engine", "runtime"]),
 ];
 
 /// Crates in which a socket, a file, a clock or a thread does not compile.
-const PURE: &[&str] =
-    &["src/mail/lib.rs", "src/protocol/lib.rs", "src/config/lib.rs", "src/scheduler/lib.rs"];
+const PURE: &[&str] = &[
+    "src/mail/lib.rs",
+    "src/protocol/lib.rs",
+    "src/config/lib.rs",
+    "src/scheduler/lib.rs",
+    "src/privsep/lib.rs",
+];
 
 /// Files that may say `unsafe`.
 const UNSAFE: &[(&str, &str)] = &[
@@ -532,6 +542,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/runtime/ring/buffers.rs", "buffers that the kernel may hold"),
     ("src/runtime/net/system.rs", "descriptors out of completions"),
     ("queue/src/map.rs", "read-only maps of segments"),
+    ("src/deliver/fork.rs", "fork in a process with one thread"),
     ("src/inherited.rs", "descriptors that the supervisor hands over"),
 ];
 

@@ -85,7 +85,7 @@ pub fn findings(
             value: value.to_string(),
         };
         if known(name) {
-            if !acts_on(name) {
+            if !acts_on(name) && !acted_upon::is_as_here(name, value) {
                 let restricts_senders = restricts_senders(name);
                 out.push(Finding::NotActedUpon { place: place(), restricts_senders });
             }

@@ -7,7 +7,7 @@ use crate::delivery::{DeliverRequest, Outcome};
 use crate::maillog::Maillog;
 use crate::resolver::Resolver;
 use crate::snapshot::Snapshot;
-use crate::{error, smtp};
+use crate::{error, local, smtp};
 use runtime::Rt;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -49,6 +49,7 @@ impl Agents {
                 let client = self.smtp.borrow().clone();
                 client.deliver(request).await
             }
+            Some("local") => local::deliver(core, request).await,
             Some("error") => error::refuse(core, request),
             Some("discard") => error::discard(core, request),
             _ => error::unavailable(core, request),

@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod error;
 pub mod launch;
 pub mod limits;
+pub mod local;
 pub mod localtime;
 pub mod lookup;
 pub mod maillog;

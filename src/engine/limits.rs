@@ -54,6 +54,13 @@ pub const PEER_NAMES: usize = 16 * 1024;
 pub const IMPORTS_PER_TURN: usize = 1024;
 /// How long a stop waits for deliveries and sessions before it abandons them.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long the delivery helper may take for an answer, beside the time that locks may take; as
+/// long as it waits for us.
+pub const HELPER_ANSWER: Duration = Duration::from_secs(300);
+/// How long a delivery waits for room in the helper's backlog before it is deferred.
+pub const HELPER_ROOM: Duration = Duration::from_secs(30);
+/// How often it looks whether there is room.
+pub const HELPER_RETRY: Duration = Duration::from_millis(100);
 
 const _: () = assert!(COMMAND_LINE_MAX < INPUT_BYTES);
 const _: () = assert!(EXTENT_BYTES <= SPARE_BUFFER_BYTES);

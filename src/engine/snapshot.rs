@@ -6,7 +6,7 @@ use crate::cleanup;
 use crate::lookup::{Maps, Opener};
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
-use crate::{bounce, qmgr, smtp};
+use crate::{bounce, local, qmgr, smtp};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub transports: Vec<(String, String)>,
     /// Every smtp and lmtp service with its own parameters.
     pub smtp: Vec<(String, Arc<smtp::Settings>)>,
+    /// Every local service.
+    pub local: Vec<(String, Arc<local::Settings>)>,
     /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
     pub closed: bool,
     /// What should be said about the configuration at start.
@@ -116,6 +118,7 @@ impl Snapshot {
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
             smtp,
+            local: local_services(&params, master)?,
             closed,
             warnings,
             params,
@@ -181,6 +184,20 @@ fn smtp_services(
         }
     }
     Ok(services)
+}
+
+fn local_services(
+    params: &Params,
+    master: &MasterCf,
+) -> Result<Vec<(String, Arc<local::Settings>)>, BadValue> {
+    let services = master.services().iter();
+    let local = services.filter(|service| service.endpoint.is_none() && service.command == "local");
+    let read = |service: &config::master_cf::Service| {
+        let params = params.with_overrides(&service.overrides);
+        let settings = local::Settings::read(&service.name, &params)?;
+        Ok((service.name.clone(), Arc::new(settings)))
+    };
+    local.map(read).collect()
 }
 
 /// The addresses mail is received at: the interfaces, as `inet_interfaces` selects them, and

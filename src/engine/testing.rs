@@ -5,6 +5,7 @@ use crate::agent::Agents;
 use crate::background::Background;
 use crate::core::{Core, Parts};
 use crate::launch::{adopt, join};
+use crate::local;
 use crate::localtime::LocalTime;
 use crate::maillog::{Identity, Maillog, Sink};
 use crate::parcel::Parcel;
@@ -50,6 +51,8 @@ pub struct World {
     pub log: Rc<RefCell<String>>,
     /// The socket at [`SITE`].
     site: Sock,
+    /// Where it expects the delivery helper, for a script to accept from.
+    pub helper: Sock,
 }
 
 /// Tables without files, environment or chance.
@@ -87,6 +90,7 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
 /// The same with smtpd services of its own, the first of which listens.
 pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> World {
     let mut io = SimIo::new(seed);
+    let helper = io.listen_local(Path::new(local::helper::SOCKET));
     let smtpd_sock = io.listen(SMTPD.parse().unwrap());
     let site = io.listen(SITE.parse().unwrap());
     let waker = Waker::new().unwrap();
@@ -122,7 +126,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
     });
     core.port.send(0, Parcel::Recovered(recovery.live));
     smtpd::listen(&core, smtpd_sock, 0);
-    World { core, log: memory, site }
+    World { core, log: memory, site, helper }
 }
 
 impl World {

@@ -1,9 +1,9 @@
 //! The engine as a child process: its descriptors, environment and identity.
 //!
-//! Called by [`crate::supervise`]. The engine inherits every listening socket, the write end of a
-//! pipe on which it says that it serves, and the log file; `RINGPOST_*` variables say which is
-//! which. Started by root it is `mail_owner` without supplementary groups (the standard library
-//! drops them).
+//! Called by [`crate::supervise`]. The engine inherits every listening socket of its own, the write
+//! end of a pipe on which it says that it serves, and the log file; `RINGPOST_*` variables say
+//! which is which. Started by root it is `mail_owner` without supplementary groups (the standard
+//! library drops them).
 //!
 //! **Diagnostics**: an engine that cannot be executed is an `io::Error`; how one ended is [`Exit`],
 //! which prints as master(8) words it.
@@ -20,7 +20,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::accounts::Accounts;
-use crate::listen::{CORES, Listeners, Plan};
+use crate::listen::{CORES, Listeners, Plan, Server};
 use config::Params;
 
 /// Where programs the engine runs are looked up.
@@ -67,17 +67,11 @@ impl Start<'_> {
     pub fn spawn(&self) -> io::Result<Started> {
         let (ready, writer) = io::pipe()?;
         let mut inherited: Vec<BorrowedFd<'_>> =
-            self.listeners.sockets().map(AsFd::as_fd).collect();
+            self.listeners.of(self.plan, Server::Engine).map(AsFd::as_fd).collect();
         inherited.push(writer.as_fd());
         inherited.extend(self.maillog.map(AsFd::as_fd));
-        for fd in &inherited {
-            fcntl_setfd(fd, FdFlags::empty())?;
-        }
-        let child = self.command(writer.as_raw_fd()).spawn();
-        for fd in &inherited {
-            fcntl_setfd(fd, FdFlags::CLOEXEC)?;
-        }
-        Ok(Started { pid: Pid::from_child(&child?), ready })
+        let pid = spawn_with(&mut self.command(writer.as_raw_fd()), &inherited)?;
+        Ok(Started { pid, ready })
     }
 
     fn command(&self, ready: i32) -> Command {
@@ -86,7 +80,7 @@ impl Start<'_> {
         if !self.foreground {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
-        command.env_clear().env("PATH", PATH).envs(environment(self.params));
+        give_environment(&mut command, self.params);
         command.env("RINGPOST_SOCKETS", self.listeners.describe(self.plan));
         command.env("RINGPOST_READY_FD", ready.to_string());
         command.env(CORES, self.cores.to_string());
@@ -98,6 +92,23 @@ impl Start<'_> {
         }
         command
     }
+}
+
+/// Starts `command` with descriptors that are closed on exec otherwise.
+pub fn spawn_with(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Pid> {
+    for fd in inherited {
+        fcntl_setfd(fd, FdFlags::empty())?;
+    }
+    let child = command.spawn();
+    for fd in inherited {
+        fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    }
+    child.map(|child| Pid::from_child(&child))
+}
+
+/// Leaves a child nothing of this process's environment but what `import_environment` names.
+pub fn give_environment(command: &mut Command, params: &Params) {
+    command.env_clear().env("PATH", PATH).envs(environment(params));
 }
 
 /// The variables `import_environment` lets through (`NAME`, or `NAME=value`), and our own.

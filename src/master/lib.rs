@@ -1,4 +1,5 @@
-//! The supervisor: binds what the engine listens on, starts it, restarts it, reloads and stops it.
+//! The supervisor: binds what the engine listens on, starts it, restarts it, reloads and stops it;
+//! and the delivery helper beside it.
 //!
 //! Called by `bin/master.rs` ([`supervise::run`], [`detach::start`]); the commands in `tools` use
 //! its smaller parts: [`settings`] (both files, read and checked), [`log`] (Postfix's log lines),
@@ -6,11 +7,11 @@
 //!
 //! One thread, one loop, no mail and no network bytes: the only input after start are signals, the
 //! exit of children and the administrator's two files. As root it keeps its privileges, the engine
-//! runs as `mail_owner`; as anybody else everything runs as that user.
+//! runs as `mail_owner`, the helper as root; as anybody else everything runs as that user.
 //!
 //! **Diagnostics**: [`Fatal`] is the administrator's or the system's fault, worded as Postfix words
 //! it; what happens later is logged as `postfix/master`.
-//! **Limits**: [`supervise::RESTARTS_PER_MINUTE`], [`supervise::STOP_GRACE`],
+//! **Limits**: [`pace::RESTARTS_PER_MINUTE`], [`supervise::STOP_GRACE`],
 //! [`supervise::DRAIN_GRACE`], [`detach::START_WAIT`], [`listen::BACKLOG`], [`listen::CORES_MAX`].
 //! **Standards**: master(8), master(5) of Postfix 3.7.
 #![forbid(unsafe_code)]
@@ -19,10 +20,13 @@ pub mod accounts;
 pub mod children;
 pub mod detach;
 pub mod directories;
+pub mod helper;
 pub mod listen;
 pub mod log;
+pub mod pace;
 pub mod pid_file;
 pub mod ports;
+pub mod rules;
 pub mod settings;
 pub mod signals;
 pub mod supervise;

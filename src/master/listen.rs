@@ -30,6 +30,8 @@ pub const BACKLOG: i32 = 4096;
 pub const CORES_MAX: usize = 64;
 /// Environment variable that lowers the number of cores.
 pub const CORES: &str = "RINGPOST_CORES";
+/// Where the delivery helper listens, below the queue directory: for `mail_owner` only.
+pub const HELPER_SOCKET: &str = "private/deliver";
 /// Stream sockets in `public/` for the commands.
 const UNIX_SERVICES: &[&str] = &["pickup", "showq", "control"];
 
@@ -42,9 +44,20 @@ pub enum Place {
     Unix(String),
 }
 
+/// Who accepts connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The engine.
+    Engine,
+    /// The delivery helper.
+    Helper,
+}
+
 /// A service and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Who accepts.
+    pub server: Server,
     /// As in master.cf.
     pub name: String,
     /// Its addresses, in order.
@@ -60,6 +73,19 @@ pub struct Plan {
     pub unserved: Vec<(String, String)>,
 }
 
+impl Plan {
+    /// Adds the delivery helper's socket.
+    pub fn add_helper(&mut self) {
+        let places = vec![Place::Unix(HELPER_SOCKET.to_owned())];
+        self.entries.push(Entry { server: Server::Helper, name: "deliver".to_owned(), places });
+    }
+
+    /// What `server` accepts from.
+    pub fn of(&self, server: Server) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.server == server)
+    }
+}
+
 /// What `master_cf` and `params` ask to listen on.
 pub fn plan(params: &Params, master_cf: &MasterCf) -> Result<Plan, Fatal> {
     let mut plan = Plan::default();
@@ -69,11 +95,11 @@ pub fn plan(params: &Params, master_cf: &MasterCf) -> Result<Plan, Fatal> {
             continue;
         }
         let places = inet_places(params, service)?;
-        plan.entries.push(Entry { name: service.name.clone(), places });
+        plan.entries.push(Entry { server: Server::Engine, name: service.name.clone(), places });
     }
     for name in UNIX_SERVICES {
         let places = vec![Place::Unix(format!("public/{name}"))];
-        plan.entries.push(Entry { name: (*name).to_owned(), places });
+        plan.entries.push(Entry { server: Server::Engine, name: (*name).to_owned(), places });
     }
     Ok(plan)
 }
@@ -175,10 +201,10 @@ impl Listeners {
         Ok(Self { open })
     }
 
-    /// The value of `RINGPOST_SOCKETS`: `NAME/TYPE=FD[,FD...]` for each entry of `plan`.
+    /// The value of `RINGPOST_SOCKETS`: `NAME/TYPE=FD[,FD...]` for each entry of the engine.
     pub fn describe(&self, plan: &Plan) -> String {
         let mut out = String::new();
-        for entry in &plan.entries {
+        for entry in plan.of(Server::Engine) {
             let unix = matches!(entry.places.first(), Some(Place::Unix(_)));
             let kind = if unix { "unix" } else { "inet" };
             let fds = entry.places.iter().flat_map(|place| &self.open[place]);
@@ -190,9 +216,18 @@ impl Listeners {
         out
     }
 
-    /// Every socket.
-    pub fn sockets(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.open.values().flatten()
+    /// Every socket of a server.
+    pub fn of<'a>(&'a self, plan: &'a Plan, server: Server) -> impl Iterator<Item = &'a OwnedFd> {
+        let mut places: Vec<&Place> = plan.of(server).flat_map(|entry| &entry.places).collect();
+        places.sort();
+        // Two services may name the same address.
+        places.dedup();
+        places.into_iter().flat_map(|place| &self.open[place])
+    }
+
+    /// The socket at a path.
+    pub fn unix(&self, path: &str) -> Option<&OwnedFd> {
+        self.open.get(&Place::Unix(path.to_owned()))?.first()
     }
 }
 
@@ -241,7 +276,8 @@ fn listen_unix(path: &Path, accounts: &Accounts) -> Result<OwnedFd, Fatal> {
     let socket = socket.map_err(|error| failed(error.into()))?;
     let address = SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
     rustix::net::bind(&socket, &address).map_err(|error| failed(error.into()))?;
-    fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(failed)?;
+    let mode = if path == Path::new(HELPER_SOCKET) { 0o600 } else { 0o666 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
     if accounts.root {
         chown(path, Some(accounts.uid), Some(accounts.gid)).map_err(failed)?;
     }
@@ -307,7 +343,11 @@ mod tests {
     fn each_core_has_a_socket_and_an_address_in_use_is_refused_in_postfix_words() {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
-        let entry = Entry { name: "x".to_owned(), places: vec![Place::Inet(address)] };
+        let entry = Entry {
+            server: Server::Engine,
+            name: "x".to_owned(),
+            places: vec![Place::Inet(address)],
+        };
         let plan = Plan { entries: vec![entry], unserved: Vec::new() };
         let bind = || Listeners::bind(&plan, 3, &me(), &mut Listeners::default());
         let error = bind().unwrap_err().0;
@@ -315,7 +355,7 @@ mod tests {
         assert_eq!(error, format!("bind 127.0.0.1 port {port}: Address already in use"));
         drop(probe);
         let mut first = bind().unwrap();
-        assert_eq!(first.sockets().count(), 3);
+        assert_eq!(first.of(&plan, Server::Engine).count(), 3);
         assert_eq!(bind().unwrap_err().0, error, "SO_REUSEPORT must not hide another system");
         let numbers = first.describe(&plan);
         let kept = Listeners::bind(&plan, 3, &me(), &mut first).unwrap();

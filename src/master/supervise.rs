@@ -1,4 +1,5 @@
-//! The supervisor's loop: one engine, started, restarted, reloaded and stopped.
+//! The supervisor's loop: one engine, started, restarted, reloaded and stopped; beside it the
+//! delivery helper, whose own table is in [`crate::helper`].
 //!
 //! | phase | engine ready | engine ends | SIGHUP | SIGTERM, SIGINT | deadline |
 //! | --- | --- | --- | --- | --- | --- |
@@ -9,40 +10,41 @@
 //! | Draining | - | Starting | re-read | Stopping | SIGKILL |
 //! | Stopping | - | end | - | - | SIGKILL |
 //!
-//! SIGQUIT kills the engine and ends, in any phase. The sockets are never closed while they are in
-//! the configuration. Two engines never run at once: the queue log has one writer. When what the
-//! engine listens on or its log file changes, the old engine drains (SIGTERM) and the next one
-//! starts after it; connections wait in the backlog meanwhile.
+//! SIGQUIT kills the engine and ends, in any phase. The helper ends after the engine. The sockets
+//! are never closed while they are in the configuration. Two engines never run at once: the queue
+//! log has one writer. When what the engine listens on or its log file changes, the old engine
+//! drains (SIGTERM) and the next one starts after it; connections wait in the backlog meanwhile.
 //!
-//! **Limits**: [`RESTARTS_PER_MINUTE`], [`STOP_GRACE`], [`DRAIN_GRACE`], `service_throttle_time`.
+//! **Limits**: [`crate::pace::RESTARTS_PER_MINUTE`], [`STOP_GRACE`], [`DRAIN_GRACE`],
+//! `service_throttle_time`.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, PipeReader, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+mod phase;
+mod setup;
+
+use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 
-use crate::accounts::Accounts;
 use crate::children::{self, Exit, Start, Started};
-use crate::listen::{self, Listeners, Plan};
-use crate::log::{self, Level, Log, Maillog};
+use crate::helper::{Helper, Surroundings};
+use crate::listen::{self, HELPER_SOCKET, Listeners};
+use crate::log::{Level, Log};
+use crate::pace::Pace;
 use crate::pid_file::{self, PidFile};
 use crate::settings::Settings;
 use crate::signals::{Request, Signals};
 use crate::{Fatal, detach, directories};
+use phase::Phase;
+use setup::Setup;
 
-/// An engine that served may end this often within a minute before its restart is put off.
-pub const RESTARTS_PER_MINUTE: usize = 10;
 /// How long the engine may take to stop; `postfix stop` waits as long.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long an engine may take to end its sessions when another is to take over.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
 
-const MINUTE: Duration = Duration::from_secs(60);
 /// The program's name in the log.
 const PROGRAM: &str = "master";
 
@@ -71,103 +73,6 @@ pub fn run(options: Options) -> Result<(), Fatal> {
     result
 }
 
-enum Phase {
-    /// Started; `ready` is nothing once the engine closed it without a word.
-    Starting { pid: Pid, ready: Option<PipeReader> },
-    /// Serves.
-    Serving { pid: Pid },
-    /// Waits before the next start.
-    Throttled { until: Instant },
-    /// Ends its sessions; another follows.
-    Draining { pid: Pid, until: Instant },
-    /// Ends; none follows.
-    Stopping { pid: Pid, until: Instant },
-    /// Nothing left to do.
-    Ended,
-}
-
-impl Phase {
-    fn pid(&self) -> Option<Pid> {
-        match self {
-            Self::Starting { pid, .. }
-            | Self::Serving { pid }
-            | Self::Draining { pid, .. }
-            | Self::Stopping { pid, .. } => Some(*pid),
-            Self::Throttled { .. } | Self::Ended => None,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Throttled { until }
-            | Self::Draining { until, .. }
-            | Self::Stopping { until, .. } => Some(*until),
-            Self::Starting { .. } | Self::Serving { .. } | Self::Ended => None,
-        }
-    }
-}
-
-/// What one reading of the configuration gives.
-struct Setup {
-    settings: Settings,
-    accounts: Accounts,
-    queue: PathBuf,
-    program: PathBuf,
-    throttle: Duration,
-    plan: Plan,
-    maillog: Option<File>,
-    log: Log,
-}
-
-impl Setup {
-    fn new(settings: Settings) -> Result<Self, Fatal> {
-        let accounts = Accounts::find(&settings.params)?;
-        let plan = listen::plan(&settings.params, &settings.master()?)?;
-        let maillog = match log::maillog_file(&settings.params)? {
-            Some(Maillog::File(file)) => Some(file),
-            Some(Maillog::Stdout) | None => None,
-        };
-        let own = std::env::current_exe().map_err(|error| Fatal::system("own path", error))?;
-        Ok(Self {
-            accounts,
-            queue: settings.queue()?,
-            program: children::find_program("engine", &own, &settings.text("daemon_directory")?),
-            throttle: Duration::from_secs(settings.seconds("service_throttle_time")?),
-            log: Log::open(&settings.params, PROGRAM),
-            plan,
-            maillog,
-            settings,
-        })
-    }
-
-    fn data(&self) -> Result<PathBuf, Fatal> {
-        self.settings.text("data_directory").map(PathBuf::from)
-    }
-
-    /// Logs what the administrator should know of this configuration.
-    fn log_oddities(&self) {
-        for warning in &self.settings.warnings {
-            self.log.line(Level::Warning, warning);
-        }
-        for (name, command) in &self.plan.unserved {
-            let text = format!("service {name}/inet: no server for command {command}");
-            self.log.line(Level::Warning, text);
-        }
-    }
-
-    /// Whether an engine of `self` must be replaced for `new`.
-    fn needs_new_engine(&self, new: &Self) -> bool {
-        let entries = self.plan.entries != new.plan.entries;
-        let program = self.program != new.program || self.accounts != new.accounts;
-        entries || program || identity(self.maillog.as_ref()) != identity(new.maillog.as_ref())
-    }
-}
-
-/// Device and inode.
-fn identity(file: Option<&File>) -> Option<(u64, u64)> {
-    file.and_then(|file| file.metadata().ok()).map(|data| (data.dev(), data.ino()))
-}
-
 struct Master {
     options: Options,
     setup: Setup,
@@ -175,8 +80,9 @@ struct Master {
     cores: usize,
     signals: Signals,
     phase: Phase,
-    /// When engines that served ended, within the last minute.
-    ends: VecDeque<Instant>,
+    helper: Helper,
+    /// Of engines that served.
+    pace: Pace,
     /// Whether an engine ever served.
     served: bool,
     /// Whether the engine that starts may have read an older configuration.
@@ -207,11 +113,13 @@ impl Master {
             cores,
             signals,
             phase: Phase::Ended,
-            ends: VecDeque::new(),
+            helper: Helper::default(),
+            pace: Pace::default(),
             served: false,
             stale: false,
             _lock: lock,
         };
+        master.start_helper();
         master.start_engine()?;
         Ok(master)
     }
@@ -223,10 +131,15 @@ impl Master {
                 self.handle(request)?;
             }
             self.read_ready()?;
-            if self.phase.deadline().is_some_and(|until| until <= Instant::now()) {
+            let is_due = |until: Instant| until <= Instant::now();
+            if self.phase.deadline().is_some_and(is_due) {
                 self.deadline()?;
             }
+            if self.helper.deadline().is_some_and(is_due) {
+                self.start_helper();
+            }
         }
+        self.helper.stop(Signal::TERM);
         Ok(())
     }
 
@@ -236,7 +149,8 @@ impl Master {
         if let Phase::Starting { ready: Some(ready), .. } = &self.phase {
             fds.push(PollFd::new(ready, PollFlags::IN));
         }
-        let timeout = self.phase.deadline().map(|until| {
+        let deadlines = [self.phase.deadline(), self.helper.deadline()];
+        let timeout = deadlines.into_iter().flatten().min().map(|until| {
             let left = until.saturating_duration_since(Instant::now());
             Timespec {
                 tv_sec: left.as_secs().cast_signed(),
@@ -255,6 +169,8 @@ impl Master {
                 while let Some((pid, exit)) = children::reap() {
                     if self.phase.pid() == Some(pid) {
                         self.engine_ended(pid, exit)?;
+                    } else if self.helper.pid() == Some(pid) {
+                        self.helper_ended(exit);
                     }
                 }
                 Ok(())
@@ -269,6 +185,7 @@ impl Master {
                 if let Some(pid) = self.phase.pid() {
                     children::signal(pid, Signal::KILL);
                 }
+                self.helper.stop(Signal::KILL);
                 self.phase = Phase::Ended;
                 Ok(())
             }
@@ -324,6 +241,25 @@ impl Master {
         }
     }
 
+    /// Starts the delivery helper, when a service needs one; ends the one that runs.
+    fn start_helper(&mut self) {
+        match (&self.setup.helper, self.listeners.unix(HELPER_SOCKET)) {
+            (Some(program), Some(socket)) => {
+                self.helper.start(program, &surroundings(&self.setup, &self.options, socket));
+            }
+            _ => self.helper.stop(Signal::TERM),
+        }
+    }
+
+    fn helper_ended(&mut self, exit: Exit) {
+        if let (Some(program), Some(socket)) =
+            (&self.setup.helper, self.listeners.unix(HELPER_SOCKET))
+        {
+            let around = surroundings(&self.setup, &self.options, socket);
+            self.helper.ended(exit, program, &around);
+        }
+    }
+
     fn read_ready(&mut self) -> Result<(), Fatal> {
         let Phase::Starting { pid, ready: Some(pipe) } = &mut self.phase else { return Ok(()) };
         let mut fds = [PollFd::new(&*pipe, PollFlags::IN)];
@@ -366,9 +302,7 @@ impl Master {
             }
             _ => {
                 self.log_end(pid, exit);
-                self.ends.retain(|end| now.duration_since(*end) < MINUTE);
-                self.ends.push_back(now);
-                if self.ends.len() > RESTARTS_PER_MINUTE {
+                if self.pace.is_too_fast(now) {
                     self.throttle();
                 } else {
                     return self.start_engine();
@@ -430,9 +364,13 @@ impl Master {
         self.listeners =
             Listeners::bind(&new.plan, self.cores, &new.accounts, &mut self.listeners)?;
         let replace = self.setup.needs_new_engine(&new);
+        let helper = self.setup.helper != new.helper;
         self.setup = new;
         self.setup.log.line(Level::Info, announcement("reload", &self.setup));
         self.setup.log_oddities();
+        if helper {
+            self.start_helper();
+        }
         match self.phase {
             Phase::Starting { pid, .. } | Phase::Serving { pid } if replace => {
                 children::signal(pid, Signal::TERM);
@@ -444,6 +382,21 @@ impl Master {
             _ => {}
         }
         Ok(())
+    }
+}
+
+fn surroundings<'a>(
+    setup: &'a Setup,
+    options: &Options,
+    socket: &'a std::os::fd::OwnedFd,
+) -> Surroundings<'a> {
+    Surroundings {
+        queue: &setup.queue,
+        params: &setup.settings.params,
+        socket,
+        foreground: options.foreground,
+        log: &setup.log,
+        throttle: setup.throttle,
     }
 }
 

@@ -27,6 +27,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::Path;
 use writer::Writer;
 
 /// Receive buffers of a core.
@@ -434,6 +435,12 @@ impl Io for EpollIo {
 
     fn socket(&mut self, to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
         let sock = system::socket(to, from)?;
+        system::set_nonblocking(sock, true)?;
+        Ok(sock)
+    }
+
+    fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
+        let sock = system::connect_local(path)?;
         system::set_nonblocking(sock, true)?;
         Ok(sock)
     }

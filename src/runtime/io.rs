@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A socket: a descriptor number, or the simulator's name for one.
@@ -223,6 +224,12 @@ pub trait Io {
     /// # Errors
     /// No descriptors left, or the source address cannot be used.
     fn socket(&mut self, to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock>;
+
+    /// A connection to the local socket at `path`, made at once: nobody has to accept it first.
+    ///
+    /// # Errors
+    /// Nobody listens there, no descriptors left, or `WouldBlock` when too many wait already.
+    fn connect_local(&mut self, path: &Path) -> io::Result<Sock>;
 
     /// The address of the other end.
     ///

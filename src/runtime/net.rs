@@ -26,9 +26,12 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::task::Poll;
 
 pub mod system;
+#[cfg(test)]
+mod tests;
 
 /// Bytes a connection may hold unread before it stops receiving.
 pub const STASH_MAX: usize = 64 * 1024;
@@ -207,6 +210,15 @@ impl Stream {
         });
         stream.written(deadline, |conn| conn.connecting.is_none()).await?;
         Ok(stream)
+    }
+
+    /// Connects to the local socket at `path`; it takes no time.
+    ///
+    /// # Errors
+    /// Nobody listens there, no descriptors left, or `WouldBlock` when too many wait already.
+    pub fn connect_local(rt: &Rt, path: &Path) -> io::Result<Stream> {
+        let sock = rt.io().connect_local(path)?;
+        Ok(Stream::adopt(rt, sock))
     }
 
     /// The address of the other end.
@@ -672,25 +684,5 @@ impl Rt {
             drop(conns);
             self.submit(Pending::Close, Op::Close { sock });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A sender that never paused made the stash keep all it had ever received.
-    #[test]
-    fn a_stash_that_is_never_empty_does_not_grow() {
-        let mut conn = Conn::new(Sock(0));
-        let mut most = 0;
-        for _ in 0..10_000 {
-            conn.stash.extend_from_slice(&[7; 1000]);
-            let leave = 10;
-            conn.consume_stash(conn.unread() - leave);
-            assert_eq!(conn.unread(), leave);
-            most = most.max(conn.stash.capacity());
-        }
-        assert!(most <= 2 * STASH_MAX, "{most}");
     }
 }

@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -68,6 +69,11 @@ impl SimIo {
     /// A listening socket at `address`.
     pub fn listen(&mut self, address: SocketAddr) -> Sock {
         self.network.listen(address)
+    }
+
+    /// A listening socket at `path`, which need not exist.
+    pub fn listen_local(&mut self, path: &Path) -> Sock {
+        self.network.listen_local(path)
     }
 
     /// The switch for write faults.
@@ -161,6 +167,10 @@ impl Io for SimIo {
 
     fn socket(&mut self, _to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
         Ok(self.network.socket(from))
+    }
+
+    fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
+        self.network.connect_local(self.now, path)
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {

@@ -24,6 +24,7 @@ fn find() -> Vec<(String, PathBuf)> {
     let mut all: Vec<_> = commands.collect();
     all.push(("engine".into(), engine.clone()));
     all.push(("master".into(), env!("CARGO_BIN_EXE_master").into()));
+    all.push(("deliver".into(), env!("CARGO_BIN_EXE_deliver").into()));
     for (name, path) in &all {
         let at = path.display();
         assert!(

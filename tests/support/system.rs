@@ -60,7 +60,7 @@ impl System {
              data_directory = {root}/data\ndaemon_directory = {root}/bin\n\
              command_directory = {root}/bin\nmaillog_file = {root}/log/maillog\n\
              maillog_file_prefixes = {root}\nmail_owner = {owner}\nsetgid_group = {group}\n\
-             myhostname = mx.example.test\nmydestination =\ninet_interfaces = 127.0.0.1\n\
+             myhostname = mx.example.test\nmydestination =\nalias_maps =\ninet_interfaces = 127.0.0.1\n\
              inet_protocols = ipv4\nmynetworks = 127.0.0.0/8\nrelayhost = [127.0.0.1]:{}\n\
              smtpd_peername_lookup = no\nenable_long_queue_ids = yes\nqueue_minfree = 0\n{extra}",
             self.sink

@@ -7,6 +7,7 @@
 pub(super) static NAMES: &[&str] = &[
     "2bounce_notice_recipient",
     "alias_database",
+    "alias_maps",
     "allow_percent_hack",
     "alternate_config_directories",
     "always_add_missing_headers",
@@ -49,6 +50,8 @@ pub(super) static NAMES: &[&str] = &[
     "defer_transports",
     "delay_notice_recipient",
     "delay_warning_time",
+    "deliver_lock_attempts",
+    "deliver_lock_delay",
     "disable_dns_lookups",
     "disable_mime_output_conversion",
     "disable_vrfy_command",
@@ -64,6 +67,7 @@ pub(super) static NAMES: &[&str] = &[
     "header_from_format",
     "header_size_limit",
     "helpful_warnings",
+    "home_mailbox",
     "hopcount_limit",
     "ignore_mx_lookup_error",
     "import_environment",
@@ -72,10 +76,18 @@ pub(super) static NAMES: &[&str] = &[
     "initial_destination_concurrency",
     "known_tcp_ports",
     "line_length_limit",
+    "local_destination_concurrency_limit",
+    "local_destination_rate_delay",
+    "local_destination_recipient_limit",
+    "local_initial_destination_concurrency",
     "local_transport",
+    "local_transport_rate_delay",
     "mail_name",
     "mail_owner",
+    "mail_spool_directory",
     "mail_version",
+    "mailbox_delivery_lock",
+    "mailbox_size_limit",
     "maillog_file",
     "maillog_file_compressor",
     "maillog_file_prefixes",
@@ -93,7 +105,9 @@ pub(super) static NAMES: &[&str] = &[
     "mynetworks_style",
     "myorigin",
     "notify_classes",
+    "owner_request_special",
     "parent_domain_matches_subdomains",
+    "prepend_delivered_header",
     "process_id_directory",
     "proxy_interfaces",
     "proxy_read_maps",
@@ -104,6 +118,7 @@ pub(super) static NAMES: &[&str] = &[
     "queue_directory",
     "queue_minfree",
     "queue_run_delay",
+    "recipient_delimiter",
     "reject_code",
     "relay_destination_concurrency_limit",
     "relay_destination_rate_delay",
@@ -114,6 +129,7 @@ pub(super) static NAMES: &[&str] = &[
     "relay_transport",
     "relay_transport_rate_delay",
     "relayhost",
+    "require_home_directory",
     "retry_destination_concurrency_limit",
     "retry_destination_rate_delay",
     "retry_destination_recipient_limit",
@@ -193,7 +209,9 @@ pub(super) static NAMES: &[&str] = &[
     "smtputf8_autodetect_classes",
     "smtputf8_enable",
     "soft_bounce",
+    "stale_lock_time",
     "stress",
+    "strict_mailbox_ownership",
     "swap_bangpath",
     "syslog_facility",
     "syslog_name",
@@ -203,3 +221,11 @@ pub(super) static NAMES: &[&str] = &[
     "virtual_mailbox_domains",
     "virtual_transport",
 ];
+
+/// What is said of features that are not here, when it is that they should not be.
+const AS_HERE: &[(&str, &str)] = &[("biff", "no"), ("lmtp_connection_cache_on_demand", "no")];
+
+/// Whether this system is as `name` asks, though nothing reads it.
+pub(super) fn is_as_here(name: &str, value: &str) -> bool {
+    AS_HERE.contains(&(name, value))
+}

@@ -44,7 +44,7 @@ fn names_that_nothing_defines_are_listed_with_their_file() {
 
 #[test]
 fn what_the_engine_does_not_act_upon_is_named_with_its_danger() {
-    let main = "smtpd_sender_restrictions = reject\nbiff = no\nmyorigin = x\n";
+    let main = "smtpd_sender_restrictions = reject\nbiff = yes\nmyorigin = x\n";
     let main = MainCf::parse("main.cf", main.as_bytes()).expect("a good main.cf");
     let params = Params::new(main, Host::default());
     let master = MasterCf::default();
@@ -55,11 +55,18 @@ fn what_the_engine_does_not_act_upon_is_named_with_its_danger() {
     assert_eq!(
         found,
         [
-            "main.cf, line 2: parameter not acted upon: biff=no",
+            "main.cf, line 2: parameter not acted upon: biff=yes",
             "main.cf, line 1: parameter not acted upon: smtpd_sender_restrictions=reject; \
          mail may pass that it would stop",
         ]
     );
+}
+
+#[test]
+fn a_feature_that_is_not_here_may_be_switched_off_without_a_word() {
+    let main = MainCf::parse("main.cf", b"biff = no\n").expect("a good main.cf");
+    let params = Params::new(main, Host::default());
+    assert_eq!(findings(&params, &MasterCf::default(), &|_| false), []);
 }
 
 #[test]

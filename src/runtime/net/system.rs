@@ -2,9 +2,11 @@
 
 use crate::io::Sock;
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::io::ioctl_fionbio;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// SOCK_CLOEXEC, for accepted connections.
 pub const ACCEPT_FLAGS: i32 = SocketFlags::CLOEXEC.bits() as i32;
@@ -18,6 +20,17 @@ pub fn socket(to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
     if let Some(from) = from {
         net::bind(&fd, &from)?;
     }
+    Ok(Sock(fd.into_raw_fd()))
+}
+
+/// A connection to the local socket at `path`.
+pub fn connect_local(path: &Path) -> io::Result<Sock> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Never waits: it is in the backlog, or there is no room.
+    net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+    // The ring would not wait on a socket that does not.
+    ioctl_fionbio(&fd, false)?;
     Ok(Sock(fd.into_raw_fd()))
 }
 
@@ -49,4 +62,31 @@ pub(crate) fn borrow(sock: Sock) -> BorrowedFd<'static> {
     // SAFETY: a `Sock` is an open descriptor from its creation until its close operation, which is
     // submitted only when no `Stream` or `Listener` names it any more.
     unsafe { BorrowedFd::borrow_raw(sock.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_local_socket_is_connected_at_once_or_not_at_all() {
+        let directory = std::env::temp_dir().join(format!("ringpost-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("socket");
+        assert_eq!(connect_local(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let sock = connect_local(&path).unwrap();
+        let flags = rustix::fs::fcntl_getfl(borrow(sock)).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "the ring waits on it");
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut full = Ok(sock);
+        for _ in 0..3 {
+            full = connect_local(&path);
+        }
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        assert_eq!(connect_local(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

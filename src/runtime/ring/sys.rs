@@ -16,6 +16,7 @@ use rustix::fd::AsRawFd;
 use rustix::net::addr::SocketAddrArg;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The `user_data` of cancellations and closes: nobody waits for those.
@@ -313,6 +314,10 @@ impl Io for UringIo {
 
     fn socket(&mut self, to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
         system::socket(to, from)
+    }
+
+    fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
+        system::connect_local(path)
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {

@@ -10,6 +10,7 @@ use crate::slab::Key;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long anything takes to reach the other end.
@@ -68,6 +69,8 @@ pub struct Network {
     rng: Rng,
     ends: HashMap<Sock, End>,
     listeners: HashMap<SocketAddr, (Sock, Listening)>,
+    /// Local sockets, by addresses nobody else uses.
+    paths: HashMap<PathBuf, SocketAddr>,
     events: BTreeMap<(Instant, u64), Event>,
     next_sock: i32,
     next_event: u64,
@@ -81,6 +84,7 @@ impl Network {
             rng: Rng::new(seed),
             ends: HashMap::new(),
             listeners: HashMap::new(),
+            paths: HashMap::new(),
             events: BTreeMap::new(),
             next_sock: 1000,
             next_event: 0,
@@ -94,6 +98,23 @@ impl Network {
         let earlier = self.listeners.insert(address, (sock, Listening::default()));
         assert!(earlier.is_none(), "address in use");
         sock
+    }
+
+    /// A listening socket at a path.
+    pub fn listen_local(&mut self, path: &Path) -> Sock {
+        let port = 1 + self.paths.len() as u16;
+        let address: SocketAddr = (Ipv4Addr::new(127, 255, 255, 254), port).into();
+        self.paths.insert(path.to_owned(), address);
+        self.listen(address)
+    }
+
+    /// A connection to a listening socket at a path.
+    pub fn connect_local(&mut self, now: Instant, path: &Path) -> io::Result<Sock> {
+        let to = *self.paths.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let sock = self.socket(None);
+        let met = self.meet(now, sock, to);
+        assert!(met, "paths are only known once somebody listens there");
+        Ok(sock)
     }
 
     /// An unconnected socket.
@@ -237,9 +258,17 @@ impl Network {
     }
 
     fn knock(&mut self, now: Instant, key: Key, sock: Sock, to: SocketAddr) -> Finished {
+        let result = match self.meet(now, sock, to) {
+            true => Ok(0),
+            false => Err(io::Error::from_raw_os_error(ECONNREFUSED)),
+        };
+        vec![(key, Result::Count(result), false)]
+    }
+
+    /// Connects a socket to a listener, if there is one.
+    fn meet(&mut self, now: Instant, sock: Sock, to: SocketAddr) -> bool {
         if !self.listeners.contains_key(&to) {
-            let refused = io::Error::from_raw_os_error(ECONNREFUSED);
-            return vec![(key, Result::Count(Err(refused)), false)];
+            return false;
         }
         let server = self.name();
         let from = self.end(sock).local;
@@ -254,7 +283,7 @@ impl Network {
         listening.backlog.push_back(server);
         let listener = *listener;
         self.schedule(now, Event::Greet { listener });
-        vec![(key, Result::Count(Ok(0)), false)]
+        true
     }
 
     fn deliver(&mut self, now: Instant, to: Sock, bytes: &[u8]) {

@@ -1,0 +1,131 @@
+//! The conversation with the delivery helper: one connection, one delivery.
+//!
+//! | state | in | next |
+//! | --- | --- | --- |
+//! | request sent | `Go` | content is sent, then the answer awaited |
+//! | request sent, or content sent | `Done` | over |
+//! | any | anything else, end, deadline | [`Trouble::Lost`] |
+//!
+//! **Diagnostics**: [`Trouble`]. The message may have been delivered when an answer is lost: twice
+//! is better than never. **Limits**: [`HELPER_ANSWER`], [`HELPER_ROOM`].
+
+use super::content::{PIECE_MAX, Pieces};
+use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
+use privsep::{CodecError, Reply, Request, Verdict, chunk, frame, reply};
+use runtime::net::{Arrived, Stream};
+use runtime::{Chunk, Rt};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where it listens, below the queue directory.
+pub const SOCKET: &str = "private/deliver";
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Nobody listens, or nobody has time.
+    Absent(io::Error),
+    /// It has gone, or says what cannot be understood.
+    Lost(io::Error),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Absent(error) => write!(f, "connect to {SOCKET}: {error}"),
+            Trouble::Lost(error) => write!(f, "{SOCKET}: premature end of delivery: {error}"),
+        }
+    }
+}
+
+/// Asks for a delivery: how it ended.
+///
+/// # Errors
+/// When the helper does not say.
+pub async fn ask(
+    rt: &Rt,
+    request: &Request,
+    content: Pieces<'_>,
+    lock_wait: Duration,
+) -> Result<Verdict, Trouble> {
+    let stream = connect(rt).await.map_err(Trouble::Absent)?;
+    let patience = HELPER_ANSWER + lock_wait;
+    let mut helper = Helper { rt, stream, patience, input: Vec::new() };
+    helper.converse(request, content).await.map_err(Trouble::Lost)
+}
+
+async fn connect(rt: &Rt) -> io::Result<Stream> {
+    let deadline = rt.now() + HELPER_ROOM;
+    loop {
+        match Stream::connect_local(rt, Path::new(SOCKET)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && rt.now() < deadline => {
+                rt.sleep_until(rt.now() + HELPER_RETRY).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+struct Helper<'a> {
+    rt: &'a Rt,
+    stream: Stream,
+    patience: Duration,
+    /// An unfinished reply.
+    input: Vec<u8>,
+}
+
+impl Helper<'_> {
+    async fn converse(&mut self, request: &Request, content: Pieces<'_>) -> io::Result<Verdict> {
+        self.send(request.encode()).await?;
+        match self.reply().await? {
+            Reply::Done(verdict) => return Ok(verdict),
+            Reply::Go => {}
+        }
+        for piece in content {
+            for part in piece.chunks(PIECE_MAX) {
+                let framed = [chunk::header(part.len()).as_slice(), part].concat();
+                self.send(framed).await?;
+            }
+        }
+        self.send(chunk::END.to_vec()).await?;
+        match self.reply().await? {
+            Reply::Done(verdict) => Ok(verdict),
+            Reply::Go => Err(invalid(CodecError::Value)),
+        }
+    }
+
+    async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let deadline = self.rt.now() + self.patience;
+        self.stream.send(vec![Chunk::Owned(bytes)], deadline).await
+    }
+
+    async fn reply(&mut self) -> io::Result<Reply> {
+        let deadline = self.rt.now() + self.patience;
+        loop {
+            if let Some((body, rest)) = frame::split(reply::KIND, &self.input).map_err(invalid)? {
+                let (reply, rest) = (Reply::decode(body).map_err(invalid)?, rest.to_vec());
+                self.input = rest;
+                return Ok(reply);
+            }
+            match self.stream.readable(deadline).await? {
+                Arrived::Bytes => self.take_input(),
+                Arrived::Eof => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    /// At most one reply is looked at: its length is checked before more than a buffer is read.
+    fn take_input(&mut self) {
+        let input = &mut self.input;
+        self.stream.input(|bytes| {
+            input.extend_from_slice(bytes);
+            (bytes.len(), ())
+        });
+    }
+}
+
+fn invalid(error: CodecError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

@@ -1,0 +1,78 @@
+//! What a local delivery has to say: a log line and a result for every recipient.
+
+use super::Ending;
+use crate::bounce::Action;
+use crate::core::Core;
+use crate::delivery::{DeliverRequest, Disposition, Outcome, Receipt, RecipientResult};
+use crate::maillog::{Daemon, Delays, Event};
+use mail::Dsn;
+use runtime::Instant;
+
+/// `relay=` of the log line.
+const RELAY: &str = "local";
+
+/// Results of one request.
+pub struct Report<'a> {
+    core: &'a Core,
+    soft_bounce: bool,
+    request: &'a DeliverRequest,
+    results: Vec<RecipientResult>,
+    site_failure: Option<Dsn>,
+}
+
+impl<'a> Report<'a> {
+    /// Nothing to say yet.
+    pub fn new(core: &'a Core, soft_bounce: bool, request: &'a DeliverRequest) -> Report<'a> {
+        let results = Vec::with_capacity(request.recipients.len());
+        Report { core, soft_bounce, request, results, site_failure: None }
+    }
+
+    /// A recipient's delivery, which began at `started`, is over.
+    pub fn settle(&mut self, index: u32, started: Instant, ending: Ending) {
+        let Ending { dsn, out_of_service } = ending;
+        let (disposition, status) = match (dsn.status.class, self.soft_bounce) {
+            (2, _) => (Disposition::Sent, "sent"),
+            (4, _) => (Disposition::Deferred, "deferred"),
+            (_, true) => (Disposition::Deferred, "SOFTBOUNCE"),
+            (_, false) => (Disposition::Bounced, "bounced"),
+        };
+        let message = &self.request.message;
+        let recipient = &message.envelope.recipients[index as usize];
+        let transmission = self.core.rt.now().since(started);
+        self.core.log.log(&Event::Delivery {
+            daemon: &Daemon::Local,
+            id: message.id,
+            recipient: &recipient.address,
+            original: &recipient.original,
+            relay: RELAY,
+            conn_use: 1,
+            delays: Delays { transmission, ..self.request.delays(started) },
+            dsn: dsn.status,
+            status,
+            text: &dsn.reason,
+        });
+        if out_of_service {
+            self.site_failure.get_or_insert_with(|| dsn.clone());
+        }
+        let delivered = || Receipt { relay: RELAY.into(), action: Action::Delivered };
+        let receipt = (disposition == Disposition::Sent).then(delivered);
+        self.results.push(RecipientResult {
+            index,
+            disposition,
+            dsn,
+            dsn_passed_on: false,
+            receipt,
+        });
+    }
+
+    /// The outcome.
+    pub fn finish(self) -> Outcome {
+        assert_eq!(self.results.len(), self.request.recipients.len());
+        Outcome {
+            entry: self.request.entry,
+            message: self.request.message.clone(),
+            results: self.results,
+            site_failure: self.site_failure,
+        }
+    }
+}

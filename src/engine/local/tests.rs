@@ -1,0 +1,232 @@
+//! Deliveries on the simulated kernel, with a script in the delivery helper's place.
+
+use super::helper::SOCKET;
+use crate::testing::{World, world_of};
+use privsep::{Code, Reply, Request, Verdict, chunk, frame, request};
+use runtime::net::{Arrived, Listener, Stream};
+use runtime::{Chunk, Rt};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const MASTER_CF: &str = "smtp inet n - n - - smtpd\nlocal unix - n n - - local\n";
+const MAIN_CF: &str = "mydestination = example.test\nrecipient_delimiter = +\n";
+const CONTENT: &str = "Subject: x\r\n\r\n..dot\r\nend\r\n";
+
+/// What the script in the helper's place does.
+#[derive(Clone)]
+enum Script {
+    /// Takes everything, then says this.
+    Take(Verdict),
+    /// Says this at once.
+    Refuse(Verdict),
+    /// Closes after the request.
+    Die,
+    /// Says nothing.
+    Hang,
+}
+
+/// What the helper was told, and the log.
+#[derive(Debug)]
+struct Told {
+    request: Option<Request>,
+    content: String,
+    lines: Vec<String>,
+}
+
+fn verdict(code: Code, status: (u8, u16, u16), text: &str) -> Verdict {
+    Verdict { code, status, text: text.into(), warnings: Vec::new() }
+}
+
+fn taken() -> Script {
+    Script::Take(verdict(Code::Ok, (2, 0, 0), "delivered to mailbox"))
+}
+
+/// Sends one message to `recipient`.
+fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
+    let directory = tempfile::tempdir().unwrap();
+    let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), MASTER_CF, 1);
+    let (core, sock) = (world.core.clone(), world.helper);
+    let told: Rc<RefCell<(Option<Request>, Vec<u8>)>> = Rc::default();
+    let helper_told = told.clone();
+    let rt = core.rt.clone();
+    rt.clone().spawn(async move {
+        let listener = Listener::new(&rt, sock);
+        let mut connections = Vec::new();
+        while let Ok(stream) = listener.accept().await {
+            let mut helper = Helper { rt: rt.clone(), stream, input: Vec::new() };
+            helper.serve(&script, &helper_told).await;
+            // A helper that hangs does not close either.
+            connections.extend(matches!(script, Script::Hang).then_some(helper));
+        }
+    });
+    let input = format!(
+        "EHLO c\r\nMAIL FROM:<s@example.org>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n\
+         {content}.\r\nQUIT\r\n"
+    );
+    world.run(async move {
+        let patience = Duration::from_secs(5);
+        World::client(&core, "127.0.0.1:40000", input.as_bytes(), patience).await;
+        core.rt.sleep_until(core.rt.now() + Duration::from_secs(400)).await;
+    });
+    let (request, content) = told.take();
+    Told { request, content: String::from_utf8(content).unwrap(), lines: world.lines() }
+}
+
+struct Helper {
+    rt: Rt,
+    stream: Stream,
+    input: Vec<u8>,
+}
+
+impl Helper {
+    async fn serve(&mut self, script: &Script, told: &RefCell<(Option<Request>, Vec<u8>)>) {
+        let header: [u8; 8] = self.take(frame::HEADER_BYTES).await.try_into().unwrap();
+        let body = self.take(frame::body_len(request::KIND, header).unwrap()).await;
+        told.borrow_mut().0 = Some(Request::decode(&body).unwrap());
+        match script {
+            Script::Refuse(verdict) => self.say(&Reply::Done(verdict.clone())).await,
+            Script::Take(verdict) => {
+                self.say(&Reply::Go).await;
+                let content = self.content().await;
+                told.borrow_mut().1.extend_from_slice(&content);
+                self.say(&Reply::Done(verdict.clone())).await;
+            }
+            Script::Die | Script::Hang => {}
+        }
+    }
+
+    async fn content(&mut self) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            let header = self.take(chunk::HEADER_BYTES).await.try_into().unwrap();
+            let Some(len) = chunk::len(header).unwrap() else { return content };
+            content.extend(self.take(len).await);
+        }
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<u8> {
+        let deadline = self.rt.now() + Duration::from_secs(30);
+        while self.input.len() < count {
+            assert_eq!(self.stream.readable(deadline).await.unwrap(), Arrived::Bytes);
+            let input = &mut self.input;
+            self.stream.input(|bytes| {
+                input.extend_from_slice(bytes);
+                (bytes.len(), ())
+            });
+        }
+        self.input.drain(..count).collect()
+    }
+
+    async fn say(&self, reply: &Reply) {
+        let deadline = self.rt.now() + Duration::from_secs(30);
+        self.stream.send(vec![Chunk::Owned(reply.encode())], deadline).await.unwrap();
+        self.stream.drained(deadline).await.unwrap();
+    }
+}
+
+impl Told {
+    /// The recipient's log line without its beginning and its delays.
+    fn ending(&self) -> &str {
+        let line = self
+            .lines
+            .iter()
+            .find(|line| line.contains("postfix/local[1]: ") && line.contains(" status="));
+        let line = line.unwrap_or_else(|| panic!("{:#?}", self.lines));
+        &line[line.find("dsn=").unwrap()..]
+    }
+
+    fn logged(&self, part: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(part))
+    }
+}
+
+#[test]
+fn the_helper_is_told_the_user_and_gets_the_message_as_lines() {
+    let told = run("", "Alice+Ext@example.test", CONTENT, taken());
+    let request = told.request.as_ref().unwrap();
+    assert_eq!((&request.service[..], &request.user[..]), (&b"local"[..], &b"alice"[..]));
+    assert_eq!(request.extension, b"ext");
+    assert!(request.from_line.starts_with(b"From s@example.org  "));
+    let header = "Return-Path: <s@example.org>\nX-Original-To: Alice+Ext@example.test\n\
+                  Delivered-To: Alice+Ext@example.test\nReceived: from c (";
+    assert!(told.content.starts_with(header), "{}", told.content);
+    assert!(told.content.ends_with("\n\n.dot\nend\n"), "{}", told.content);
+    assert!(!told.content.contains('\r'));
+    assert_eq!(told.ending(), "dsn=2.0.0, status=sent (delivered to mailbox)");
+    assert!(told.logged("to=<Alice+Ext@example.test>, relay=local, delay="));
+    assert!(told.logged(": removed"));
+}
+
+#[test]
+fn a_large_message_goes_in_bounded_pieces() {
+    let line = "0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
+    let content = format!("Subject: x\r\n\r\n{}", line.repeat(1000));
+    let told = run("", "alice@example.test", &content, taken());
+    assert_eq!(told.content.matches("0123456789\n").count(), 1000);
+    assert_eq!(told.ending(), "dsn=2.0.0, status=sent (delivered to mailbox)");
+}
+
+#[test]
+fn what_the_helper_says_is_what_is_logged() {
+    let full = verdict(Code::IoErr, (5, 2, 2), "cannot update mailbox x");
+    let told = run("", "alice@example.test", CONTENT, Script::Take(full));
+    assert_eq!(told.ending(), "dsn=5.2.2, status=bounced (cannot update mailbox x)");
+    let mut busy = verdict(Code::TempFail, (4, 2, 0), "in use");
+    busy.warnings.push("do something".into());
+    let told = run("", "alice@example.test", CONTENT, Script::Refuse(busy.clone()));
+    assert_eq!(told.ending(), "dsn=4.2.0, status=deferred (in use)");
+    assert!(told.content.is_empty(), "no content without Go");
+    assert!(told.logged("postfix/local[1]: warning: do something"));
+    let soft = verdict(Code::CantCreate, (5, 2, 0), "a trap");
+    let told = run("soft_bounce = yes\n", "alice@example.test", CONTENT, Script::Refuse(soft));
+    assert_eq!(told.ending(), "dsn=5.2.0, status=SOFTBOUNCE (a trap)");
+}
+
+#[test]
+fn a_user_that_is_not_there_is_a_bounce_and_required_names_are_discarded() {
+    let nobody = || Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
+    let told = run("", "Nosuch+x@example.test", CONTENT, nobody());
+    assert_eq!(told.ending(), "dsn=5.1.1, status=bounced (unknown user: \"nosuch\")");
+    let told = run("", "Postmaster@example.test", CONTENT, nobody());
+    assert_eq!(told.ending(), "dsn=2.0.0, status=sent (discarded)");
+    assert!(told.logged("warning: required alias not found: postmaster"));
+    let long = format!("{}@example.test", "a".repeat(1500));
+    let told = run("", &long, CONTENT, taken());
+    assert!(told.request.is_none() && told.ending().starts_with("dsn=5.1.1, status=bounced"));
+}
+
+#[test]
+fn a_helper_that_dies_or_hangs_is_a_deferral() {
+    for script in [Script::Die, Script::Hang] {
+        let told = run("", "alice@example.test", CONTENT, script);
+        assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (unknown mail transport error)");
+        assert!(told.logged(&format!("warning: {SOCKET}: premature end of delivery: ")));
+        assert!(!told.logged(": removed"));
+    }
+}
+
+#[test]
+fn a_loop_is_broken_without_the_helper() {
+    let content = format!("Delivered-To: ALICE@example.test\r\n{CONTENT}");
+    let told = run("", "alice@example.test", &content, taken());
+    let text = "dsn=5.4.6, status=bounced (mail forwarding loop for alice@example.test)";
+    assert_eq!(told.ending(), text);
+    assert!(told.request.is_none());
+}
+
+#[test]
+fn what_is_configured_and_not_supported_makes_mail_wait() {
+    let told = run("mailbox_transport = x:\n", "alice@example.test", CONTENT, taken());
+    let text = "dsn=4.3.5, status=deferred (mailbox_transport is not supported yet)";
+    assert_eq!(told.ending(), text);
+    assert!(told.request.is_none());
+    let nobody = Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
+    let told = run("luser_relay = x\n", "alice@example.test", CONTENT, nobody);
+    assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (luser_relay is not supported yet)");
+    let aliases = "alias_maps = inline:{alice=bob}\n";
+    let told = run(aliases, "alice+x@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (alias alice is not supported yet)");
+    let told = run("alias_maps = hash:/nowhere/x\n", "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (alias database unavailable)");
+}

@@ -1,0 +1,131 @@
+//! What the delivery helper may do: the rules that master reads from its files and hands to it.
+//!
+//! Called at start and reload. The helper reads no configuration and the engine cannot change what
+//! it goes by.
+//!
+//! **Diagnostics**: a value that is not one is [`Fatal`], with the parameter's name.
+
+use config::master_cf::Service;
+use config::{MasterCf, Params};
+use privsep::{Locks, Rules};
+
+use crate::Fatal;
+use crate::accounts::Accounts;
+
+/// The commands of master.cf that deliver to files of users.
+const COMMANDS: [&str; 2] = ["local", "virtual"];
+
+/// The rules, when a service needs the helper.
+pub fn of(
+    params: &Params,
+    master_cf: &MasterCf,
+    accounts: &Accounts,
+) -> Result<Option<Rules>, Fatal> {
+    let needed = |service: &&Service| COMMANDS.contains(&service.command.as_str());
+    let services: Vec<_> = master_cf.services().iter().filter(needed).collect();
+    if services.is_empty() {
+        return Ok(None);
+    }
+    let local = services.into_iter().filter(|service| service.command == "local");
+    let services = local.map(|service| rules_of(params, service)).collect::<Result<_, _>>()?;
+    let rules = Rules { mail_owner: accounts.uid, services };
+    if rules.is_valid() {
+        return Ok(Some(rules));
+    }
+    Err(Fatal("too many local services, or a parameter of theirs is too long".into()))
+}
+
+fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fatal> {
+    let params = params.with_overrides(&service.overrides);
+    let text = |name: &str| params.text(name).map_err(Fatal::config);
+    let flag = |name: &str| params.flag(name).map_err(Fatal::config);
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let seconds = |name: &str| params.seconds(name).map(number).map_err(Fatal::config);
+    let int = |name: &str| params.int(name).map(i64::unsigned_abs).map_err(Fatal::config);
+    Ok(privsep::Service {
+        name: service.name.clone(),
+        home_mailbox: text("home_mailbox")?,
+        mail_spool_directory: text("mail_spool_directory")?,
+        forward_path: params.raw("forward_path").map_err(Fatal::config)?,
+        recipient_delimiter: text("recipient_delimiter")?,
+        unsupported: unsupported(&params)?.into(),
+        locks: locks(&params)?,
+        lock_attempts: number(int("deliver_lock_attempts")?),
+        lock_delay_s: seconds("deliver_lock_delay")?,
+        stale_lock_s: seconds("stale_lock_time")?,
+        mailbox_size_limit: int("mailbox_size_limit")?,
+        require_home_directory: flag("require_home_directory")?,
+        strict_mailbox_ownership: flag("strict_mailbox_ownership")?,
+    })
+}
+
+/// A parameter that sends a known user's mail elsewhere, which is not possible yet.
+fn unsupported(params: &Params) -> Result<&'static str, Fatal> {
+    let maps = params.text("mailbox_command_maps").map_err(Fatal::config)?;
+    let command = params.raw("mailbox_command").map_err(Fatal::config)?;
+    Ok(match (maps.is_empty(), command.is_empty()) {
+        (true, true) => "",
+        (false, _) => "mailbox_command_maps",
+        (true, false) => "mailbox_command",
+    })
+}
+
+fn locks(params: &Params) -> Result<Locks, Fatal> {
+    let mut locks = Locks::default();
+    for word in params.list("mailbox_delivery_lock").map_err(Fatal::config)? {
+        match word.as_str() {
+            "fcntl" => locks.fcntl = true,
+            "flock" => locks.flock = true,
+            "dotlock" => locks.dotlock = true,
+            _ => {
+                let what = "parameter mailbox_delivery_lock: unknown lock method";
+                return Err(Fatal(format!("{what}: {word}")));
+            }
+        }
+    }
+    Ok(locks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::{Host, MainCf};
+
+    const ACCOUNTS: Accounts = Accounts { root: true, uid: 101, gid: 102, setgid: 103 };
+
+    fn rules(main: &str, master: &str) -> Result<Option<Rules>, Fatal> {
+        let main = MainCf::parse("main.cf", main.as_bytes()).unwrap();
+        let master = MasterCf::parse("master.cf", master.as_bytes()).unwrap();
+        of(&Params::new(main, Host::default()), &master, &ACCOUNTS)
+    }
+
+    #[test]
+    fn services_have_the_parameters_of_main_cf_and_their_own() {
+        let main = "mailbox_delivery_lock = flock, dotlock\nstale_lock_time = 1m\n";
+        let master = "local unix - n n - - local\nhome unix - n n - - local\n  \
+                      -o home_mailbox=Maildir/ -o mailbox_command=/bin/x\n";
+        let rules = rules(main, master).unwrap().unwrap();
+        assert_eq!((rules.mail_owner, rules.services.len()), (101, 2));
+        let local = rules.service(b"local").unwrap();
+        let locks = Locks { flock: true, fcntl: false, dotlock: true };
+        assert_eq!((local.locks, local.stale_lock_s), (locks, 60));
+        assert_eq!((local.home_mailbox.as_str(), local.unsupported.as_str()), ("", ""));
+        assert_eq!(local.mail_spool_directory, "/var/mail");
+        let home = rules.service(b"home").unwrap();
+        assert_eq!(home.home_mailbox, "Maildir/");
+        assert_eq!(home.unsupported, "mailbox_command");
+    }
+
+    #[test]
+    fn without_a_local_service_there_is_no_helper() {
+        assert_eq!(rules("", "smtp unix - - n - - smtp\n"), Ok(None));
+        let virtuals = rules("", "virtual unix - n n - - virtual\n").unwrap().unwrap();
+        assert!(virtuals.services.is_empty());
+    }
+
+    #[test]
+    fn a_lock_method_that_does_not_exist_is_an_error() {
+        let error = rules("mailbox_delivery_lock = paper\n", "local unix - n n - - local\n");
+        assert!(error.unwrap_err().0.ends_with("unknown lock method: paper"));
+    }
+}

@@ -1,0 +1,38 @@
+//! What processes of different privilege say to each other, as bytes.
+//!
+//! | from | to | what | when |
+//! | --- | --- | --- | --- |
+//! | master | deliver | [`Rules`] | once, at its start |
+//! | engine | deliver | [`Request`] | first on a connection, which is for one delivery |
+//! | deliver | engine | [`Reply::Go`] | the mailbox is open and locked |
+//! | engine | deliver | [`chunk`]s of the content | after `Go` |
+//! | deliver | engine | [`Reply::Done`] | last; instead of `Go` when there is nothing to write to |
+//!
+//! Every message is a [`frame`]: four letters that name its kind, the length of its body, the body.
+//! A body is fields in a fixed order, each with its length; text fields have no control characters.
+//!
+//! **Diagnostics**: what is malformed is a [`CodecError`]; nothing here panics on any input, and
+//! left-over bytes are an error.
+//! **Limits**: [`request::BODY_MAX`], [`reply::BODY_MAX`], [`rules::BODY_MAX`],
+//! [`chunk::BYTES_MAX`].
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod chunk;
+mod codec;
+pub mod frame;
+mod fuzz;
+pub mod reply;
+pub mod request;
+pub mod rules;
+
+pub use codec::CodecError;
+pub use fuzz::fuzz_privsep_request;
+pub use reply::{Code, Reply, Verdict};
+pub use request::Request;
+pub use rules::{Locks, Rules, Service};
