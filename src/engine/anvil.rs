@@ -16,6 +16,7 @@
 use crate::limits::ANVIL_CLIENTS_MAX as CLIENTS_MAX;
 use runtime::Instant;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
@@ -84,10 +85,17 @@ struct Peaks {
     clients: Peak,
 }
 
+#[derive(Debug, Default)]
+struct Shard {
+    clients: BTreeMap<Key, Counts>,
+    /// How many of them have no connection.
+    gone: usize,
+}
+
 /// The counts of all clients.
 #[derive(Debug)]
 pub struct Anvil {
-    shards: Vec<Mutex<BTreeMap<Key, Counts>>>,
+    shards: Vec<Mutex<Shard>>,
     peaks: Mutex<Peaks>,
 }
 
@@ -133,18 +141,10 @@ impl Anvil {
     ) -> Option<Visit> {
         let key = Key { service: service.clone(), address };
         let mut shard = lock(self.shard(&key));
-        if !shard.contains_key(&key) && shard.len() >= CLIENTS_MAX / SHARDS {
-            shard.retain(|_, counts| counts.connections > 0);
-            if shard.len() >= CLIENTS_MAX / SHARDS {
-                return None;
-            }
-        }
-        let fresh = Counts { connections: 0, since: now.instant, rates: [0; Rate::ALL.len()] };
-        let counts = shard.entry(key.clone()).or_insert(fresh);
-        counts.connections += 1;
+        let counts = shard.enter(&key, now.instant)?;
         let rate = counts.count(Rate::Connection, unit, now);
         let connections = counts.connections;
-        let clients = u32::try_from(shard.len() * SHARDS).unwrap_or(u32::MAX);
+        let clients = u32::try_from(shard.clients.len() * SHARDS).unwrap_or(u32::MAX);
         drop(shard);
         let mut peaks = lock(&self.peaks);
         peaks.connections.note(connections, &key, now.unix);
@@ -154,7 +154,7 @@ impl Anvil {
         Some(Visit { anvil: self.clone(), key, connections, rate })
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<BTreeMap<Key, Counts>> {
+    fn shard(&self, key: &Key) -> &Mutex<Shard> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         &self.shards[hash as usize % SHARDS]
     }
@@ -172,15 +172,14 @@ impl Anvil {
     }
 
     fn clients(&self) -> u32 {
-        let clients: usize = self.shards.iter().map(|shard| lock(shard).len()).sum();
+        let clients: usize = self.shards.iter().map(|shard| lock(shard).clients.len()).sum();
         u32::try_from(clients).unwrap_or(u32::MAX)
     }
 
     /// Forgets clients that are gone and whose unit of time is over.
     pub fn forget(&self, unit: Duration, now: Instant) {
         for shard in &self.shards {
-            lock(shard)
-                .retain(|_, counts| counts.connections > 0 || now.since(counts.since) <= unit);
+            lock(shard).forget(|counts| now.since(counts.since) > unit);
         }
     }
 
@@ -210,6 +209,44 @@ impl Anvil {
     }
 }
 
+impl Shard {
+    /// Counts a connection, unless there is no room for a stranger.
+    fn enter(&mut self, key: &Key, now: Instant) -> Option<&mut Counts> {
+        let full = self.clients.len() >= CLIENTS_MAX / SHARDS;
+        if full && self.gone > 0 && !self.clients.contains_key(key) {
+            self.forget(|_| true);
+        }
+        let full = self.clients.len() >= CLIENTS_MAX / SHARDS;
+        match self.clients.entry(key.clone()) {
+            Entry::Vacant(_) if full => None,
+            Entry::Vacant(place) => {
+                let rates = [0; Rate::ALL.len()];
+                Some(place.insert(Counts { connections: 1, since: now, rates }))
+            }
+            Entry::Occupied(place) => {
+                let counts = place.into_mut();
+                self.gone -= usize::from(counts.connections == 0);
+                counts.connections += 1;
+                Some(counts)
+            }
+        }
+    }
+
+    fn leave(&mut self, key: &Key) {
+        if let Some(counts) = self.clients.get_mut(key) {
+            counts.connections -= 1;
+            self.gone += usize::from(counts.connections == 0);
+        }
+    }
+
+    /// Drops those without a connection for which `is_over` holds.
+    fn forget(&mut self, is_over: impl Fn(&Counts) -> bool) {
+        let before = self.clients.len();
+        self.clients.retain(|_, counts| counts.connections > 0 || !is_over(counts));
+        self.gone -= before - self.clients.len();
+    }
+}
+
 impl Counts {
     fn count(&mut self, rate: Rate, unit: Duration, now: Now) -> u32 {
         if now.instant.since(self.since) > unit {
@@ -234,7 +271,7 @@ impl Visit {
     /// Counts an event: how many there were in this unit of time.
     pub fn count(&self, rate: Rate, unit: Duration, now: Now) -> u32 {
         let mut shard = lock(self.anvil.shard(&self.key));
-        let Some(counts) = shard.get_mut(&self.key) else { return 0 };
+        let Some(counts) = shard.clients.get_mut(&self.key) else { return 0 };
         let count = counts.count(rate, unit, now);
         drop(shard);
         lock(&self.anvil.peaks).rates[rate as usize].note(count, &self.key, now.unix);
@@ -244,9 +281,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if let Some(counts) = lock(self.anvil.shard(&self.key)).get_mut(&self.key) {
-            counts.connections -= 1;
-        }
+        lock(self.anvil.shard(&self.key)).leave(&self.key);
     }
 }
 
