@@ -15,6 +15,7 @@
 //! Standards: cleanup(8); RFC 5322 section 3.6.
 
 pub mod commit;
+pub mod envelope;
 
 use mail::Address;
 use mail::date::{HeaderDate, Zone};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub drop: DropHeaders,
     /// `undisclosed_recipients_header`, empty for none.
     pub undisclosed_recipients: String,
+    /// `duplicate_filter_limit`, 0 for none.
+    pub duplicate_filter_limit: usize,
     /// `enable_long_queue_ids`: decides the shape of a Message-Id.
     pub long_ids: bool,
 }

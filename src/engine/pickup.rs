@@ -11,6 +11,7 @@
 //! Standards: pickup(8), postdrop(1).
 
 use crate::cleanup::commit::{Name, Patience, commit, describe};
+use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::maillog::{Daemon, Event};
@@ -177,6 +178,7 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     let Parsed { mut envelope, .. } = parsed;
     describe(core, name, &mut envelope, &message.content);
     envelope.header_8bit = message.header_8bit();
+    drop_duplicates(&mut envelope, snapshot.cleanup.duplicate_filter_limit);
     envelope.smtputf8 = snapshot.detects_smtputf8 && needs_smtputf8(&envelope);
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;

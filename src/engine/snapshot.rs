@@ -236,6 +236,7 @@ fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
             return_path: drops("return-path"),
             content_length: drops("content-length"),
         },
+        duplicate_filter_limit: params.int("duplicate_filter_limit")?.unsigned_abs() as usize,
         undisclosed_recipients: params.text("undisclosed_recipients_header")?,
         long_ids: params.flag("enable_long_queue_ids")?,
     })

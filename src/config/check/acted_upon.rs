@@ -56,6 +56,7 @@ pub(super) static NAMES: &[&str] = &[
     "disable_mime_output_conversion",
     "disable_vrfy_command",
     "double_bounce_sender",
+    "duplicate_filter_limit",
     "empty_address_recipient",
     "enable_long_queue_ids",
     "enable_threaded_bounces",

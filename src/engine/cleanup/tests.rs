@@ -13,6 +13,7 @@ fn settings() -> Settings {
         header_size_limit: 102_400,
         drop: DropHeaders { bcc: true, return_path: true, content_length: true },
         undisclosed_recipients: String::new(),
+        duplicate_filter_limit: 1000,
         long_ids: true,
     }
 }

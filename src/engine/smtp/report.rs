@@ -122,15 +122,19 @@ impl<'a> Report<'a> {
         why: &Dsn,
         blame: Blame,
     ) {
+        let mut why = why.clone();
         let (status, disposition) = match (why.status.is_transient(), settings.soft_bounce) {
             (true, _) => ("deferred", Disposition::Deferred),
-            (false, true) => ("SOFTBOUNCE", Disposition::Deferred),
+            (false, true) => {
+                why.status.class = 4;
+                ("SOFTBOUNCE", Disposition::Deferred)
+            }
             (false, false) => ("bounced", Disposition::Bounced),
         };
-        self.settle(&settings.daemon, index, relay, status, why);
+        self.settle(&settings.daemon, index, relay, status, &why);
         self.result(index, disposition, why.clone());
         if blame == Blame::Site && disposition == Disposition::Deferred {
-            self.site_failure.get_or_insert_with(|| why.clone());
+            self.site_failure.get_or_insert(why);
         }
     }
 

@@ -336,7 +336,7 @@ fn soft_bounce_keeps_what_was_refused() {
     let server = Server::new("127.0.0.1:25").with("RCPT", Reply::Line("550 5.1.1 no"));
     let mail = Mail::to("[127.0.0.1]", &["a@x"]);
     let ran = run("soft_bounce = yes", Script::new(), vec![server], vec![mail]);
-    assert!(status(&ran).starts_with("5.1.1, status=SOFTBOUNCE (host"), "{}", ran.log);
+    assert!(status(&ran).starts_with("4.1.1, status=SOFTBOUNCE (host"), "{}", ran.log);
     assert_eq!(dispositions(&ran.outcomes[0]), [(0, Disposition::Deferred)]);
 }
 

@@ -4,6 +4,7 @@
 //! large one goes there in extents while it arrives, so that neither is in memory whole for long.
 
 use crate::cleanup::commit::warn_at;
+use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -277,6 +278,7 @@ impl Transaction {
         let message = self.message.as_ref().expect("the content has begun");
         let envelope = &mut self.envelope;
         envelope.header_8bit = message.header_8bit();
+        drop_duplicates(envelope, core.snapshot.borrow().cleanup.duplicate_filter_limit);
         envelope.size = written + message.content.len() as u64;
         envelope.has_8bit = findings.has_8bit;
         envelope.longest_line = findings.longest_line;
