@@ -169,7 +169,8 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     let resolver = &snapshot.resolver;
     parsed.envelope.sender = resolver.canonical(&parsed.envelope.sender);
     for recipient in &mut parsed.envelope.recipients {
-        recipient.address = resolver.canonical(&recipient.address);
+        let resolved = resolver.resolve(&recipient.address);
+        recipient.address = resolver.queued(&recipient.address, resolved);
     }
     let name = Name::new(core);
     let sender = &parsed.envelope.sender;

@@ -140,6 +140,14 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
+    /// A recipient as it is queued: what resolving has made of it, routing operators gone.
+    pub fn queued(&self, address: &Address, resolved: Resolved) -> Address {
+        match resolved {
+            Resolved::Route(route) => route.recipient,
+            Resolved::BadSyntax | Resolved::Unknown => self.canonical(address),
+        }
+    }
+
     /// A bare local part becomes an address: bang paths, the percent hack, then `@$myorigin`.
     fn qualify(&self, bytes: Vec<u8>) -> Vec<u8> {
         let bang = bytes.iter().position(|byte| *byte == b'!').filter(|_| self.swap_bangpath);

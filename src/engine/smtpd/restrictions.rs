@@ -65,6 +65,8 @@ pub struct Question<'a> {
     pub sender: &'a Address,
     /// The recipient.
     pub recipient: &'a Address,
+    /// Where it goes.
+    pub resolved: &'a Resolved,
 }
 
 /// What a restriction list is about; spelled out only when something is refused.
@@ -220,7 +222,7 @@ impl Restrictions {
     /// Whether we are responsible for the recipient; otherwise refused with `refusal`, if any.
     fn destination(&self, question: &Question<'_>, refusal: Option<(u16, &str)>) -> Step {
         let recipient = question.recipient;
-        match question.snapshot.resolver.resolve(recipient) {
+        match question.resolved {
             Resolved::Route(route) if route.class != Class::Default && !route.routed => {
                 match refusal {
                     None => Step::Ok,

@@ -313,26 +313,27 @@ impl Task {
         Ok(())
     }
 
-    /// The restrictions' verdict, and the recipient in canonical form.
+    /// The restrictions' verdict, and the recipient as it is queued.
     fn judge(&self, sender: &Address, recipient: &Address) -> (Result<(), Reply>, Address) {
         let snapshot = self.core.snapshot();
-        let canonical = snapshot.resolver.canonical(recipient);
+        let resolved = snapshot.resolver.resolve(recipient);
+        let question = self.question(&snapshot, sender, (recipient, &resolved));
         // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
-        if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
-            return (Ok(()), canonical);
-        }
-        if snapshot.resolver.resolve(recipient) == Resolved::BadSyntax {
-            return (Err(Reply::fixed("501 5.1.3 Bad recipient address syntax")), canonical);
-        }
-        let question = self.question(&snapshot, sender, recipient);
-        (self.service.restrictions.recipient(&question), canonical)
+        let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
+            Ok(())
+        } else if resolved == Resolved::BadSyntax {
+            Err(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
+        } else {
+            self.service.restrictions.recipient(&question)
+        };
+        (verdict, snapshot.resolver.queued(recipient, resolved))
     }
 
     fn question<'a>(
         &'a self,
         snapshot: &'a Snapshot,
         sender: &'a Address,
-        recipient: &'a Address,
+        (recipient, resolved): (&'a Address, &'a Resolved),
     ) -> Question<'a> {
         Question {
             client: self.address,
@@ -342,6 +343,7 @@ impl Task {
             helo: self.session.helo(),
             sender,
             recipient,
+            resolved,
         }
     }
 
@@ -351,7 +353,9 @@ impl Task {
             return Ok(());
         };
         let snapshot = self.core.snapshot();
-        let question = self.question(&snapshot, &transaction.envelope.sender, recipient);
+        let resolved = snapshot.resolver.resolve(recipient);
+        let to = (recipient, &resolved);
+        let question = self.question(&snapshot, &transaction.envelope.sender, to);
         self.service.restrictions.data(&question)
     }
 

@@ -113,6 +113,7 @@ impl Transaction {
     pub fn begin(&mut self, core: &Core, sender: &Sender<'_>) {
         let (_, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
+        self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
         self.add_missing = sender.is_local || snapshot.always_add_missing;

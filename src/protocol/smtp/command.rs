@@ -304,6 +304,7 @@ impl Rcpt {
         for parameter in parameters {
             rcpt.parameter(parameter, offered)?;
         }
+        rcpt.orcpt = rcpt.orcpt.or_else(|| routed_original(path));
         Ok(rcpt)
     }
 
@@ -325,6 +326,13 @@ impl Rcpt {
         }
         Ok(())
     }
+}
+
+/// A source route is not followed, but reports name the recipient as the client did.
+fn routed_original(path: &[u8]) -> Option<Vec<u8>> {
+    let inner = path.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(path);
+    let is_routed = inner.first() == Some(&b'@') && inner.contains(&b':');
+    is_routed.then(|| [b"rfc822;", inner].concat())
 }
 
 /// `name=value`.
