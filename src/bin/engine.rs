@@ -144,6 +144,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
             None => Sink::open(&maillog),
         }),
         cores: inherited.cores,
+        accounts: master::accounts::exists,
         kernel: runtime::kernel::Choice::from_environment()?,
         descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
         listening: inherited

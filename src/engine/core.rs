@@ -4,6 +4,7 @@
 //! work; one commit is started for everything appended; the log lines of the turn are written;
 //! other cores are woken. Nothing in it blocks.
 
+use crate::accounts::Accounts;
 use crate::anvil::Anvil;
 use crate::background::Desk;
 use crate::commit::{Commits, Totals};
@@ -65,6 +66,8 @@ pub struct Core {
     pub agents: agent::Agents,
     /// Local submissions.
     pub pickup: pickup::Pickup,
+    /// The system's users.
+    pub accounts: Accounts,
     /// How many clients are inside, over all cores.
     pub doors: Arc<Doors>,
     /// What clients do, over all cores.
@@ -111,6 +114,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// The system's users.
+    pub accounts: Accounts,
     /// How many clients are inside, over all cores.
     pub doors: Arc<Doors>,
     /// What clients do, over all cores.
@@ -138,6 +143,7 @@ impl Core {
             commits: Commits::new(parts.totals),
             agents: parts.agents,
             pickup: pickup::Pickup::default(),
+            accounts: parts.accounts,
             doors: parts.doors,
             anvil: parts.anvil,
             qmgr,
@@ -360,6 +366,7 @@ impl Pump for Turn {
             core.handle(parcel);
         }
         core.agents.pump();
+        core.accounts.pump(core);
         while let Some(answer) = core.desk.take() {
             answer(core);
         }
@@ -376,7 +383,10 @@ impl Pump for Turn {
     }
 
     fn has_mail(&self) -> bool {
-        self.0.port.has_mail() || self.0.desk.has_answer() || self.0.agents.has_mail()
+        self.0.port.has_mail()
+            || self.0.desk.has_answer()
+            || self.0.accounts.has_answer()
+            || self.0.agents.has_mail()
     }
 }
 

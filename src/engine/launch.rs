@@ -3,6 +3,7 @@
 //! Called by the `engine` program once it has read its environment; everything it is given it owns.
 //! The main thread keeps a port of the mesh to itself, for reload and stop.
 
+use crate::accounts::{Accounts, Ask};
 use crate::agent::Agents;
 use crate::anvil::Anvil;
 use crate::background::Background;
@@ -63,6 +64,8 @@ pub struct Launch {
     pub sink: Arc<dyn Fn() -> io::Result<Sink> + Send + Sync>,
     /// How many cores.
     pub cores: usize,
+    /// Asks the system for a user.
+    pub accounts: Ask,
     /// Which kernel interface the cores use.
     pub kernel: Choice,
     /// How many descriptors this process may have.
@@ -82,6 +85,7 @@ struct Shared {
     launch: Launch,
     store: Store,
     background: Background,
+    accounts: Background,
     wakers: Vec<Waker>,
     totals: Arc<Totals>,
     doors: Arc<Doors>,
@@ -109,6 +113,7 @@ impl Engine {
             launch,
             store,
             background,
+            accounts: Background::start()?,
             wakers,
             totals: Arc::default(),
             side: Side::start()?,
@@ -207,8 +212,9 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         queue,
         adopted,
         store: shared.store.clone(),
-        desk: shared.background.desk(waker),
+        desk: shared.background.desk(waker.clone()),
         agents,
+        accounts: Accounts::new(launch.accounts, Some(shared.accounts.desk(waker))),
         doors: shared.doors.clone(),
         anvil: shared.anvil.clone(),
         totals: shared.totals.clone(),

@@ -59,8 +59,12 @@ impl Opener {
     /// # Errors
     /// The parameter's value is not valid.
     pub fn maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
-        let words = params.list(parameter)?;
-        Ok(Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() })
+        Ok(self.maps_of(parameter, &params.list(parameter)?))
+    }
+
+    /// Opens tables that belong to `parameter`.
+    pub fn maps_of(&self, parameter: &str, words: &[String]) -> Maps {
+        Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() }
     }
 
     /// The networks and hosts `parameter` lists.

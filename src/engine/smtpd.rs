@@ -28,6 +28,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod unlisted;
 
 use restrictions::Restrictions;
 
@@ -87,6 +88,8 @@ pub struct Service {
     pub bare_newline_code: u16,
     /// Who may send where.
     pub restrictions: Restrictions,
+    /// Who has a mailbox.
+    pub recipients: unlisted::Recipients,
     /// How much one client may do.
     pub rates: rates::Limits,
     /// `mynetworks`.
@@ -113,6 +116,7 @@ impl Service {
             bare_newline: bare_newline(params)?,
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
+            recipients: unlisted::Recipients::new(params, opener)?,
             rates: rates::Limits::new(name, params, opener)?,
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,

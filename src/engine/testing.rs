@@ -1,6 +1,7 @@
 //! A whole engine core on the simulated kernel, for tests: scripted clients, virtual time, a real
 //! queue log in a temporary directory.
 
+use crate::accounts::Accounts;
 use crate::agent::Agents;
 use crate::background::Background;
 use crate::core::{Core, Parts};
@@ -41,7 +42,7 @@ const MASTER_CF: &str = "smtp unix - - n - - smtp\n\
 
 const MAIN_CF: &str = "compatibility_level = 3.6\nmyhostname = mx.example.test\n\
     mydestination =\nalias_maps =\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\n\
-    smtpd_banner = $myhostname ESMTP test\nqueue_minfree = 0\nmessage_size_limit = 100000\n";
+    smtpd_banner = $myhostname ESMTP test\nqueue_minfree = 0\nsmtpd_reject_unlisted_recipient = no\nmessage_size_limit = 100000\n";
 
 /// One simulated core.
 pub struct World {
@@ -62,6 +63,14 @@ pub fn tables() -> System {
 
 /// The service that listens at [`SMTPD`], unless a test has its own.
 const LISTENING: &str = "smtp inet n - n - - smtpd\n";
+
+/// The system's users: all that begin with a letter of the first half.
+pub fn account(name: &str) -> Result<bool, String> {
+    match name {
+        "sick" => Err("the directory is away".into()),
+        name => Ok(name.starts_with(|c: char| matches!(c, 'a'..='m'))),
+    }
+}
 
 /// The configuration with more lines, the last of which win.
 pub fn snapshot(main_cf: &str) -> Arc<Snapshot> {
@@ -120,6 +129,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
         store,
         desk: Background::start().unwrap().desk(waker),
         agents,
+        accounts: Accounts::new(account, None),
         doors: Arc::new(Doors::new(1024)),
         anvil: Arc::default(),
         totals: Arc::default(),

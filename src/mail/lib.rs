@@ -13,6 +13,7 @@ pub mod address;
 pub mod date;
 pub mod dsn;
 pub mod envelope;
+pub mod extension;
 mod fuzz;
 pub mod header;
 pub mod queue_id;

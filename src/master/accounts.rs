@@ -49,6 +49,17 @@ impl Accounts {
     }
 }
 
+/// Whether the system has a user of this name.
+///
+/// # Errors
+/// NSS cannot tell; text for the log.
+pub fn exists(name: &str) -> Result<bool, String> {
+    match User::from_name(name) {
+        Ok(user) => Ok(user.is_some()),
+        Err(error) => Err(format!("getpwnam(\"{name}\"): {}", error.desc())),
+    }
+}
+
 /// Whether the user `uid` is the one `mail_owner` names.
 pub fn is_mail_owner(params: &Params, uid: u32) -> bool {
     let owner = params.text("mail_owner").unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use crate::support::client::Client;
 use crate::support::keeper::Keeper;
-use crate::support::process::signal;
+use crate::support::process::{runs, signal};
 use crate::support::system::System;
 use crate::support::wait;
 use rustix::process::Signal;
@@ -135,7 +135,12 @@ const RETRY: &str = "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue
 fn acknowledged_mail_is_never_lost_when_the_engine_is_killed_under_load() {
     let system = System::started(RETRY);
     let sink = Keeper::start(system.sink);
-    let outcome = disturbed(&system, &sink, rounds(), || signal(system.engine(), Signal::KILL));
+    let outcome = disturbed(&system, &sink, rounds(), || {
+        let engine = system.engine();
+        signal(engine, Signal::KILL);
+        // The next round must not find the same one.
+        wait("the engine's end", || !runs(engine));
+    });
     outcome.print(rounds(), "kills");
     assert!(outcome.lost.is_empty(), "lost: {:?}", outcome.lost);
     assert_eq!(system.logged("killed by signal 9"), rounds());

@@ -8,8 +8,6 @@ use mail::date::CTime;
 use mail::{Address, Recipient};
 use std::fmt;
 
-/// Names that are never split.
-const WHOLE: [&[u8]; 3] = [b"postmaster", b"mailer-daemon", b"double-bounce"];
 /// What an mbox says of mail from nobody.
 const NULL_SENDER: &[u8] = b"MAILER-DAEMON";
 /// The start of an external address that a From_ line shows; the rest is only longer.
@@ -34,7 +32,7 @@ impl User {
         let local = address.local_part().to_ascii_lowercase();
         let mut name = local.clone();
         let mut extension = Vec::new();
-        if let Some(at) = split_at(&name, settings) {
+        if let Some(at) = settings.splitting.at(&name) {
             extension = name.split_off(at + 1);
             name.pop();
         }
@@ -46,18 +44,6 @@ impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Printable(&self.name).fmt(f)
     }
-}
-
-/// Where the delimiter stands.
-fn split_at(name: &[u8], settings: &Settings) -> Option<usize> {
-    let delimiters = settings.recipient_delimiter.as_bytes();
-    let special = settings.owner_request_special && delimiters.contains(&b'-');
-    let list = name.starts_with(b"owner-") || name.ends_with(b"-request");
-    if WHOLE.contains(&name) || special && list {
-        return None;
-    }
-    let at = name.iter().position(|byte| delimiters.contains(byte))?;
-    (at > 0).then_some(at)
 }
 
 /// `From sender  Sun Nov 22 11:44:06 2026`.

@@ -3,6 +3,7 @@
 
 use config::Params;
 use config::params::BadValue;
+use mail::extension::Splitting;
 use std::time::Duration;
 
 /// One service's settings.
@@ -10,10 +11,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Its name in master.cf.
     pub service: String,
-    /// `recipient_delimiter`, a set of characters.
-    pub recipient_delimiter: String,
-    /// `owner_request_special`
-    pub owner_request_special: bool,
+    /// How users are told from their extensions.
+    pub splitting: Splitting,
     /// `prepend_delivered_header` has `file`.
     pub delivered_header: bool,
     /// `soft_bounce`
@@ -37,8 +36,10 @@ impl Settings {
         let delay = params.seconds("deliver_lock_delay")?;
         Ok(Settings {
             service: name.to_string(),
-            recipient_delimiter: params.text("recipient_delimiter")?,
-            owner_request_special: params.flag("owner_request_special")?,
+            splitting: Splitting {
+                delimiters: params.text("recipient_delimiter")?,
+                owner_request_special: params.flag("owner_request_special")?,
+            },
             delivered_header: headers.iter().any(|word| word == "file"),
             soft_bounce: params.flag("soft_bounce")?,
             // The dotlock, then flock and fcntl, each with as many attempts.

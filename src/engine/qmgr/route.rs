@@ -110,7 +110,7 @@ impl Qmgr {
         let key = match recipient.filter(|_| single) {
             // One recipient at a time: the limits are per recipient.
             Some(recipient) => {
-                let local = without_extension(recipient.local_part(), &self.settings.delimiters);
+                let local = self.settings.splitting.name(recipient.local_part());
                 format!("{}@{nexthop}", String::from_utf8_lossy(local))
             }
             None => nexthop.to_string(),
@@ -156,35 +156,5 @@ impl Qmgr {
         let id = self.scheduler.transport(name, || self.settings.transport(name));
         self.transport_names.entry(id).or_insert_with(|| name.into());
         id
-    }
-}
-
-/// The local part up to the first delimiter; one at the front is none.
-fn without_extension<'a>(local: &'a [u8], delimiters: &str) -> &'a [u8] {
-    let delimits = |byte: &u8| delimiters.as_bytes().contains(byte);
-    let special = [&b"mailer-daemon"[..], b"double-bounce"];
-    if special.iter().any(|name| local.eq_ignore_ascii_case(name)) {
-        return local;
-    }
-    match local.iter().position(delimits) {
-        Some(at) if at > 0 => &local[..at],
-        _ => local,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn extensions_do_not_make_another_user() {
-        let stripped = |local: &'static str, delimiters| {
-            String::from_utf8_lossy(without_extension(local.as_bytes(), delimiters)).into_owned()
-        };
-        assert_eq!(stripped("bob+lists", "+"), "bob");
-        assert_eq!(stripped("bob-a+b", "+-"), "bob");
-        assert_eq!(stripped("+bob", "+"), "+bob");
-        assert_eq!(stripped("bob+x", ""), "bob+x");
-        assert_eq!(stripped("double-bounce", "-"), "double-bounce");
     }
 }

@@ -2,6 +2,7 @@
 
 use config::params::BadValue;
 use config::{MasterCf, Params};
+use mail::extension::Splitting;
 use scheduler::TransportSettings;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub struct Settings {
     pub double_bounce: String,
     /// `confirm_delay_cleared`.
     pub confirm_cleared: bool,
-    /// `recipient_delimiter`.
-    pub delimiters: String,
+    /// How users are told from their extensions.
+    pub splitting: Splitting,
     /// The numbers of every transport in master.cf.
     pub transports: BTreeMap<String, TransportSettings>,
 }
@@ -53,7 +54,10 @@ impl Settings {
             defer_transports: params.list("defer_transports")?,
             double_bounce: params.text("double_bounce_sender")?,
             confirm_cleared: params.flag("confirm_delay_cleared")?,
-            delimiters: params.text("recipient_delimiter")?,
+            splitting: Splitting {
+                delimiters: params.text("recipient_delimiter")?,
+                owner_request_special: params.flag("owner_request_special")?,
+            },
         })
     }
 

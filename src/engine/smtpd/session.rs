@@ -5,6 +5,7 @@ use super::Service;
 use super::door::Pass;
 use super::restrictions::Question;
 use super::transaction::{Sender, Transaction};
+use super::unlisted::Listed;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::INPUT_BYTES;
@@ -34,6 +35,13 @@ enum End {
     TimedOut,
 }
 
+/// A recipient that the system's accounts decide about.
+struct Doubtful {
+    rcpt: Rcpt,
+    /// As it is queued.
+    address: Address,
+}
+
 struct Task {
     core: Rc<Core>,
     service: Arc<Service>,
@@ -44,7 +52,7 @@ struct Task {
     transaction: Option<Box<Transaction>>,
     last_recipient: Option<Address>,
     /// Its counts, unless it is exempt.
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
     /// Bytes of the content that is under way.
@@ -122,7 +130,7 @@ impl Task {
             Ok(()) => (Reply::from(format!("220 {}", service.banner)), Ok(())),
             Err(reply) => (reply, Err(End::Closed(Closing::Refused))),
         };
-        self.visit = visit;
+        self.visit = visit.map(Box::new);
         self.session.say(&greeting);
         entered
     }
@@ -225,7 +233,12 @@ impl Task {
             Event::Helo => self.helo(),
             Event::Reset => self.reset(),
             Event::Mail(mail) => self.mail(*mail)?,
-            Event::Rcpt(rcpt) => self.rcpt(*rcpt)?,
+            Event::Rcpt(rcpt) => {
+                if let Some(doubtful) = self.rcpt(*rcpt)? {
+                    // Boxed, as rare things are: an idle session should be small.
+                    Box::pin(self.ask_for_account(doubtful)).await?;
+                }
+            }
             Event::Data => self.data()?,
             Event::Content => self.content().await,
             Event::EndOfData => self.end_of_data().await,
@@ -287,17 +300,38 @@ impl Task {
         room <= minimum.max(limit + limit / 2).max(announced)
     }
 
-    fn rcpt(&mut self, rcpt: Rcpt) -> Result<(), End> {
+    /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
+    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
-            return self.refuse_quietly(reply);
+            return self.refuse_quietly(reply).map(|()| None);
         }
-        let Some(transaction) = self.transaction.take() else {
+        let Some(transaction) = &self.transaction else {
             unreachable!("the dialogue asks for recipients only within a transaction");
         };
         let (verdict, address) = self.judge(&transaction.envelope.sender, &rcpt.address);
-        self.transaction = Some(transaction);
+        let verdict = match verdict {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => return Ok(Some(Doubtful { rcpt, address })),
+        };
+        self.answer_rcpt(rcpt, address, verdict).map(|()| None)
+    }
+
+    async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
+        let Doubtful { rcpt, address } = doubtful;
+        let recipients = &self.service.recipients;
+        let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
+        self.answer_rcpt(rcpt, address, verdict)
+    }
+
+    fn answer_rcpt(
+        &mut self,
+        rcpt: Rcpt,
+        address: Address,
+        verdict: Result<(), Reply>,
+    ) -> Result<(), End> {
         if let Err(reply) = verdict {
             let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
             return self.refuse("RCPT", reply, sender.as_ref(), Some(&rcpt.address));
@@ -314,17 +348,20 @@ impl Task {
     }
 
     /// The restrictions' verdict, and the recipient as it is queued.
-    fn judge(&self, sender: &Address, recipient: &Address) -> (Result<(), Reply>, Address) {
+    fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
         let snapshot = self.core.snapshot();
         let resolved = snapshot.resolver.resolve(recipient);
         let question = self.question(&snapshot, sender, (recipient, &resolved));
         // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
         let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
-            Ok(())
+            Listed::Yes
         } else if resolved == Resolved::BadSyntax {
-            Err(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
+            Listed::No(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
         } else {
-            self.service.restrictions.recipient(&question)
+            match self.service.restrictions.recipient(&question) {
+                Ok(()) => self.service.recipients.check(&self.core, recipient, &resolved),
+                Err(reply) => Listed::No(reply),
+            }
         };
         (verdict, snapshot.resolver.queued(recipient, resolved))
     }

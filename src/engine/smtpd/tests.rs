@@ -192,3 +192,41 @@ fn a_command_line_is_cut_at_the_limit() {
     assert_eq!(got.last().unwrap(), "221 2.0.0 Bye");
     assert!(has(&got, "250 2.0.0 Ok"), "{got:?}");
 }
+
+#[test]
+fn a_recipient_that_nobody_has_is_refused() {
+    let local = "mydestination = here.example\nlocal_recipient_maps = unix:passwd.byname \
+                 inline:{zed=x}\nrecipient_delimiter = +\n\
+                 smtpd_reject_unlisted_recipient = yes\n";
+    let to = |name: &str| format!("RCPT TO:<{name}@here.example>\r\n");
+    let names = ["alice", "Alice+ext", "nobody", "zed+x", "sick", "alice", "nobody"];
+    let named: String = names.map(to).concat();
+    let input = format!("EHLO c\r\nMAIL FROM:<a@b.example>\r\n{named}QUIT\r\n");
+    let (got, log) = dialogue(local, OUTSIDE, &input);
+    let after = got.iter().position(|line| line.starts_with("250 2.1.0")).unwrap() + 1;
+    let unknown = "550 5.1.1 <nobody@here.example>: Recipient address rejected: User unknown in \
+                   local recipient table";
+    let expected = [
+        "250 2.1.5 Ok",
+        "250 2.1.5 Ok",
+        unknown,
+        "250 2.1.5 Ok",
+        "451 4.3.0 <sick@here.example>: Temporary lookup failure",
+        "250 2.1.5 Ok",
+        unknown,
+    ];
+    assert_eq!(got[after..after + names.len()], expected);
+    assert!(has(&log, "warning: the directory is away"), "{log:#?}");
+}
+
+#[test]
+fn a_recipient_routed_to_the_error_transport_is_refused_with_its_words() {
+    let routed = "virtual_alias_domains = gone.example\nsmtpd_reject_unlisted_recipient = yes\n";
+    let input = "EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@gone.example>\r\nQUIT\r\n";
+    let (got, _) = dialogue(routed, OUTSIDE, input);
+    let refusal = "550 5.1.1 <x@gone.example>: Recipient address rejected: User unknown in virtual \
+                   alias table";
+    assert!(has(&got, refusal), "{got:?}");
+    let off = format!("{routed}smtpd_reject_unlisted_recipient = no\n");
+    assert!(has(&dialogue(&off, OUTSIDE, input).0, "250 2.1.5 Ok"));
+}
