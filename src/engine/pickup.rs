@@ -167,14 +167,15 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     let mut parsed = parse(&submission.records)?;
     let snapshot = core.snapshot();
     let resolver = &snapshot.resolver;
+    let name = Name::new(core);
+    // The sender as submitted.
+    let sender = &parsed.envelope.sender;
+    core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
     parsed.envelope.sender = resolver.canonical(&parsed.envelope.sender);
     for recipient in &mut parsed.envelope.recipients {
         let resolved = resolver.resolve(&recipient.address);
         recipient.address = resolver.queued(&recipient.address, resolved);
     }
-    let name = Name::new(core);
-    let sender = &parsed.envelope.sender;
-    core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
     let message = content(core, name, submission.uid, &parsed)?;
     let Parsed { mut envelope, .. } = parsed;
     describe(core, name, &mut envelope, &message.content);
