@@ -21,6 +21,7 @@ mod integration {
     mod relay;
     mod reload;
     mod restart;
+    mod sandbox;
     mod stop;
     mod submission;
 }

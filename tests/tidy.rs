@@ -544,6 +544,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("queue/src/map.rs", "read-only maps of segments"),
     ("src/deliver/fork.rs", "fork in a process with one thread"),
     ("src/inherited.rs", "descriptors that the supervisor hands over"),
+    ("src/sandbox/filter.rs", "loading a system call filter"),
 ];
 
 /// Files of the engine that block or run beside the cores.

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use privsep::{Rules, rules};
-use ringpost::inherited;
+use ringpost::{inherited, sandbox};
 use rustix::fs::Mode;
 use rustix::process::{Signal, chdir, set_parent_process_death_signal, umask};
 
@@ -23,6 +23,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     // Without master nobody would stop us; it is not inherited by the children.
     set_parent_process_death_signal(Some(Signal::TERM))?;
+    // Before capabilities go: a filter needs one. What is missing, the engine says.
+    let _said_by_the_engine = sandbox::bind_supervisor();
     deliver::as_user::keep_what_is_needed()?;
     umask(Mode::RWXG | Mode::RWXO);
     let listener = inherited::deliver_socket()?;

@@ -8,6 +8,7 @@ use engine::snapshot::Snapshot;
 use master::settings::Settings;
 use master::system;
 use ringpost::inherited::{Inherited, Service};
+use ringpost::sandbox;
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::error::Error;
@@ -41,9 +42,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
     let snapshot = Arc::new(read(&directory)?);
     let queue_directory = std::env::current_dir()?;
+    let data_directory = snapshot.params.text("data_directory").map_err(|e| e.to_string())?;
+    let missing = sandbox::bind_engine(&[queue_directory.clone(), data_directory.into()])?;
     let launch = launch(&snapshot, &inherited)?;
     let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, LocalTime::system().into());
     end_on_panic(&launch);
+    for text in &missing {
+        say(&log, &Event::Warning { daemon: Daemon::Master, text });
+    }
     let engine = Engine::start(launch, &queue_directory)?;
     if let Some(mut ready) = inherited.ready {
         ready.write_all(b"ready\n")?;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use master::settings::{self, Settings};
 use master::supervise::{self, Options};
 use master::{Fatal, detach, pid_file};
+use ringpost::sandbox;
 
 fn main() -> ExitCode {
     match run() {
@@ -48,6 +49,8 @@ fn run() -> Result<ExitCode, Fatal> {
     if wait {
         return detach::start(&directory);
     }
+    // What is missing, the engine says: it asks for the same.
+    let _said_by_the_engine = sandbox::bind_supervisor();
     supervise::run(Options { directory, foreground, report }).map(|()| ExitCode::SUCCESS)
 }
 
