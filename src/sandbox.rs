@@ -5,7 +5,7 @@
 //! | engine | new privileges, execution of anything | no_new_privs, seccomp |
 //! | engine | writing outside its queue and data directories | landlock |
 //! | engine | ring operations it does not use | io_uring restrictions, in `runtime::ring` |
-//! | all | what no mail system needs: tracing, mounting, loading code into the kernel, ... | seccomp |
+//! | all | what no mail system needs: tracing, mounting, code in the kernel, ... | seccomp |
 //!
 //! The engine may read what `mail_owner` may read: tables stand wherever main.cf says, and NSS
 //! looks where it likes. Called before the first thread exists, so that every thread is bound.
@@ -63,10 +63,11 @@ const NEVER: &[i64] = &[
 /// System calls that run another program.
 const EXECUTION: &[i64] = &[libc::SYS_execve, libc::SYS_execveat];
 
-/// Binds the engine: it may write below `writable` only, and execute nothing.
+/// Binds the engine: it may write below those of the `writable` directories that are there, and
+/// execute nothing.
 ///
 /// # Errors
-/// The kernel refuses what it offers, or a directory is not there.
+/// The kernel refuses what it offers.
 pub fn bind_engine(writable: &[PathBuf]) -> Result<Vec<String>, Box<dyn Error>> {
     rustix::thread::set_no_new_privs(true)?;
     let mut missing = Vec::new();
@@ -95,12 +96,13 @@ pub fn bind_supervisor() -> Option<String> {
 
 fn restrict_writing(writable: &[PathBuf]) -> Result<RulesetStatus, Box<dyn Error>> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+    let there: Vec<&PathBuf> = writable.iter().filter(|path| path.is_dir()).collect();
     let write = AccessFs::from_all(RULES) & !BitFlags::from(AccessFs::Execute);
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?
         .create()?
         .add_rules(path_beneath_rules(["/"], read))?
-        .add_rules(path_beneath_rules(writable, write))?
+        .add_rules(path_beneath_rules(there, write))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -42,8 +42,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
     let snapshot = Arc::new(read(&directory)?);
     let queue_directory = std::env::current_dir()?;
-    let data_directory = snapshot.params.text("data_directory").map_err(|e| e.to_string())?;
-    let missing = sandbox::bind_engine(&[queue_directory.clone(), data_directory.into()])?;
+    let missing = sandbox::bind_engine(&writable(&snapshot, &inherited)?)?;
     let launch = launch(&snapshot, &inherited)?;
     let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, LocalTime::system().into());
     end_on_panic(&launch);
@@ -64,6 +63,16 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(engine.stop()?)
+}
+
+/// Where the engine writes: its queue, its data, and its log unless master has opened that.
+fn writable(snapshot: &Snapshot, inherited: &Inherited) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let text = |name: &str| snapshot.params.text(name).map_err(|error| error.to_string());
+    let mut places = vec![std::env::current_dir()?, text("data_directory")?.into()];
+    if inherited.maillog.is_none() {
+        places.extend(PathBuf::from(text("maillog_file")?).parent().map(PathBuf::from));
+    }
+    Ok(places)
 }
 
 /// What the kernel should know before the first thread exists.

@@ -11,7 +11,8 @@ use crate::io::{Sock, Target, Wait};
 use crate::net::system;
 use crate::slab::Key;
 use crate::wake::Waker;
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::register::Restriction;
+use io_uring::{IoUring, Submitter, cqueue, opcode, squeue, types};
 use rustix::fd::AsRawFd;
 use rustix::net::addr::SocketAddrArg;
 use std::io;
@@ -93,11 +94,13 @@ impl UringIo {
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_cqsize(CQ_ENTRIES)
+            .setup_r_disabled()
             .dontfork()
             .build(SQ_ENTRIES)?;
-        ring.submitter().register_ring_fd().ok();
         let min_wait = ring.params().is_feature_min_timeout();
         let buffers = Buffers::register(&ring.submitter())?;
+        restrict(&ring.submitter())?;
+        ring.submitter().register_ring_fd().ok();
         ring.completion().sync();
         Ok(UringIo {
             ring,
@@ -361,6 +364,27 @@ impl Outgoing {
     }
 }
 
+/// Lets the ring take what this file submits, nothing else, and enables it.
+fn restrict(submitter: &Submitter<'_>) -> io::Result<()> {
+    const USED: [u8; 9] = [
+        opcode::AcceptMulti::CODE,
+        opcode::RecvMulti::CODE,
+        opcode::Connect::CODE,
+        opcode::Send::CODE,
+        opcode::SendMsg::CODE,
+        opcode::Write::CODE,
+        opcode::Fsync::CODE,
+        opcode::PollAdd::CODE,
+        opcode::Close::CODE,
+    ];
+    let mut rules: Vec<Restriction> = USED.map(Restriction::sqe_op).into();
+    rules.push(Restriction::sqe_op(opcode::AsyncCancel::CODE));
+    let flags = squeue::Flags::IO_LINK | squeue::Flags::BUFFER_SELECT;
+    rules.push(Restriction::sqe_flags_allowed(flags.bits()));
+    submitter.register_restrictions(&mut rules)?;
+    submitter.register_enable_rings()
+}
+
 /// Lengthens a borrow.
 ///
 /// # Safety
@@ -384,4 +408,29 @@ fn encode(address: &SocketAddr) -> (libc_addr::Storage, u32) {
 
 fn checked(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Skipped, visibly, where io_uring is not available.
+    #[test]
+    fn the_ring_refuses_what_we_do_not_use() {
+        let mut io = match UringIo::new(Waker::new().unwrap()) {
+            Ok(io) => io,
+            Err(error) => return eprintln!("skipped: io_uring is not available here: {error}"),
+        };
+        let outcome = |io: &mut UringIo, entry: squeue::Entry| {
+            io.push(&entry.user_data(UNATTENDED));
+            io.ring.submit_and_wait(1).unwrap();
+            io.ring.completion().next().unwrap().result()
+        };
+        let path = c"/etc/passwd";
+        let open = opcode::OpenAt::new(types::Fd(-100), path.as_ptr()).build();
+        assert_eq!(outcome(&mut io, open), -13, "EACCES");
+        assert_eq!(outcome(&mut io, opcode::Nop::new().build()), -13, "EACCES");
+        let close = opcode::Close::new(types::Fd(-1)).build();
+        assert_eq!(outcome(&mut io, close), -9, "EBADF: closing is allowed");
+    }
 }
