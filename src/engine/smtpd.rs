@@ -76,6 +76,9 @@ pub struct Service {
     pub banner: String,
     /// `smtpd_timeout`.
     pub timeout: Duration,
+    /// `smtpd_min_data_rate` in bytes per second, when `smtpd_per_request_deadline` is set: the
+    /// timeout is for a whole request then.
+    pub min_data_rate: Option<u64>,
     /// `smtpd_error_sleep_time`.
     pub error_sleep: Duration,
     /// `smtpd_soft_error_limit`.
@@ -111,6 +114,7 @@ impl Service {
             protocol: protocol_settings(params, opener)?,
             banner: params.text("smtpd_banner")?,
             timeout: Duration::from_secs(params.seconds("smtpd_timeout")?),
+            min_data_rate: min_data_rate(params)?,
             error_sleep: Duration::from_secs(params.seconds("smtpd_error_sleep_time")?),
             soft_errors: params.int("smtpd_soft_error_limit")? as u32,
             bare_newline: bare_newline(params)?,
@@ -124,6 +128,11 @@ impl Service {
             discarded: discarded(params)?,
         })
     }
+}
+
+fn min_data_rate(params: &Params) -> Result<Option<u64>, BadValue> {
+    let rate = params.int("smtpd_min_data_rate")?.unsigned_abs().max(1);
+    Ok(params.flag("smtpd_per_request_deadline")?.then_some(rate))
 }
 
 fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Settings, BadValue> {
@@ -145,6 +154,7 @@ fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Setting
         forbidden: upper(params.list("smtpd_forbidden_commands")?),
         noop: upper(params.list("smtpd_noop_commands")?),
         soft_bounce: params.flag("soft_bounce")?,
+        forbid_pipelining: params.flag("smtpd_forbid_unauth_pipelining")?,
     })
 }
 

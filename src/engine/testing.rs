@@ -174,6 +174,24 @@ impl World {
         String::from_utf8(got).unwrap()
     }
 
+    /// A client at `from` that sends one piece after the other, `pause` apart, until the server is
+    /// gone.
+    pub async fn drip(core: &Rc<Core>, from: &str, pieces: &[&str], pause: Duration) {
+        let rt = &core.rt;
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), SMTPD.parse().unwrap());
+        let soon = || rt.now() + Duration::from_secs(30);
+        let stream = Stream::connect(rt, to, Some(from), soon()).await.unwrap();
+        for piece in pieces {
+            if stream.send(vec![Chunk::Owned(piece.as_bytes().to_vec())], soon()).await.is_err() {
+                return;
+            }
+            let until = rt.now() + pause;
+            while let Ok(Arrived::Bytes) = stream.readable(until).await {
+                stream.input(|bytes| (bytes.len(), ()));
+            }
+        }
+    }
+
     /// The log so far, without time stamps.
     pub fn lines(&self) -> Vec<String> {
         let log = self.log.borrow();

@@ -148,6 +148,8 @@ pub enum Event<'a> {
     Timeout { client: &'a Client, after: &'a str, content_bytes: Option<u64> },
     /// It made too many mistakes.
     TooManyErrors { client: &'a Client, after: &'a str },
+    /// It did not wait for a reply.
+    Improper { client: &'a Client, after: &'a str, input: &'a [u8] },
     /// It does not speak SMTP.
     NonSmtp { client: &'a Client, line: &'a [u8] },
     /// A message has got its queue id.

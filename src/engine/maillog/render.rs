@@ -26,6 +26,10 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         Event::TooManyErrors { client, after } => {
             write!(out, "too many errors after {after} from {client}")
         }
+        Event::Improper { client, after, input } => {
+            let input = input.escape_ascii();
+            write!(out, "improper command pipelining after {after} from {client}: {input}")
+        }
         Event::NonSmtp { client, line } => {
             let line = Printable(&line[..line.len().min(NON_SMTP_MAX)]);
             write!(out, "warning: non-SMTP command from {client}: {line}")

@@ -24,6 +24,7 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a session is over.
 enum End {
@@ -57,6 +58,8 @@ struct Task {
     after: &'static str,
     /// Bytes of the content that is under way.
     content_bytes: u64,
+    /// When a whole request must have come, see [`Service::min_data_rate`].
+    request_until: Instant,
 }
 
 /// Serves a client to the end.
@@ -77,6 +80,7 @@ impl Task {
             false => "unknown".into(),
         };
         let excluded = service.bare_newline_exclusions.contains(address, &name).is_yes();
+        let request_until = core.rt.now() + service.timeout;
         let policy = if excluded { BareNewline::Accept } else { service.bare_newline };
         Task {
             session: Session::new(policy),
@@ -90,6 +94,7 @@ impl Task {
             visit: None,
             after: "CONNECT",
             content_bytes: 0,
+            request_until,
         }
     }
 
@@ -177,7 +182,7 @@ impl Task {
             self.core.rt.yield_now().await;
         }
         let stopping = || self.core.is_stopping() && !self.session.in_content();
-        match self.stream.readable_unless(self.deadline(), stopping).await {
+        match self.stream.readable_unless(self.request_deadline(), stopping).await {
             Ok(Arrived::Bytes) => Ok(()),
             Ok(Arrived::Eof) => Err(End::Lost),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(self.shut_down()),
@@ -199,12 +204,22 @@ impl Task {
             if slow && self.session.has_output() {
                 self.flush().await.map_err(ended)?;
             }
+            let content = self.session.in_content();
             let event = self.step();
+            if let Some(improper) = self.session.take_improper() {
+                let (client, after) = (&self.client, improper.after.name());
+                let input = &improper.input;
+                self.core.log.log(&LogEvent::Improper { client, after, input });
+            }
             if event == Event::NeedInput {
                 return Ok(());
             }
             self.after = self.session.verb().name();
             self.answer(event).await?;
+            // Each command is a request of its own, and so is a message's content.
+            if !content || !self.session.in_content() {
+                self.request_until = self.deadline();
+            }
             if slow && self.session.has_output() {
                 self.core.rt.sleep_until(self.core.rt.now() + self.service.error_sleep).await;
             }
@@ -223,7 +238,9 @@ impl Task {
             let more = some.len() < bytes.len() && used > 0 && event == Event::NeedInput;
             (used, if more { Event::Again } else { event })
         });
-        self.content_bytes += (sink.len() - before) as u64;
+        let came = (sink.len() - before) as u64;
+        self.content_bytes += came;
+        self.extend_request(came);
         event
     }
 
@@ -493,6 +510,22 @@ impl Task {
 
     fn deadline(&self) -> Instant {
         self.core.rt.now() + self.service.timeout
+    }
+
+    /// Until when something must have come: more of the request, or all of it.
+    fn request_deadline(&self) -> Instant {
+        match self.service.min_data_rate {
+            Some(_) => self.request_until,
+            None => self.deadline(),
+        }
+    }
+
+    /// Content that keeps the pace earns time, never more than there was at first.
+    fn extend_request(&mut self, bytes: u64) {
+        if let Some(rate) = self.service.min_data_rate {
+            let earned = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+            self.request_until = (self.request_until + earned).min(self.deadline());
+        }
     }
 }
 

@@ -230,3 +230,44 @@ fn a_recipient_routed_to_the_error_transport_is_refused_with_its_words() {
     let off = format!("{routed}smtpd_reject_unlisted_recipient = no\n");
     assert!(has(&dialogue(&off, OUTSIDE, input).0, "250 2.1.5 Ok"));
 }
+
+#[test]
+fn what_comes_too_early_is_mentioned_and_may_be_refused() {
+    let input = "EHLO c\r\nNOOP\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n";
+    let (got, log) = dialogue("", INSIDE, input);
+    assert_eq!(got.last().unwrap(), "221 2.0.0 Bye");
+    let line = "improper command pipelining after EHLO from unknown[127.0.0.1]: \
+                NOOP\\r\\nMAIL FROM:<a@b.example>\\r\\nQUIT\\r\\n";
+    assert!(has(&log, line), "{log:#?}");
+    assert!(!has(&log, "pipelining after NOOP"), "once is enough: {log:#?}");
+    let (got, _) = dialogue("smtpd_forbid_unauth_pipelining = yes\n", INSIDE, input);
+    assert_eq!(got[1..], ["554 5.5.0 Error: SMTP protocol synchronization"]);
+}
+
+/// A client that sends a piece every so often; how long it was served.
+fn dripping(main_cf: &str, pieces: &'static [&'static str], pause: u64) -> (Duration, Vec<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let world = crate::testing::world(directory.path(), main_cf, 1);
+    let (core, served) = (world.core.clone(), Rc::new(RefCell::new(Duration::ZERO)));
+    let seen = served.clone();
+    world.run(async move {
+        let start = core.rt.now();
+        World::drip(&core, INSIDE, pieces, Duration::from_secs(pause)).await;
+        *seen.borrow_mut() = core.rt.now().since(start);
+    });
+    let served = *served.borrow();
+    (served, world.lines())
+}
+
+#[test]
+fn a_deadline_per_request_ends_what_drips() {
+    const DRIPS: &[&str] =
+        &["E", "H", "L", "O", " ", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+    let timeout = "smtpd_timeout = 100s\n";
+    let (patient, _) = dripping(timeout, DRIPS, 60);
+    assert!(patient >= Duration::from_secs(960), "each piece has its own time: {patient:?}");
+    let strict = format!("{timeout}smtpd_per_request_deadline = yes\n");
+    let (served, log) = dripping(&strict, DRIPS, 60);
+    assert!(served < Duration::from_secs(130), "{served:?}");
+    assert!(has(&log, "timeout after CONNECT from unknown[127.0.0.1]"), "{log:#?}");
+}

@@ -61,6 +61,17 @@ impl Chunks {
     }
 }
 
+/// The words after BDAT: how many bytes follow, and whether they are the last.
+pub fn parse(args: &[&[u8]]) -> Option<(u64, bool)> {
+    let (count, last) = match args {
+        [count] => (count, false),
+        [count, last] if last.eq_ignore_ascii_case(b"LAST") => (count, true),
+        _ => return None,
+    };
+    let count = core::str::from_utf8(count).ok().filter(|text| !text.starts_with('+'))?;
+    count.parse().ok().map(|count| (count, last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

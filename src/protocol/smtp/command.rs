@@ -56,6 +56,12 @@ impl Verb {
         Verb::Unknown,
     ];
 
+    /// Whether a client must wait for the reply before it goes on (RFC 2920 section 3.1).
+    pub fn ends_a_group(self) -> bool {
+        use Verb::{Auth, Data, Ehlo, Etrn, Helo, Noop, Starttls, Vrfy};
+        matches!(self, Helo | Ehlo | Starttls | Auth | Data | Noop | Vrfy | Etrn)
+    }
+
     /// As on the wire.
     pub fn name(self) -> &'static str {
         match self {

@@ -82,6 +82,7 @@ fn settings(choice: u8) -> Settings {
         forbidden: alloc::vec![String::from("GET")],
         noop: alloc::vec![String::from("PING")],
         soft_bounce: choice & 16 != 0,
+        forbid_pipelining: false,
     }
 }
 

@@ -22,7 +22,9 @@
 //!
 //! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
 
-use super::bdat::Chunks;
+mod replies;
+
+use super::bdat::{self, Chunks};
 use super::command::{Mail, Offered, Rcpt, Verb, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
@@ -33,6 +35,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use mail::address::{self, Address, Printable};
+use replies::{
+    BAD_ETRN, BAD_RECIPIENT, BAD_SYNTAX, BDAT_FAILED, BYE, DATA_AFTER_BDAT, GOODBYE, HELO_FIRST,
+    IN_TRANSACTION, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS, NOT_RECOGNIZED, OK,
+    SEND_DATA, SYNTAX_BDAT, SYNTAX_DATA, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY,
+    TOO_MANY_RECIPIENTS, UNSYNCHRONIZED, VRFY_DISABLED,
+};
 
 /// Numbers that bound a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +78,21 @@ pub struct Settings {
     pub noop: Vec<String>,
     /// `soft_bounce`.
     pub soft_bounce: bool,
+    /// `smtpd_forbid_unauth_pipelining`.
+    pub forbid_pipelining: bool,
 }
+
+/// Input that came behind a command whose reply the client must have waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Improper {
+    /// The command.
+    pub after: Verb,
+    /// The first of what came, at most [`IMPROPER_MAX`] bytes.
+    pub input: Vec<u8>,
+}
+
+/// How much of improper input is kept for the log.
+pub const IMPROPER_MAX: usize = 100;
 
 /// What the engine is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,31 +176,10 @@ pub struct Session {
     chunking: Option<Box<Chunks>>,
     bdat_failed: bool,
     policy: BareNewline,
+    /// Improper pipelining is mentioned once.
+    synchronized: bool,
+    improper: Option<Box<Improper>>,
 }
-
-const NOT_RECOGNIZED: Reply = Reply::fixed("500 5.5.2 Error: command not recognized");
-const BAD_SYNTAX: Reply = Reply::fixed("500 5.5.2 Error: bad syntax");
-const HELO_FIRST: Reply = Reply::fixed("503 5.5.1 Error: send HELO/EHLO first");
-const NESTED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: nested MAIL command");
-const NEED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: need MAIL command");
-const NEED_RCPT: Reply = Reply::fixed("503 5.5.1 Error: need RCPT command");
-const NO_RECIPIENTS: Reply = Reply::fixed("554 5.5.1 Error: no valid recipients");
-const IN_TRANSACTION: Reply = Reply::fixed("503 5.5.1 Error: MAIL transaction in progress");
-const TOO_MANY_RECIPIENTS: Reply = Reply::fixed("452 4.5.3 Error: too many recipients");
-const SYNTAX_DATA: Reply = Reply::fixed("501 5.5.4 Syntax: DATA");
-const SYNTAX_BDAT: Reply = Reply::fixed("501 5.5.4 Syntax: BDAT count [LAST]");
-const DATA_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: DATA after BDAT");
-const BDAT_FAILED: Reply = Reply::fixed("551 5.0.0 Discarded");
-const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
-const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
-const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
-const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
-const BAD_ETRN: Reply = Reply::fixed("501 Error: invalid parameter syntax");
-const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
-const SEND_DATA: Reply = Reply::fixed("354 End data with <CR><LF>.<CR><LF>");
-const OK: Reply = Reply::fixed("250 2.0.0 Ok");
-const BYE: Reply = Reply::fixed("221 2.0.0 Bye");
-const GOODBYE: Reply = Reply::fixed("221 2.7.0 Error: I can break rules, too. Goodbye.");
 
 impl Session {
     /// A session whose greeting is yet to be sent.
@@ -201,6 +202,8 @@ impl Session {
             chunking: None,
             bdat_failed: false,
             policy,
+            synchronized: true,
+            improper: None,
         }
     }
 
@@ -243,6 +246,11 @@ impl Session {
     /// Whether content is being received.
     pub fn in_content(&self) -> bool {
         matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk { .. })
+    }
+
+    /// What is to be said about improper pipelining.
+    pub fn take_improper(&mut self) -> Option<Box<Improper>> {
+        self.improper.take()
     }
 
     /// The client is gone: content that was under way does not count as accepted.
@@ -428,15 +436,27 @@ impl Session {
                 return (0, Event::NeedInput);
             }
             self.state = State::SkipLine;
-            let event = self.command(settings, &input[..limit]);
+            let event = self.command(settings, &input[..limit], b"");
             return (limit, event);
         };
         let line = &input[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        (end + 1, self.command(settings, line))
+        (end + 1, self.command(settings, line, &input[end + 1..]))
     }
 
-    fn command(&mut self, settings: &Settings, line: &[u8]) -> Event {
+    /// Takes note of what the client has sent before it could know the reply, the first time.
+    fn is_improper(&mut self, rest: &[u8]) -> bool {
+        let must_wait = !self.esmtp || self.verb.ends_a_group();
+        if rest.is_empty() || !must_wait || !self.synchronized {
+            return false;
+        }
+        self.synchronized = false;
+        let input = rest[..rest.len().min(IMPROPER_MAX)].to_vec();
+        self.improper = Some(Box::new(Improper { after: self.verb, input }));
+        true
+    }
+
+    fn command(&mut self, settings: &Settings, line: &[u8], rest: &[u8]) -> Event {
         if self.errors >= settings.limits.hard_errors {
             let reply = format!("421 4.7.0 {} Error: too many errors", settings.hostname);
             self.say(&Reply::from(reply));
@@ -447,6 +467,10 @@ impl Session {
         let args = words.words.as_slice();
         if words.verb == Verb::Unknown {
             return self.unknown(settings, line);
+        }
+        if self.is_improper(rest) && settings.forbid_pipelining {
+            self.say(&UNSYNCHRONIZED);
+            return Event::Close(Closing::Refused);
         }
         self.counters.give(self.verb);
         let result = match words.verb {
@@ -560,7 +584,7 @@ impl Session {
     fn bdat_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
         let overlong = matches!(self.state, State::SkipLine);
         if !overlong && settings.keywords.without(self.discarded).has(Keywords::CHUNKING) {
-            let (remaining, last) = parse_bdat(args).ok_or(SYNTAX_BDAT)?;
+            let (remaining, last) = bdat::parse(args).ok_or(SYNTAX_BDAT)?;
             return Ok(self.begin_chunk(settings, remaining, last));
         }
         Err(NOT_RECOGNIZED)
@@ -670,16 +694,6 @@ impl Session {
         }
         run(self)
     }
-}
-
-fn parse_bdat(args: &[&[u8]]) -> Option<(u64, bool)> {
-    let (count, last) = match args {
-        [count] => (count, false),
-        [count, last] if last.eq_ignore_ascii_case(b"LAST") => (count, true),
-        _ => return None,
-    };
-    let count = core::str::from_utf8(count).ok().filter(|text| !text.starts_with('+'))?;
-    count.parse().ok().map(|count| (count, last))
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
         forbidden: words("smtpd_forbidden_commands")?,
         noop: words("smtpd_noop_commands")?,
         soft_bounce: settings.flag("soft_bounce")?,
+        // Whoever writes to a pipe has written all of it.
+        forbid_pipelining: false,
     })
 }
 

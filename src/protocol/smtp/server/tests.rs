@@ -25,6 +25,7 @@ fn settings() -> Settings {
         forbidden: vec!["CONNECT".into(), "GET".into(), "POST".into()],
         noop: Vec::new(),
         soft_bounce: false,
+        forbid_pipelining: false,
     }
 }
 

@@ -1,0 +1,30 @@
+//! What the server says when nothing depends on the client.
+
+use crate::smtp::reply::Reply;
+
+pub(super) const NOT_RECOGNIZED: Reply = Reply::fixed("500 5.5.2 Error: command not recognized");
+pub(super) const BAD_SYNTAX: Reply = Reply::fixed("500 5.5.2 Error: bad syntax");
+pub(super) const HELO_FIRST: Reply = Reply::fixed("503 5.5.1 Error: send HELO/EHLO first");
+pub(super) const NESTED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: nested MAIL command");
+pub(super) const NEED_MAIL: Reply = Reply::fixed("503 5.5.1 Error: need MAIL command");
+pub(super) const NEED_RCPT: Reply = Reply::fixed("503 5.5.1 Error: need RCPT command");
+pub(super) const NO_RECIPIENTS: Reply = Reply::fixed("554 5.5.1 Error: no valid recipients");
+pub(super) const IN_TRANSACTION: Reply =
+    Reply::fixed("503 5.5.1 Error: MAIL transaction in progress");
+pub(super) const TOO_MANY_RECIPIENTS: Reply = Reply::fixed("452 4.5.3 Error: too many recipients");
+pub(super) const SYNTAX_DATA: Reply = Reply::fixed("501 5.5.4 Syntax: DATA");
+pub(super) const SYNTAX_BDAT: Reply = Reply::fixed("501 5.5.4 Syntax: BDAT count [LAST]");
+pub(super) const DATA_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: DATA after BDAT");
+pub(super) const BDAT_FAILED: Reply = Reply::fixed("551 5.0.0 Discarded");
+pub(super) const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
+pub(super) const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
+pub(super) const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
+pub(super) const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
+pub(super) const BAD_ETRN: Reply = Reply::fixed("501 Error: invalid parameter syntax");
+pub(super) const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
+pub(super) const SEND_DATA: Reply = Reply::fixed("354 End data with <CR><LF>.<CR><LF>");
+pub(super) const UNSYNCHRONIZED: Reply =
+    Reply::fixed("554 5.5.0 Error: SMTP protocol synchronization");
+pub(super) const OK: Reply = Reply::fixed("250 2.0.0 Ok");
+pub(super) const BYE: Reply = Reply::fixed("221 2.0.0 Bye");
+pub(super) const GOODBYE: Reply = Reply::fixed("221 2.7.0 Error: I can break rules, too. Goodbye.");
