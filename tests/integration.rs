@@ -16,6 +16,7 @@ mod integration {
     mod crash;
     mod exclusive;
     mod full_disk;
+    mod hostile;
     mod local;
     mod operator;
     mod relay;

@@ -6,7 +6,7 @@ use crate::support::client::Client;
 use crate::support::keeper::Keeper;
 use crate::support::process::{runs, signal};
 use crate::support::system::System;
-use crate::support::wait;
+use crate::support::{StopAtEnd, wait};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -159,12 +159,4 @@ fn a_stop_and_start_under_load_loses_nothing_and_delivers_nothing_twice() {
     assert!(outcome.lost.is_empty(), "lost: {:?}", outcome.lost);
     assert_eq!((outcome.duplicates, outcome.unasked), (0, 0));
     assert_eq!(system.logged("killed by signal"), 0);
-}
-
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

@@ -7,6 +7,7 @@ pub mod process;
 pub mod programs;
 pub mod system;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that must happen.
@@ -40,4 +41,13 @@ pub fn wait(what: &str, condition: impl FnMut() -> bool) {
 /// Says why a test, or a part of it, does not run here.
 pub fn skip(what: &str, why: &str) {
     eprintln!("skipped: {what}: {why}");
+}
+
+/// Tells other threads to stop, also when a test fails: a scope would never end otherwise.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
