@@ -147,6 +147,22 @@ fn acknowledged_mail_is_never_lost_when_the_engine_is_killed_under_load() {
 }
 
 #[test]
+fn acknowledged_mail_is_never_lost_when_the_supervisor_is_killed_under_load() {
+    let rounds = rounds().min(5);
+    let system = System::started(RETRY);
+    let sink = Keeper::start(system.sink);
+    let outcome = disturbed(&system, &sink, rounds, || {
+        let (master, engine) = (system.master(), system.engine());
+        signal(master, Signal::KILL);
+        // An engine without a supervisor ends by itself.
+        wait("the end of both", || !runs(master) && !runs(engine));
+        system.start();
+    });
+    outcome.print(rounds, "kills of the supervisor");
+    assert!(outcome.lost.is_empty(), "lost: {:?}", outcome.lost);
+}
+
+#[test]
 fn a_stop_and_start_under_load_loses_nothing_and_delivers_nothing_twice() {
     const ROUNDS: usize = 3;
     let system = System::started(RETRY);

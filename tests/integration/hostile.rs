@@ -105,7 +105,7 @@ fn nothing_a_client_says_stops_the_others_or_is_queued_by_halves() {
         ("many addresses", with(format!("To: {}\r\n", "a@b.example, ".repeat(100_000)))),
         ("nested comments", with(nested(50_000))),
         ("an endless content line", with("B".repeat(8 << 20))),
-        ("many recipients", format!("{envelope}").repeat(3).into_bytes()),
+        ("many recipients", envelope.repeat(3).into_bytes()),
         ("half a message", with("Subject: half\r\n\r\nnever ends\r\n".into())),
     ];
     for (name, bytes) in exercises {
