@@ -15,6 +15,7 @@ mod integration {
     mod container;
     mod crash;
     mod exclusive;
+    mod exhaustion;
     mod full_disk;
     mod hostile;
     mod local;
