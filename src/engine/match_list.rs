@@ -11,6 +11,7 @@
 
 use std::net::IpAddr;
 use tables::catalog::Opened;
+use tables::cidr::masked;
 use tables::source::LogicalLines;
 use tables::{Lookup, Table};
 
@@ -290,19 +291,6 @@ fn parse_network(text: &str) -> Result<Network, String> {
 
 fn in_block(address: IpAddr, base: IpAddr, prefix: u8) -> bool {
     address.is_ipv4() == base.is_ipv4() && masked(address, prefix) == base
-}
-
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    }
 }
 
 #[cfg(test)]

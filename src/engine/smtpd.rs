@@ -7,7 +7,7 @@
 
 use crate::core::Core;
 use crate::limits::{ACCEPT_PAUSE, COMMAND_LINE_MAX};
-use crate::lookup::Opener;
+use crate::lookup::{Maps, Opener};
 use crate::maillog::Daemon;
 use crate::match_list::Networks;
 use config::Params;
@@ -20,6 +20,7 @@ use runtime::net::{Listener, Stream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tables::{Lookup, Table};
 
 pub mod door;
 pub mod rates;
@@ -100,7 +101,9 @@ pub struct Service {
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
     /// `smtpd_discard_ehlo_keywords`.
-    pub discarded: Keywords,
+    discarded: Keywords,
+    /// `smtpd_discard_ehlo_keyword_address_maps`.
+    discarded_for: Maps,
 }
 
 impl Service {
@@ -125,7 +128,8 @@ impl Service {
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
-            discarded: discarded(params)?,
+            discarded: named(&params.list("smtpd_discard_ehlo_keywords")?),
+            discarded_for: opener.maps(params, "smtpd_discard_ehlo_keyword_address_maps")?,
         })
     }
 }
@@ -133,6 +137,22 @@ impl Service {
 fn min_data_rate(params: &Params) -> Result<Option<u64>, BadValue> {
     let rate = params.int("smtpd_min_data_rate")?.unsigned_abs().max(1);
     Ok(params.flag("smtpd_per_request_deadline")?.then_some(rate))
+}
+
+impl Service {
+    /// The keywords this client is not offered: its own list, or everybody's.
+    ///
+    /// # Errors
+    /// A table cannot tell; why.
+    fn discarded(&self, address: &str) -> Result<Keywords, String> {
+        match self.discarded_for.lookup(address.as_bytes()) {
+            Lookup::Found(list) => {
+                Ok(named(&config::params::split(&String::from_utf8_lossy(&list))))
+            }
+            Lookup::NotFound => Ok(self.discarded),
+            Lookup::Retry(why) => Err(format!("smtpd_discard_ehlo_keyword_address_maps: {why}")),
+        }
+    }
 }
 
 fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Settings, BadValue> {
@@ -185,10 +205,10 @@ fn offered(params: &Params) -> Result<Keywords, BadValue> {
     Ok(keywords)
 }
 
-fn discarded(params: &Params) -> Result<Keywords, BadValue> {
-    let words = params.list("smtpd_discard_ehlo_keywords")?;
+/// The keywords of a list; other words mean nothing.
+fn named(words: &[String]) -> Keywords {
     let named = words.iter().filter_map(|word| Keywords::named(word));
-    Ok(named.fold(Keywords::default(), Keywords::with))
+    named.fold(Keywords::default(), Keywords::with)
 }
 
 /// Set by the administrator, or safe: 3.7's own default lets messages be smuggled.

@@ -16,6 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::cidr::Cidr;
 use crate::combine::{Folded, Pipe, Random, Union};
 use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
@@ -108,7 +109,7 @@ impl Name {
     pub fn kind(&self) -> Kind {
         match self.kind.as_str() {
             "hash" | "btree" => Kind::Database,
-            "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
+            "cidr" | "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
             | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => Kind::Other,
             _ => Kind::Unknown,
         }
@@ -210,6 +211,10 @@ impl Catalog<'_> {
             "hash" | "btree" => {
                 Contents::Database(Folded { table: self.database(path)?, folding: self.folding })
             }
+            "cidr" => {
+                let text = self.rules(path)?;
+                Contents::Other(Box::new(Cidr::parse(path, &text, self.warn)))
+            }
             "texthash" => map(self.text_file(path)?),
             "inline" => map(self.inline_map(path)?),
             "internal" => map(Entries::new()),
@@ -239,6 +244,17 @@ impl Catalog<'_> {
         let bytes = (self.system.read)(&format!("{path}.db")).map_err(|why| bad(&why))?;
         let db = ConstantDb::open(bytes).and_then(|db| db.verify().map(|()| db));
         db.map_err(|why| bad(&why))
+    }
+
+    /// The rules of a pattern table: a file's, or those in braces, one a line.
+    fn rules(&self, path: &str) -> Result<Vec<u8>, BadTable> {
+        if !path.starts_with('{') {
+            return (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")));
+        }
+        let bad = || BadTable(format!("bad syntax: \"{path}\"; need \"{{ {{ rule }} ... }}\""));
+        let words = list(path).ok_or_else(bad)?;
+        let rules: Option<Vec<&str>> = words.iter().map(|word| in_braces(word)).collect();
+        Ok(rules.ok_or_else(bad)?.join("\n").into_bytes())
     }
 
     /// A source file that is read at once; the first of equal keys stays.
@@ -329,6 +345,11 @@ impl Catalog<'_> {
         }
         self.nested(Name::of_table(text, self.default_type)?, depth + 1)
     }
+}
+
+/// The text between two braces.
+fn in_braces(word: &str) -> Option<&str> {
+    Some(word.strip_prefix('{')?.strip_suffix('}')?.trim())
 }
 
 fn bad_syntax(name: &Name, need: &str) -> BadTable {

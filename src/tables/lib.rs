@@ -20,6 +20,7 @@ extern crate std;
 
 pub mod alias;
 pub mod catalog;
+pub mod cidr;
 pub mod combine;
 pub mod constant;
 pub mod fold;

@@ -189,6 +189,7 @@ pub(super) static NAMES: &[&str] = &[
     "smtpd_client_recipient_rate_limit",
     "smtpd_client_restrictions",
     "smtpd_data_restrictions",
+    "smtpd_discard_ehlo_keyword_address_maps",
     "smtpd_discard_ehlo_keywords",
     "smtpd_error_sleep_time",
     "smtpd_forbid_bare_newline",

@@ -9,7 +9,7 @@ use super::unlisted::Listed;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::INPUT_BYTES;
-use crate::maillog::{Client, Event as LogEvent};
+use crate::maillog::{Client, Daemon, Event as LogEvent};
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
 use mail::Address;
@@ -274,7 +274,11 @@ impl Task {
 
     fn helo(&mut self) {
         self.reset();
-        let discarded = self.service.discarded;
+        let discarded = self.service.discarded(&self.client.address).unwrap_or_else(|why| {
+            // Postfix offers nothing then, and so nothing that it should not.
+            self.core.log.warn(Daemon::Smtpd, &why);
+            self.service.protocol.keywords
+        });
         self.session.answer_helo(&self.service.protocol, discarded);
     }
 

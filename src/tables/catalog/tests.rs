@@ -15,6 +15,7 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
             encode(&entries).map_err(|error| error.to_string())
         }
         "/damaged.db" => Ok(vec![0; 64]),
+        "/cidr" => Ok(b"10.0.0.0/8 ten\n".to_vec()),
         "/etc/passwd" => Ok(b"alice:x:1:1::/home/alice:/bin/sh\n".to_vec()),
         _ => Err("No such file or directory".into()),
     }
@@ -56,6 +57,8 @@ fn every_type_answers() {
         ("proxy:hash:/d", "k", "v"),
         ("texthash:/t", "ONE", "first"),
         ("inline:{a=1, a=2}", "A", "2"),
+        ("cidr:/cidr", "10.1.1.1", "ten"),
+        ("cidr:{ {10.0.0.0/24 x} {!10.0.0.0/8 y} }", "192.0.2.1", "y"),
         ("static:yes", "anything", "yes"),
         ("environ:", "HOME", "/here"),
         ("randmap:{x, y}", "anything", "x"),

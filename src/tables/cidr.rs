@@ -1,0 +1,250 @@
+//! `cidr:` tables: networks in order, the first that contains the address decides.
+//!
+//! Opened by [`crate::catalog`], from a file or from text in braces. A rule with `!` in front holds
+//! for the addresses of its family outside the network; rules between `if` and `endif` are looked
+//! at only when its network holds.
+//!
+//! **Diagnostics**: a rule that cannot be used is left out with Postfix's warning, which names file
+//! and line; a key that is no address is not in the table.
+//! **Standards**: cidr_table(5).
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::source::{LogicalLine, LogicalLines, trim};
+use crate::{Lookup, Table};
+
+/// A network, and whether it is what lies outside that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pattern {
+    base: IpAddr,
+    prefix: u8,
+    outside: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: Pattern,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// The result.
+    Result(Vec<u8>),
+    /// `if`: where to go on when the pattern does not hold.
+    If(usize),
+}
+
+/// A table of networks.
+#[derive(Clone, Debug, Default)]
+pub struct Cidr {
+    rules: Vec<Rule>,
+}
+
+impl Cidr {
+    /// Reads the text of `file`; rules that cannot be used are told to `warn`.
+    pub fn parse(file: &str, text: &[u8], warn: &dyn Fn(String)) -> Cidr {
+        let mut reader = Reading { table: Cidr::default(), open: Vec::new() };
+        for line in LogicalLines::new(text) {
+            let number = line.number;
+            if let Err(why) = reader.line(&line) {
+                warn(format!("cidr map {file}, line {number}: {why}: skipping this rule"));
+            }
+        }
+        for (_, number) in &reader.open {
+            warn(format!("cidr map {file}, line {number}: IF has no matching ENDIF"));
+        }
+        let end = reader.table.rules.len();
+        while let Some((at, _)) = reader.open.pop() {
+            reader.table.rules[at].action = Action::If(end);
+        }
+        reader.table
+    }
+
+    fn find(&self, address: IpAddr) -> Option<&[u8]> {
+        let mut at = 0;
+        while let Some(Rule { pattern, action }) = self.rules.get(at) {
+            at += 1;
+            match action {
+                Action::Result(result) if pattern.holds(address) => return Some(result),
+                Action::If(end) if !pattern.holds(address) => at = *end,
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+impl Table for Cidr {
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        let address = core::str::from_utf8(key).ok().and_then(|text| text.parse().ok());
+        match address.and_then(|address| self.find(address)) {
+            Some(result) => Lookup::Found(Cow::Borrowed(result)),
+            None => Lookup::NotFound,
+        }
+    }
+}
+
+/// A table on its way, with the `if`s that have no `endif` yet: their place and line.
+struct Reading {
+    table: Cidr,
+    open: Vec<(usize, usize)>,
+}
+
+impl Reading {
+    fn line(&mut self, line: &LogicalLine) -> Result<(), String> {
+        let text = String::from_utf8_lossy(trim(&line.text));
+        let (word, rest) = split(&text);
+        if word.eq_ignore_ascii_case("endif") {
+            let (at, _) = self.open.pop().ok_or("ENDIF without IF")?;
+            self.table.rules[at].action = Action::If(self.table.rules.len());
+            return Ok(());
+        }
+        if word.eq_ignore_ascii_case("if") {
+            let pattern = Pattern::parse(rest)?;
+            self.open.push((self.table.rules.len(), line.number));
+            self.table.rules.push(Rule { pattern, action: Action::If(0) });
+            return Ok(());
+        }
+        // A blank may stand behind the exclamation mark.
+        let (pattern, result) = match text.strip_prefix('!') {
+            Some(inner) => {
+                let (network, result) = split(inner.trim_start());
+                (Pattern { outside: true, ..Pattern::parse(network)? }, result)
+            }
+            None => (Pattern::parse(word)?, rest),
+        };
+        if result.is_empty() {
+            return Err("no lookup result".into());
+        }
+        let action = Action::Result(result.as_bytes().to_vec());
+        self.table.rules.push(Rule { pattern, action });
+        Ok(())
+    }
+}
+
+/// The first word, and what follows it.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim())
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Pattern, String> {
+        if let Some(inner) = text.strip_prefix('!') {
+            let inside = Pattern::parse(inner.trim_start())?;
+            return Ok(Pattern { outside: !inside.outside, ..inside });
+        }
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let base: IpAddr =
+            address.parse().map_err(|_| format!("bad address pattern: \"{text}\""))?;
+        let bits = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = match length {
+            None => bits,
+            Some(length) => length
+                .parse()
+                .ok()
+                .filter(|length| *length <= bits)
+                .ok_or_else(|| format!("bad mask length in \"{text}\""))?,
+        };
+        let network = masked(base, prefix);
+        if network != base {
+            let better = network.to_string();
+            return Err(format!(
+                "non-null host address bits in \"{text}\", perhaps you should use \
+                 \"{better}/{prefix}\" instead"
+            ));
+        }
+        Ok(Pattern { base, prefix, outside: false })
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        let same_family = address.is_ipv4() == self.base.is_ipv4();
+        same_family && (masked(address, self.prefix) == self.base) != self.outside
+    }
+}
+
+/// The address with all bits after the prefix cleared.
+pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            Ipv4Addr::from(u32::from(v4) & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            Ipv6Addr::from(u128::from(v6) & mask).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+
+    fn parse(text: &str) -> (Cidr, Vec<String>) {
+        let said = RefCell::new(Vec::new());
+        let table = Cidr::parse("/c", text.as_bytes(), &|text| said.borrow_mut().push(text));
+        (table, said.into_inner())
+    }
+
+    fn find(table: &Cidr, key: &str) -> String {
+        match table.lookup(key.as_bytes()) {
+            Lookup::Found(value) => String::from_utf8_lossy(&value).into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_network_that_holds_decides() {
+        let (table, said) = parse(
+            "192.168.1.1 single\n192.168.1.0/24 net\n!10.0.0.0/8 not ten\nif 10.1.0.0/16\n\
+             10.1.2.0/24 inner\nif !10.1.3.0/24\n10.1.0.0/16 outer\nendif\nendif\n10.0.0.0/8 ten\n\
+             2001:db8::/32 v6\n",
+        );
+        assert!(said.is_empty(), "{said:?}");
+        for (key, expected) in [
+            ("192.168.1.1", "single"),
+            ("192.168.1.9", "net"),
+            ("172.16.0.1", "not ten"),
+            ("10.1.2.3", "inner"),
+            ("10.1.9.9", "outer"),
+            ("10.1.3.1", "ten"),
+            ("10.9.9.9", "ten"),
+            ("2001:db8:0:0:0:0:0:1", "v6"),
+            ("2001:db9::1", ""),
+            ("name.example", ""),
+            ("[10.0.0.1]", ""),
+        ] {
+            assert_eq!(find(&table, key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_used_are_named_with_their_line() {
+        let (table, said) =
+            parse("10.0.0.1/24 x\n1.2.3 x\n10.0.0.0/33 x\n10.0.0.1\nendif\nif ::/0\n");
+        let expected = [
+            "line 1: non-null host address bits in \"10.0.0.1/24\", perhaps you should use \
+             \"10.0.0.0/24\" instead: skipping this rule",
+            "line 2: bad address pattern: \"1.2.3\": skipping this rule",
+            "line 3: bad mask length in \"10.0.0.0/33\": skipping this rule",
+            "line 4: no lookup result: skipping this rule",
+            "line 5: ENDIF without IF: skipping this rule",
+            "line 6: IF has no matching ENDIF",
+        ];
+        let said: Vec<_> =
+            said.iter().map(|line| line.trim_start_matches("cidr map /c, ")).collect();
+        assert_eq!(said, expected);
+        assert_eq!(find(&table, "10.0.0.1"), "");
+    }
+}
