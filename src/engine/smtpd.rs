@@ -23,6 +23,7 @@ use std::time::Duration;
 use tables::{Lookup, Table};
 
 pub mod door;
+mod footer;
 pub mod rates;
 pub mod restrictions;
 mod session;
@@ -94,6 +95,8 @@ pub struct Service {
     pub restrictions: Restrictions,
     /// Who has a mailbox.
     pub recipients: unlisted::Recipients,
+    /// What refusals end with.
+    footer: Option<footer::Footer>,
     /// How much one client may do.
     pub rates: rates::Limits,
     /// `mynetworks`.
@@ -124,6 +127,7 @@ impl Service {
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
             recipients: unlisted::Recipients::new(params, opener)?,
+            footer: footer::Footer::new(params, opener)?,
             rates: rates::Limits::new(name, params, opener)?,
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,

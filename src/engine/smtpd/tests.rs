@@ -271,3 +271,16 @@ fn a_deadline_per_request_ends_what_drips() {
     assert!(served < Duration::from_secs(130), "{served:?}");
     assert!(has(&log, "timeout after CONNECT from unknown[127.0.0.1]"), "{log:#?}");
 }
+
+#[test]
+fn refusals_end_with_the_footer() {
+    let footer = "smtpd_reject_footer = \\c. $recipient at $server_name, $sender\n";
+    let input = format!("EHLO c\r\n{TRANSACTION}NONSENSE\r\nQUIT\r\n");
+    let (got, log) = dialogue(footer, OUTSIDE, &input);
+    let refusal = "454 4.7.1 <c@d.example>: Relay access denied. c@d.example at mx.example.test, \
+                   a@b.example";
+    assert!(has(&got, refusal), "{got:?}");
+    assert!(has(&got, "500 5.5.2 Error: command not recognized. c@d.example at"), "{got:?}");
+    assert_eq!(got.last().unwrap(), "221 2.0.0 Bye");
+    assert!(has(&log, "Relay access denied; from="), "the log has the reply alone: {log:#?}");
+}

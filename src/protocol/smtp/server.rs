@@ -22,9 +22,10 @@
 //!
 //! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
 
+mod chunking;
 mod replies;
 
-use super::bdat::{self, Chunks};
+use super::bdat::Chunks;
 use super::command::{Mail, Offered, Rcpt, Verb, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
@@ -38,8 +39,8 @@ use mail::address::{self, Address, Printable};
 use replies::{
     BAD_ETRN, BAD_RECIPIENT, BAD_SYNTAX, BDAT_FAILED, BYE, DATA_AFTER_BDAT, GOODBYE, HELO_FIRST,
     IN_TRANSACTION, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS, NOT_RECOGNIZED, OK,
-    SEND_DATA, SYNTAX_BDAT, SYNTAX_DATA, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY,
-    TOO_MANY_RECIPIENTS, UNSYNCHRONIZED, VRFY_DISABLED,
+    SEND_DATA, SYNTAX_DATA, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, TOO_MANY_RECIPIENTS,
+    UNSYNCHRONIZED, VRFY_DISABLED,
 };
 
 /// Numbers that bound a session.
@@ -216,6 +217,22 @@ impl Session {
     /// What is to be sent.
     pub fn take_output(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.output)
+    }
+
+    /// Where the next reply will begin.
+    pub fn output_end(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Replaces the replies from `start` on.
+    pub fn amend(&mut self, start: usize, replies: &str) {
+        self.output.truncate(start);
+        self.output.extend_from_slice(replies.as_bytes());
+    }
+
+    /// The replies from `start` on.
+    pub fn output_from(&self, start: usize) -> &[u8] {
+        self.output.get(start..).unwrap_or_default()
     }
 
     /// Whether something is to be sent.
@@ -579,68 +596,6 @@ impl Session {
             return Err(SYNTAX_DATA);
         }
         Ok(self.ask(Event::Data))
-    }
-
-    fn bdat_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        let overlong = matches!(self.state, State::SkipLine);
-        if !overlong && settings.keywords.without(self.discarded).has(Keywords::CHUNKING) {
-            let (remaining, last) = bdat::parse(args).ok_or(SYNTAX_BDAT)?;
-            return Ok(self.begin_chunk(settings, remaining, last));
-        }
-        Err(NOT_RECOGNIZED)
-    }
-
-    fn begin_chunk(&mut self, settings: &Settings, remaining: u64, last: bool) -> Event {
-        let first = self.chunking.is_none();
-        if self.recipients == 0 || self.bdat_failed {
-            let reply = if self.in_mail { NO_RECIPIENTS } else { NEED_RCPT };
-            self.bdat_failed |= self.in_mail;
-            self.skip_chunk(settings, remaining, reply);
-            return Event::Again;
-        }
-        let chunks = self.chunking.take().unwrap_or_else(|| Box::new(Chunks::new(self.policy)));
-        self.state = State::Bdat { chunks, remaining, last };
-        if first { self.ask(Event::Data) } else { Event::Again }
-    }
-
-    fn refuse_chunk(&mut self, settings: &Settings, reply: Reply) {
-        self.bdat_failed = true;
-        let remaining = match &self.state {
-            State::Bdat { remaining, .. } => *remaining,
-            _ => 0,
-        };
-        self.skip_chunk(settings, remaining, reply);
-    }
-
-    /// Refuses a chunk; its bytes are read all the same.
-    fn skip_chunk(&mut self, settings: &Settings, remaining: u64, reply: Reply) {
-        if remaining == 0 {
-            self.state = State::Command;
-            self.error(settings, reply);
-        } else {
-            self.state = State::SkipChunk { remaining };
-        }
-    }
-
-    fn bdat_step(&mut self, input: &[u8], sink: &mut Vec<u8>) -> (usize, Event) {
-        let State::Bdat { chunks, remaining, last } = &mut self.state else {
-            return (0, Event::NeedInput);
-        };
-        let used = (input.len() as u64).min(*remaining) as usize;
-        chunks.read(&input[..used], sink);
-        *remaining -= used as u64;
-        if *remaining > 0 {
-            return (used, if used == 0 { Event::NeedInput } else { Event::Content });
-        }
-        if *last {
-            chunks.finish(sink);
-            return (used, self.ask(Event::EndOfData));
-        }
-        if let State::Bdat { chunks, .. } = core::mem::replace(&mut self.state, State::Command) {
-            self.chunking = Some(chunks);
-        }
-        self.succeed(OK);
-        (used, Event::Content)
     }
 
     fn rset_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {

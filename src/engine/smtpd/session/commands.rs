@@ -1,0 +1,320 @@
+//! What the dialogue asks: policy and the transaction answer, and the log hears of refusals.
+
+use super::super::restrictions::Question;
+use super::super::transaction::{Sender, Transaction};
+use super::super::unlisted::Listed;
+use super::{End, Task};
+use crate::maillog::{Daemon, Event as LogEvent};
+use crate::snapshot::Snapshot;
+use crate::trivial_rewrite::Resolved;
+use mail::Address;
+use mail::date::LogDate;
+use mail::queue_id::QueueId;
+use protocol::smtp::command::{Mail, Rcpt};
+use protocol::smtp::reply::Reply;
+use protocol::smtp::server::Event;
+
+/// A recipient that the system's accounts decide about.
+struct Doubtful {
+    rcpt: Rcpt,
+    /// As it is queued.
+    address: Address,
+}
+
+impl Task {
+    pub(super) async fn answer(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::NeedInput | Event::Again => {}
+            Event::Helo => self.helo(),
+            Event::Reset => self.reset(),
+            Event::Mail(mail) => self.mail(*mail)?,
+            Event::Rcpt(rcpt) => {
+                if let Some(doubtful) = self.rcpt(*rcpt)? {
+                    // Boxed, as rare things are: an idle session should be small.
+                    Box::pin(self.ask_for_account(doubtful)).await?;
+                }
+            }
+            Event::Data => self.data()?,
+            Event::Content => self.content().await,
+            Event::EndOfData => self.end_of_data().await,
+            Event::Vrfy(address) => {
+                let reply = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                self.session.accept_text(Reply::from(reply));
+            }
+            Event::Etrn(domain) => {
+                let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
+                self.refuse("ETRN", reply, None, None)?;
+            }
+            Event::Close(closing) => return Err(End::Closed(closing)),
+        }
+        Ok(())
+    }
+
+    fn helo(&mut self) {
+        self.reset();
+        let discarded = self.service.discarded(&self.client.address).unwrap_or_else(|why| {
+            // Postfix offers nothing then, and so nothing that it should not.
+            self.core.log.warn(Daemon::Smtpd, &why);
+            self.service.protocol.keywords
+        });
+        self.session.answer_helo(&self.service.protocol, discarded);
+    }
+
+    fn reset(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abandon(&self.core);
+        }
+        self.last_recipient = None;
+    }
+
+    fn mail(&mut self, mail: Mail) -> Result<(), End> {
+        if let Some(visit) = &self.visit
+            && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
+        {
+            return self.refuse_quietly(reply);
+        }
+        let limit = self.service.protocol.limits.message_size;
+        if mail.smtputf8_missing() {
+            let reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        if limit > 0 && mail.size.is_some_and(|size| size > limit) {
+            let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        if self.is_disk_full(mail.size.unwrap_or(0)) {
+            let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
+            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        }
+        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit)));
+        self.session.accept();
+        Ok(())
+    }
+
+    /// Room for half as much again as the largest message, as Postfix has it, and for this one.
+    fn is_disk_full(&self, announced: u64) -> bool {
+        let limit = self.service.protocol.limits.message_size;
+        let room = self.core.queue.borrow().room();
+        let minimum = self.core.snapshot.borrow().queue_minfree;
+        room <= minimum.max(limit + limit / 2).max(announced)
+    }
+
+    /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
+    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
+        if let Some(visit) = &self.visit
+            && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
+        {
+            return self.refuse_quietly(reply).map(|()| None);
+        }
+        let Some(transaction) = &self.transaction else {
+            unreachable!("the dialogue asks for recipients only within a transaction");
+        };
+        let (verdict, address) = self.judge(&transaction.envelope.sender, &rcpt.address);
+        if self.service.footer.is_some() {
+            self.recipient = Some(rcpt.address.clone());
+        }
+        let verdict = match verdict {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => return Ok(Some(Doubtful { rcpt, address })),
+        };
+        self.answer_rcpt(rcpt, address, verdict).map(|()| None)
+    }
+
+    async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
+        let Doubtful { rcpt, address } = doubtful;
+        let recipients = &self.service.recipients;
+        let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
+        self.answer_rcpt(rcpt, address, verdict)
+    }
+
+    fn answer_rcpt(
+        &mut self,
+        rcpt: Rcpt,
+        address: Address,
+        verdict: Result<(), Reply>,
+    ) -> Result<(), End> {
+        if let Err(reply) = verdict {
+            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+            return self.refuse("RCPT", reply, sender.as_ref(), Some(&rcpt.address));
+        }
+        self.last_recipient = Some(rcpt.address.clone());
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        if transaction.add_recipient(&self.core, address, rcpt)
+            && let Some(id) = transaction.id()
+        {
+            self.core.log.log(&LogEvent::ClientOf { id, client: &self.client });
+        }
+        self.session.accept();
+        Ok(())
+    }
+
+    /// The restrictions' verdict, and the recipient as it is queued.
+    fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
+        let snapshot = self.core.snapshot();
+        let resolved = snapshot.resolver.resolve(recipient);
+        let question = self.question(&snapshot, sender, (recipient, &resolved));
+        // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
+        let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
+            Listed::Yes
+        } else if resolved == Resolved::BadSyntax {
+            Listed::No(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
+        } else {
+            match self.service.restrictions.recipient(&question) {
+                Ok(()) => self.service.recipients.check(&self.core, recipient, &resolved),
+                Err(reply) => Listed::No(reply),
+            }
+        };
+        (verdict, snapshot.resolver.queued(recipient, resolved))
+    }
+
+    fn question<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        sender: &'a Address,
+        (recipient, resolved): (&'a Address, &'a Resolved),
+    ) -> Question<'a> {
+        Question {
+            client: self.address,
+            client_name: &self.client,
+            service: &self.service,
+            snapshot,
+            helo: self.session.helo(),
+            sender,
+            recipient,
+            resolved,
+        }
+    }
+
+    /// `smtpd_data_restrictions`, which see the last recipient.
+    fn judge_data(&self) -> Result<(), Reply> {
+        let (Some(transaction), Some(recipient)) = (&self.transaction, &self.last_recipient) else {
+            return Ok(());
+        };
+        let snapshot = self.core.snapshot();
+        let resolved = snapshot.resolver.resolve(recipient);
+        let to = (recipient, &resolved);
+        let question = self.question(&snapshot, &transaction.envelope.sender, to);
+        self.service.restrictions.data(&question)
+    }
+
+    fn data(&mut self) -> Result<(), End> {
+        if let Err(reply) = self.judge_data() {
+            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+            return self.refuse("DATA", reply, sender.as_ref(), None);
+        }
+        let is_local = self.core.snapshot.borrow().own_addresses.contains(&self.address);
+        let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
+        let protocol = self.protocol();
+        let Some(transaction) = &mut self.transaction else {
+            unreachable!("the dialogue asks for content only within a transaction");
+        };
+        let sender = Sender { client: &self.client, helo: &helo, protocol, is_local };
+        transaction.begin(&self.core, &sender);
+        self.content_bytes = 0;
+        self.session.accept();
+        Ok(())
+    }
+
+    async fn content(&mut self) {
+        if let Some(transaction) = &mut self.transaction
+            && transaction.content(&self.core)
+        {
+            // Boxed, as rare things are: an idle session should be small.
+            Box::pin(transaction.spill_content(&self.core)).await;
+        }
+    }
+
+    async fn end_of_data(&mut self) {
+        let findings = self.session.findings();
+        let Some(mut transaction) = self.transaction.take() else {
+            unreachable!("content belongs to a transaction");
+        };
+        if findings.bare_newline && self.session.rejects_bare_newline() {
+            let code = self.service.bare_newline_code;
+            let reply = format!("{code} 5.5.2 bare <LF> received");
+            transaction.failure.get_or_insert(Reply::from(reply));
+        }
+        // Boxed: the commit's state is needed only now, not in every idle session.
+        let reply = Box::pin(transaction.commit(&self.core, findings)).await;
+        self.session.finish(&self.service.protocol, reply);
+        self.last_recipient = None;
+    }
+
+    fn protocol(&self) -> &'static str {
+        let utf8 = self.transaction.as_ref().is_some_and(|t| t.envelope.smtputf8);
+        match (self.session.is_esmtp(), utf8) {
+            (true, true) => "UTF8SMTP",
+            (true, false) => "ESMTP",
+            (false, _) => "SMTP",
+        }
+    }
+
+    /// Refuses, and logs it.
+    fn refuse(
+        &mut self,
+        stage: &str,
+        reply: Reply,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+    ) -> Result<(), End> {
+        let soft = self.service.protocol.soft_bounce;
+        let shown = if soft { reply.clone().softened() } else { reply.clone() };
+        let id: Option<QueueId> = self.transaction.as_ref().and_then(|t| t.id());
+        self.core.log.log(&LogEvent::Reject {
+            id,
+            stage,
+            client: &self.client,
+            reply: &shown.0,
+            sender,
+            recipient,
+            protocol: self.protocol(),
+            helo: self.session.helo(),
+        });
+        match self.session.refuse(&self.service.protocol, reply) {
+            Some(closing) => Err(End::Closed(closing)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what the log has its own line about.
+    fn refuse_quietly(&mut self, reply: Reply) -> Result<(), End> {
+        match self.session.refuse(&self.service.protocol, reply) {
+            Some(closing) => Err(End::Closed(closing)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the reply that begins at `start` its footer, if it has one.
+    pub(super) fn add_footer(&mut self, start: usize) {
+        let Some(footer) = &self.service.footer else { return };
+        let Ok(reply) = str::from_utf8(self.session.output_from(start)) else { return };
+        match footer.apply(reply, &|name| self.value(name)) {
+            Ok(Some(replies)) => self.session.amend(start, &replies),
+            Ok(None) => {}
+            Err(why) => self.core.log.warn(Daemon::Smtpd, &why),
+        }
+    }
+
+    /// What a name in a footer stands for.
+    fn value(&self, name: &str) -> Option<String> {
+        let sender = || self.transaction.as_ref().map(|t| t.envelope.sender.to_string());
+        match name {
+            "client" => Some(self.client.to_string()),
+            "client_address" => Some(self.client.address.clone()),
+            "client_name" => Some(self.client.name.clone()),
+            "client_port" => self.stream.peer().ok().map(|peer| peer.port().to_string()),
+            "helo_name" => self.session.helo().map(String::from),
+            "localtime" => {
+                let unix = self.core.rt.unix_time().seconds();
+                let offset = self.core.local.at(unix).offset;
+                Some(LogDate { unix, offset, zero: true }.to_string())
+            }
+            "protocol_name" | "protocol" => Some(self.protocol().to_string()),
+            "recipient" => self.recipient.as_ref().map(Address::to_string),
+            "sender" => sender(),
+            "server_name" => Some(self.service.protocol.hostname.clone()),
+            _ => None,
+        }
+    }
+}
