@@ -29,6 +29,9 @@ pub const SPARE_BUFFER_BYTES: usize = 256 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Per cent of the descriptors that sessions may have; at the limit clients wait in the backlog.
 pub const SESSION_SHARE: usize = 75;
+/// Descriptors that sessions never have: deliveries, the log, and connections that the kernel has
+/// accepted already when the limit is reached.
+pub const RESERVED_DESCRIPTORS: usize = 96;
 /// Per cent of the sessions a service may have from which on `stress` is `yes`.
 pub const STRESS_SHARE: usize = 80;
 /// Clients whose events are counted.

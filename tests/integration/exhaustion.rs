@@ -8,9 +8,9 @@ use crate::support::wait;
 use std::net::TcpStream;
 use std::process::Command;
 
-/// Descriptors the engine may have: 75 % of them are for sessions.
+/// Descriptors the engine may have, and how many of them are for sessions.
 const DESCRIPTORS: usize = 200;
-const SESSIONS: usize = DESCRIPTORS / 100 * 75;
+const SESSIONS: usize = DESCRIPTORS - 96;
 
 /// Starts a system whose processes may open few files.
 fn poor(system: &System) {

@@ -5,11 +5,11 @@
 //! next clients wait in the kernel's backlog, and the log says so. From [`STRESS_SHARE`] of it on
 //! new sessions begin with `stress = yes`, at an explicit limit when it is reached.
 //!
-//! **Limits**: [`SESSION_SHARE`] of the descriptors are for sessions; deliveries and the log have
-//! the rest.
+//! **Limits**: [`SESSION_SHARE`] of the descriptors are for sessions, and never the last
+//! [`RESERVED_DESCRIPTORS`]; deliveries and the log have the rest.
 //! **Standards**: master(5) `maxproc`, STRESS_README.
 
-use crate::limits::{SESSION_SHARE, STRESS_SHARE, STRESS_WARNING};
+use crate::limits::{RESERVED_DESCRIPTORS, SESSION_SHARE, STRESS_SHARE, STRESS_WARNING};
 use runtime::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -43,8 +43,9 @@ impl Doors {
     /// Doors of a process that may open so many descriptors.
     pub fn new(descriptors: u64) -> Doors {
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-        let sessions_max = (descriptors / 100).saturating_mul(SESSION_SHARE).max(1);
-        Doors { sessions_max, doors: Mutex::default() }
+        let share = (descriptors / 100).saturating_mul(SESSION_SHARE);
+        let rest = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+        Doors { sessions_max: share.min(rest).max(1), doors: Mutex::default() }
     }
 
     /// The door of a service, the same one for every caller.
@@ -111,10 +112,15 @@ mod tests {
 
     #[test]
     fn without_a_limit_descriptors_are_the_limit() {
-        let door = Doors::new(100).of("smtp");
-        let inside: Vec<Pass> = std::iter::from_fn(|| door.enter(None)).collect();
-        assert_eq!(inside.len(), SESSION_SHARE);
-        assert!(!inside[0].stressed && inside[SESSION_SHARE - 1].stressed);
+        let inside = |descriptors: u64| -> Vec<Pass> {
+            let door = Doors::new(descriptors).of("smtp");
+            std::iter::from_fn(|| door.enter(None)).collect()
+        };
+        let many = inside(10_000);
+        assert_eq!(many.len(), 100 * SESSION_SHARE);
+        assert!(!many[0].stressed && many[many.len() - 1].stressed);
+        assert_eq!(inside(200).len(), 200 - RESERVED_DESCRIPTORS);
+        assert_eq!(inside(10).len(), 1);
     }
 
     #[test]
