@@ -15,7 +15,11 @@ use crate::{
         Commit, DEFER_FIXED, EXTENT_FIXED, Extent, FLAG_HELD, HEADER, Header, Kind, Message,
         STATE_FIXED, State, u32_at, u64_at,
     },
+    segment::PAGE,
 };
+
+/// Epoch and first page of a batch.
+type Batch = (u32, u32);
 
 /// The state of a core's log as far as it has been replayed.
 #[derive(Debug)]
@@ -29,6 +33,10 @@ pub(crate) struct Replay {
     closed: Option<(u64, u64)>,
     /// Ranges of sequence numbers that are nowhere.
     pub(crate) missing: Vec<(Lsn, Lsn)>,
+    /// Those of them that may have been in the batch that starts there.
+    perhaps_torn: Vec<(Batch, Lsn, Lsn)>,
+    /// The batch of the last record.
+    batch: Batch,
     /// Commits whose extents are not all there.
     pub(crate) broken: HashMap<u64, Place>,
     /// Numbers whose content record was damaged, until a later record settles them.
@@ -49,6 +57,8 @@ impl Replay {
             counter: 1,
             closed: None,
             missing: Vec::new(),
+            perhaps_torn: Vec::new(),
+            batch: (0, 0),
             broken: HashMap::new(),
             damaged: HashSet::new(),
             drafts: HashMap::new(),
@@ -89,8 +99,9 @@ impl Replay {
         if header.lsn <= self.last.0 {
             return;
         }
+        self.batch = (header.key.epoch, header.batch);
         if !self.jump && header.lsn > self.last.0 + 1 {
-            self.missing.push((self.last.next(), Lsn(header.lsn - 1)));
+            self.miss(offset, self.last.next(), Lsn(header.lsn - 1));
         }
         self.jump = false;
         self.last = Lsn(header.lsn);
@@ -100,6 +111,15 @@ impl Replay {
             Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
             Kind::Close => self.closed = u64_at(record, HEADER).zip(u64_at(record, HEADER + 8)),
             _ => self.about_message(header, place, record),
+        }
+    }
+
+    /// Notes that the records `from..=to` are not there, seen at `offset` of the current batch.
+    fn miss(&mut self, offset: usize, from: Lsn, to: Lsn) {
+        if offset > self.batch.1 as usize * PAGE {
+            self.perhaps_torn.push((self.batch, from, to));
+        } else {
+            self.missing.push((from, to));
         }
     }
 
@@ -193,6 +213,11 @@ impl Replay {
 
     /// The extents of a broken commit that cannot be found are damage; forget what can.
     pub(crate) fn settle(&mut self) {
+        // What the last, unfinished write did not bring to the disk is not missing.
+        let torn = |batch: &Batch| *batch == self.batch;
+        let lost = self.perhaps_torn.iter().filter(|(batch, ..)| !torn(batch));
+        self.missing.extend(lost.map(|(_, from, to)| (*from, *to)));
+        self.missing.sort_unstable();
         self.drafts.clear();
         let index = &self.index;
         let live = |n: &u64| Number::from_u64(*n).is_some_and(|n| index.find(n).is_some());
