@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    Core, Live, Lsn, Number, OpenError, Store,
+    Core, Lsn, Number, OpenError, Store,
     index::Place,
     map::Aligned,
     record::{self, Commit, HEADER, Header, Key, Kind, Probe},
@@ -33,8 +33,6 @@ const UNREAD: u8 = 0xff;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Every live message, by number.
-    pub live: Vec<Live>,
     /// The end of a write that the last stop cut short; nobody was promised anything in it.
     pub torn: Option<Torn>,
     /// Damage to what had been promised.

@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     Core, Lsn, Number,
     index::{Entry, Index, Place, add_span},
-    marks::{MARK_INDEX_MAX, Marks},
+    marks::MARK_INDEX_MAX,
     record::{
-        Commit, DEFER_FIXED, EXTENT_FIXED, Extent, FLAG_HELD, HEADER, Header, Kind, Message,
-        STATE_FIXED, State, u32_at, u64_at,
+        Commit, DEFER_FIXED, EXTENT_FIXED, Extent, HEADER, Header, Kind, Message, STATE_FIXED,
+        State, u32_at, u64_at,
     },
     segment::PAGE,
 };
@@ -148,8 +148,7 @@ impl Replay {
     fn message(&mut self, number: Number, place: Place, record: &[u8]) {
         let Some(message) = Message::read(record) else { return };
         let envelope = message.envelope.len() as u32;
-        let size = message.content.len() as u64;
-        let entry = fresh(place, message.arrival_us, size, envelope, message.flags);
+        let entry = Entry::new(place, message.arrival_us, envelope, message.flags);
         self.put(number, entry);
     }
 
@@ -174,7 +173,7 @@ impl Replay {
             add_span(&mut spans, extent);
         }
         let envelope = commit.envelope.len() as u32;
-        let mut entry = fresh(place, commit.arrival_us, commit.size, envelope, commit.flags);
+        let mut entry = Entry::new(place, commit.arrival_us, envelope, commit.flags);
         entry.spans = Some(Box::new(spans));
         self.put(number, entry);
     }
@@ -198,8 +197,7 @@ impl Replay {
         self.index.change(number, |entry| {
             change(entry, Kind::State, place, record);
             if let Some((_, _, new)) = copy {
-                (entry.place, entry.envelope, entry.size) = (new.place, new.envelope, new.size);
-                entry.spans = new.spans;
+                entry.follow(new);
             }
         });
     }
@@ -226,23 +224,6 @@ impl Replay {
     }
 }
 
-/// An entry as it is when its message has just arrived.
-pub(crate) fn fresh(place: Place, arrival_us: u64, size: u64, envelope: u32, flags: u32) -> Entry {
-    Entry {
-        arrival_us,
-        size,
-        until: 0,
-        marks: Marks::default(),
-        spans: None,
-        place,
-        detail: Place::default(),
-        envelope,
-        flags: flags & !FLAG_HELD,
-        deferred: false,
-        held: flags & FLAG_HELD != 0,
-    }
-}
-
 /// Applies a record that changes a live message.
 fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
     match kind {
@@ -255,13 +236,13 @@ fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
             .for_each(|index| entry.marks.insert(index)),
         Kind::Defer => {
             if let Some(until) = u64_at(record, HEADER) {
-                (entry.until, entry.deferred) = (until, true);
+                entry.set_until(Some(until));
                 entry.detail = within(place, DEFER_FIXED);
             }
         }
-        Kind::Hold => entry.held = true,
-        Kind::Release => entry.held = false,
-        Kind::Flags => entry.flags = u32_at(record, HEADER).unwrap_or(entry.flags) & !FLAG_HELD,
+        Kind::Hold => entry.hold(),
+        Kind::Release => entry.release(),
+        Kind::Flags => entry.set_flags(u32_at(record, HEADER).unwrap_or(entry.flags())),
         Kind::State => {
             if let Some(state) = State::read(record) {
                 set_state(entry, &state, place);
@@ -273,10 +254,13 @@ fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
 
 fn set_state(entry: &mut Entry, state: &State<'_>, place: Place) {
     entry.marks.merge(state.marks);
-    entry.flags = state.flags & !FLAG_HELD;
-    entry.held = state.held;
-    entry.deferred = state.until.is_some();
-    entry.until = state.until.unwrap_or(0);
+    entry.set_flags(state.flags);
+    if state.held {
+        entry.hold()
+    } else {
+        entry.release()
+    }
+    entry.set_until(state.until);
     entry.detail = within(place, STATE_FIXED + state.marks.len());
 }
 
