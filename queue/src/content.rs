@@ -17,11 +17,28 @@ use crate::{Number, batch::Batch, index::Place, record::Extent, segment::Segment
 pub struct Location {
     pub(crate) number: Number,
     pub(crate) place: Place,
-    pub(crate) envelope: u32,
-    pub(crate) large: bool,
+    /// Length of the envelope, and whether the message is in extents: the engine keeps one of these
+    /// for every message.
+    shape: u32,
 }
 
+/// Where `Location::shape` says that a message is large: no envelope is that long.
+const LARGE: u32 = 1 << 31;
+
 impl Location {
+    pub(crate) fn new(number: Number, place: Place, envelope: u32, spans: bool) -> Location {
+        assert!(envelope < LARGE, "an envelope fits a record");
+        Location { number, place, shape: if spans { envelope | LARGE } else { envelope } }
+    }
+
+    pub(crate) fn envelope(&self) -> usize {
+        (self.shape & !LARGE) as usize
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.shape & LARGE != 0
+    }
+
     /// The message that stands there.
     #[must_use]
     pub fn number(&self) -> Number {

@@ -1,23 +1,21 @@
 //! The index: what a log knows in memory about each of its live messages.
 //!
-//! Called by `log` (the owner) and `recover` (which fills it).
+//! Called by `log` (the owner), `recover` (which fills it) and `checkpoint` (which saves it).
 //!
-//! Limits: about 130 bytes per message: a slab entry of at most `ENTRY_BYTES_MAX` and a hash slot;
-//! large messages and those with more than 64 recipients a little more.
+//! Limits: `ENTRY_BYTES_MAX` and a number per message; large messages and those of which some
+//! recipients are done a little more.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+use crate::{
+    Number, NumberMap,
+    content::Location,
+    marks::Marks,
+    record::{Extent, FLAG_HELD, MESSAGE_FIXED},
 };
 
-use crate::{Number, content::Location, marks::Marks, record::Extent};
+/// Largest entry.
+const ENTRY_BYTES_MAX: usize = 64;
 
-/// Largest slab entry.
-const ENTRY_BYTES_MAX: usize = 112;
-/// Entries in one chunk of the slab: growth never copies and never doubles.
-const CHUNK: usize = 1024;
-
-const _: () = assert!(size_of::<Option<Entry>>() <= ENTRY_BYTES_MAX);
+const _: () = assert!(size_of::<Entry>() <= ENTRY_BYTES_MAX);
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,9 +48,8 @@ pub(crate) fn add_span(spans: &mut Vec<Span>, extent: Extent) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) arrival_us: u64,
-    pub(crate) size: u64,
-    /// Next attempt, Unix seconds; meaningful when `deferred`.
-    pub(crate) until: u64,
+    /// Next attempt, Unix seconds; meaningful when deferred.
+    until: u64,
     pub(crate) marks: Marks,
     /// Per-segment sums of a large message's extents; none for a message in one record.
     #[expect(clippy::box_collection, reason = "half the size of a bare Vec's three words")]
@@ -61,15 +58,84 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
     /// The detail bytes of the latest Defer (not the record).
     pub(crate) detail: Place,
-    pub(crate) envelope: u32,
-    pub(crate) flags: u32,
-    pub(crate) deferred: bool,
-    pub(crate) held: bool,
+    /// Length of the envelope, and whether it was deferred.
+    envelope: u32,
+    /// The engine's, and whether it is held.
+    flags: u32,
 }
 
+/// Where `Entry::envelope` keeps whether the message was deferred: no record is that long.
+const DEFERRED: u32 = 1 << 31;
+
 impl Entry {
+    /// A message as it is when it has just arrived.
+    pub(crate) fn new(place: Place, arrival_us: u64, envelope: u32, flags: u32) -> Entry {
+        assert!(envelope < DEFERRED, "an envelope fits a record");
+        Entry {
+            arrival_us,
+            until: 0,
+            marks: Marks::default(),
+            spans: None,
+            place,
+            detail: Place::default(),
+            envelope,
+            flags,
+        }
+    }
+
+    pub(crate) fn envelope(&self) -> u32 {
+        self.envelope & !DEFERRED
+    }
+
+    /// The engine's flags.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags & !FLAG_HELD
+    }
+
+    pub(crate) fn set_flags(&mut self, flags: u32) {
+        self.flags = self.flags & FLAG_HELD | flags & !FLAG_HELD;
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.flags & FLAG_HELD != 0
+    }
+
+    pub(crate) fn hold(&mut self) {
+        self.flags |= FLAG_HELD;
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.flags &= !FLAG_HELD;
+    }
+
+    /// The next attempt, Unix seconds; none when it was never deferred.
+    pub(crate) fn until(&self) -> Option<u64> {
+        (self.envelope & DEFERRED != 0).then_some(self.until)
+    }
+
+    pub(crate) fn set_until(&mut self, until: Option<u64>) {
+        let deferred = if until.is_some() { DEFERRED } else { 0 };
+        self.envelope = self.envelope() | deferred;
+        self.until = until.unwrap_or(0);
+    }
+
+    /// Bytes of content.
+    pub(crate) fn size(&self) -> u64 {
+        match &self.spans {
+            Some(spans) => spans.iter().map(|span| span.bytes).sum(),
+            None => u64::from(self.place.length) - (MESSAGE_FIXED as u32 + self.envelope()) as u64,
+        }
+    }
+
+    /// Stands where `copy` does from now on.
+    pub(crate) fn follow(&mut self, copy: Entry) {
+        let deferred = self.envelope & DEFERRED;
+        self.envelope = copy.envelope() | deferred;
+        (self.place, self.spans) = (copy.place, copy.spans);
+    }
+
     pub(crate) fn location(&self, number: Number) -> Location {
-        Location { number, place: self.place, envelope: self.envelope, large: self.spans.is_some() }
+        Location::new(number, self.place, self.envelope(), self.spans.is_some())
     }
 
     /// The detail's place; none when never deferred or nothing was said.
@@ -90,41 +156,16 @@ impl Entry {
     }
 }
 
-/// Numbers are ours and rise by one: multiplying spreads them well enough.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-}
-
-type Slots = HashMap<u64, u32, BuildHasherDefault<NumberHasher>>;
-
 /// All live messages of one log.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    slots: Slots,
-    chunks: Vec<Box<[Option<Entry>]>>,
-    free: Vec<u32>,
+    entries: NumberMap<Entry>,
     live_bytes: u64,
 }
 
 impl Index {
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.entries.len()
     }
 
     /// Sum of `Entry::live_bytes`, as maintained through `change`.
@@ -133,11 +174,7 @@ impl Index {
     }
 
     pub(crate) fn find(&self, number: Number) -> Option<&Entry> {
-        let slot = *self.slots.get(&number.get())?;
-        let (chunk, at) = split(slot);
-        let entry = self.chunks[chunk][at].as_ref();
-        assert!(entry.is_some(), "a slot in use has an entry");
-        entry
+        self.entries.get(number)
     }
 
     /// Lets `with` change an entry; keeps the sum of live bytes true.
@@ -146,9 +183,7 @@ impl Index {
         number: Number,
         with: impl FnOnce(&mut Entry) -> R,
     ) -> Option<R> {
-        let slot = *self.slots.get(&number.get())?;
-        let (chunk, at) = split(slot);
-        let entry = self.chunks[chunk][at].as_mut().expect("a slot in use has an entry");
+        let entry = self.entries.get_mut(number)?;
         let before = entry.live_bytes();
         let result = with(entry);
         self.live_bytes = self.live_bytes - before + entry.live_bytes();
@@ -161,42 +196,33 @@ impl Index {
     /// When the number is already there: our bug.
     pub(crate) fn insert(&mut self, number: Number, entry: Entry) {
         self.live_bytes += entry.live_bytes();
-        let slot = self.vacancy();
-        let (chunk, at) = split(slot);
-        self.chunks[chunk][at] = Some(entry);
-        let old = self.slots.insert(number.get(), slot);
+        let old = self.entries.insert(number, entry);
         assert!(old.is_none(), "message {number} is already live");
     }
 
     pub(crate) fn remove(&mut self, number: Number) -> Option<Entry> {
-        let slot = self.slots.remove(&number.get())?;
-        let (chunk, at) = split(slot);
-        let entry = self.chunks[chunk][at].take().expect("a slot in use has an entry");
-        self.free.push(slot);
+        let entry = self.entries.remove(number)?;
         self.live_bytes -= entry.live_bytes();
         Some(entry)
     }
 
-    /// All messages, in no order.
+    /// The newest message.
+    pub(crate) fn last(&self) -> Option<Number> {
+        self.entries.last()
+    }
+
+    /// All messages, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Number, &Entry)> {
-        self.slots.iter().filter_map(|(number, slot)| {
-            let (chunk, at) = split(*slot);
-            Some((Number::from_u64(*number)?, self.chunks[chunk][at].as_ref()?))
-        })
+        self.entries.iter()
     }
 
-    fn vacancy(&mut self) -> u32 {
-        if self.free.is_empty() {
-            let base = (self.chunks.len() * CHUNK) as u32;
-            self.chunks.push((0..CHUNK).map(|_| None).collect());
-            self.free.extend((base..base + CHUNK as u32).rev());
-        }
-        self.free.pop().expect("just filled")
+    /// Those after `number`, in order; all when there is none.
+    pub(crate) fn iter_after(
+        &self,
+        number: Option<Number>,
+    ) -> impl Iterator<Item = (Number, &Entry)> {
+        self.entries.iter_after(number)
     }
-}
-
-fn split(slot: u32) -> (usize, usize) {
-    (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
 #[cfg(test)]
@@ -205,19 +231,7 @@ mod tests {
     use crate::Core;
 
     fn entry(length: u32) -> Entry {
-        Entry {
-            arrival_us: 1,
-            size: 1,
-            until: 0,
-            marks: Marks::default(),
-            spans: None,
-            place: Place { epoch: 1, offset: 4096, length },
-            detail: Place::default(),
-            envelope: 0,
-            flags: 0,
-            deferred: false,
-            held: false,
-        }
+        Entry::new(Place { epoch: 1, offset: 4096, length }, 1, 0, 0)
     }
 
     #[test]
@@ -237,9 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn a_live_message_costs_at_most_150_bytes() {
-        // A hash slot is 16 bytes and a control byte, at worst just after doubling at 7/16.
-        let hash_slot = 17.0 * 16.0 / 7.0;
-        assert!(size_of::<Option<Entry>>() as f64 + hash_slot <= 150.0);
+    fn what_is_packed_comes_back() {
+        let mut entry = Entry::new(Place { epoch: 1, offset: 4096, length: 100 }, 1, 6, FLAG_HELD);
+        assert_eq!((entry.flags(), entry.is_held(), entry.until()), (0, true, None));
+        entry.set_until(Some(0));
+        entry.set_flags(u32::MAX);
+        entry.release();
+        assert_eq!((entry.until(), entry.envelope(), entry.size()), (Some(0), 6, 30));
+        assert_eq!((entry.flags(), entry.is_held()), (!FLAG_HELD, false));
     }
 }

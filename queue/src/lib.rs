@@ -26,6 +26,7 @@ mod log;
 mod map;
 mod marks;
 mod names;
+mod numbered;
 mod reader;
 mod record;
 mod recover;
@@ -47,6 +48,7 @@ pub use log::{
 pub use map::Map;
 pub use marks::{MARK_INDEX_MAX, Marks};
 pub use names::{CORES_MAX, Core, Lsn, Number};
+pub use numbered::NumberMap;
 
 pub use reader::{Message, Reader};
 pub use record::{FLAG_HELD, Kind};

@@ -29,7 +29,6 @@ use crate::{
     index::{Entry, Index, Place},
     record::{HEADER, Key, Kind, MESSAGE_FIXED, Message},
     recover::{self, Loaded},
-    replay::fresh,
     segment::{Head, PAGE, Segment},
     storage::Access,
 };
@@ -98,8 +97,8 @@ pub struct Live {
 
 impl Live {
     pub(crate) fn of(number: Number, entry: &Entry) -> Live {
-        let until = entry.deferred.then_some(entry.until);
-        let state = match (entry.held, until) {
+        let until = entry.until();
+        let state = match (entry.is_held(), until) {
             (true, _) => State::Held,
             (false, Some(until)) => State::Deferred { until },
             (false, None) => State::Incoming,
@@ -107,8 +106,8 @@ impl Live {
         Live {
             number,
             arrival_us: entry.arrival_us,
-            size: entry.size,
-            flags: entry.flags,
+            size: entry.size(),
+            flags: entry.flags(),
             marks: entry.marks.clone(),
             state,
             until,
@@ -216,15 +215,13 @@ impl Log {
         let storage = store.storage();
         storage.make_dir(&dir).map_err(OpenError::io(&dir))?;
         let mut survey = recover::find(&**storage, &dir, core)?;
-        let mut recovery = recover::repair(store, core, &mut survey)?;
+        let recovery = recover::repair(store, core, &mut survey)?;
         if survey.segments.is_empty() {
             let first = first_segment(store, core, &survey)?;
             survey.segments.push(first);
         }
         let mut log = Log::from_survey(store, core, survey)?;
         log.renew_lease_now().map_err(OpenError::io(&dir))?;
-        recovery.live = log.live().collect();
-        recovery.live.sort_by_key(|live| live.number);
         Ok((log, recovery))
     }
 
@@ -388,7 +385,7 @@ impl Log {
         let fixed = Message::fixed(arrival_us, flags, envelope.len() as u32);
         let place = self.put_parts(number, &fixed, envelope, content);
         self.ledger(place.epoch).hold(number);
-        let entry = fresh(place, arrival_us, size as u64, envelope.len() as u32, flags);
+        let entry = Entry::new(place, arrival_us, envelope.len() as u32, flags);
         let location = entry.location(number);
         self.index.insert(number, entry);
         Ok(Placed { number, location, lsn: self.writer.appended })
@@ -506,9 +503,20 @@ impl Log {
         self.len() == 0
     }
 
-    /// All live messages, in no order.
+    /// All live messages, in order of their numbers.
     pub fn live(&self) -> impl Iterator<Item = Live> + '_ {
-        self.index.iter().map(|(number, entry)| Live::of(number, entry))
+        self.live_after(None)
+    }
+
+    /// The live messages after `number`, in order of their numbers; all when there is none.
+    pub fn live_after(&self, number: Option<Number>) -> impl Iterator<Item = Live> + '_ {
+        self.index.iter_after(number).map(|(number, entry)| Live::of(number, entry))
+    }
+
+    /// The live message with the highest number.
+    #[must_use]
+    pub fn newest(&self) -> Option<Number> {
+        self.index.last()
     }
 
     /// One live message.

@@ -10,10 +10,9 @@ pub const MARK_INDEX_MAX: u32 = (1 << 20) - 1;
 /// The set of done recipients of one message, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    first: u64,
-    // A thin pointer: one word in the index for the many messages that never need it.
-    #[expect(clippy::box_collection, reason = "half the size of a bare Vec's three words")]
-    rest: Option<Box<Vec<u64>>>,
+    // A thin pointer: one word in the index for the many messages that never need more.
+    #[expect(clippy::box_collection, reason = "a third of the size of a bare Vec")]
+    words: Option<Box<Vec<u64>>>,
 }
 
 impl Marks {
@@ -21,15 +20,11 @@ impl Marks {
     pub(crate) fn insert(&mut self, index: u32) {
         assert!(index <= MARK_INDEX_MAX, "checked by the caller");
         let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
-        let Some(word) = word.checked_sub(1) else {
-            self.first |= bit;
-            return;
-        };
-        let rest = self.rest.get_or_insert_default();
-        if rest.len() <= word {
-            rest.resize(word + 1, 0);
+        let words = self.words.get_or_insert_default();
+        if words.len() <= word {
+            words.resize(word + 1, 0);
         }
-        rest[word] |= bit;
+        words[word] |= bit;
     }
 
     /// Whether the recipient with this index is done.
@@ -80,8 +75,8 @@ impl Marks {
     }
 
     fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let rest = self.rest.as_deref().map_or(&[][..], Vec::as_slice);
-        std::iter::once(self.first).chain(rest.iter().copied())
+        let words = self.words.as_deref().map_or(&[][..], Vec::as_slice);
+        words.iter().copied()
     }
 }
 

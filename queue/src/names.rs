@@ -46,6 +46,9 @@ impl Core {
 pub struct Number(u64);
 
 impl Number {
+    /// Below every number there is.
+    pub(crate) const MIN: Number = Number(0);
+
     /// The number with this counter value on this core. The counter starts at 1.
     ///
     /// # Panics

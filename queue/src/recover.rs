@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    Core, Live, Lsn, Number, OpenError, Store,
+    Core, Lsn, Number, OpenError, Store,
     index::Place,
     map::Aligned,
     record::{self, Commit, HEADER, Header, Key, Kind, Probe},
@@ -26,12 +26,13 @@ use crate::{
     storage::{Access, Storage, StoredFile},
 };
 
+/// Stands for bytes that the device does not give.
+const UNREAD: u8 = 0xff;
+
 /// What opening a log found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Every live message, by number.
-    pub live: Vec<Live>,
     /// The end of a write that the last stop cut short; nobody was promised anything in it.
     pub torn: Option<Torn>,
     /// Damage to what had been promised.
@@ -77,12 +78,14 @@ pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
     pub(crate) end: End,
     gaps: Vec<Gap>,
+    /// Pages that the device does not give, by their offsets.
+    bad: BTreeSet<usize>,
 }
 
 impl Loaded {
     /// A segment that nothing has been written to.
     pub(crate) fn empty(head: Head, path: PathBuf) -> Loaded {
-        Loaded { head, path, end: End::default(), gaps: Vec::new() }
+        Loaded { head, path, end: End::default(), gaps: Vec::new(), bad: BTreeSet::new() }
     }
 }
 
@@ -135,8 +138,7 @@ fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenEr
         };
         match head {
             Ok(head) if epochs.insert(head.key.epoch) => {
-                let (end, gaps) = (End::default(), Vec::new());
-                found.segments.push(Loaded { head, path, end, gaps });
+                found.segments.push(Loaded::empty(head, path));
             }
             Ok(_) => found.unreadable.push(path),
             Err(Blank(true)) => found.blank.push(path),
@@ -157,23 +159,47 @@ fn head_of(
 ) -> Result<Result<Head, Blank>, OpenError> {
     let file = storage.open(path, Access::Read).map_err(OpenError::io(path))?;
     let mut page = vec![0; PAGE.min(file.len() as usize)];
-    read_page(&*file, 0, &mut page);
+    if file.read_at(0, &mut page).is_err() {
+        page.fill(UNREAD);
+    }
     match Head::read(&page) {
         HeadRead::Version(version) => Err(OpenError::Version { path: path.to_path_buf(), version }),
         HeadRead::Good(head) if head.core == core && head.size <= file.len() => {
             Ok(Ok(Head { slot, ..head }))
         }
-        _ => Ok(salvage(&*file, core, slot)),
+        _ => salvage(&*file, core, slot).map_err(OpenError::io(path)),
     }
 }
 
 /// A header lost in both copies: the first whole record at a page boundary knows the key.
-fn salvage(file: &dyn StoredFile, core: Core, slot: u32) -> Result<Head, Blank> {
+///
+/// What cannot be read and shows no key is not judged: the device may give it another time.
+fn salvage(file: &dyn StoredFile, core: Core, slot: u32) -> io::Result<Result<Head, Blank>> {
     let size = file.len();
     let mut bytes = vec![0; size as usize];
+    let mut failed = None;
     for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
-        read_page(file, at * PAGE, page);
+        if let Err(error) = file.read_at((at * PAGE) as u64, page) {
+            page.fill(UNREAD);
+            failed = Some(error);
+        }
     }
+    match (Head::read(&bytes[..PAGE.min(bytes.len())]), best_key(&bytes)) {
+        (HeadRead::Good(head), _) if head.core == core && head.size <= size => {
+            Ok(Ok(Head { slot, ..head }))
+        }
+        (_, Some(key)) if size.is_power_of_two() && size >= crate::SEGMENT_MIN => {
+            Ok(Ok(Head { core, slot, size, key, lease: 1 }))
+        }
+        _ => match failed {
+            Some(error) => Err(error),
+            None => Ok(Err(Blank(bytes.iter().all(|byte| *byte == 0)))),
+        },
+    }
+}
+
+/// The key of the latest use of a segment that a whole record at a page boundary has.
+fn best_key(bytes: &[u8]) -> Option<Key> {
     let mut best: Option<Key> = None;
     for at in (PAGE..bytes.len()).step_by(PAGE) {
         let Some(header) = record::parse(&bytes[at..]) else { continue };
@@ -182,10 +208,7 @@ fn salvage(file: &dyn StoredFile, core: Core, slot: u32) -> Result<Head, Blank> 
             best = Some(header.key);
         }
     }
-    let blank = bytes.iter().all(|byte| *byte == 0);
-    let usable = size.is_power_of_two() && size >= crate::SEGMENT_MIN;
-    let key = best.filter(|key| usable && key.epoch > 0).ok_or(Blank(blank))?;
-    Ok(Head { core, slot, size, key, lease: 1 })
+    best.filter(|key| key.epoch > 0)
 }
 
 /// The uses of the core's segments at this moment, to see whether a walk was overtaken.
@@ -198,26 +221,29 @@ pub(crate) fn keys(
     Ok(found.segments.iter().map(|s| (s.head.key.epoch, s.head.key.salt)).collect())
 }
 
-/// Reads as much of a page as the device gives; what it does not give reads as damage.
-fn read_page(file: &dyn StoredFile, offset: usize, page: &mut [u8]) {
-    if file.read_at(offset as u64, page).is_err() {
-        page.fill(0xff);
-    }
-}
-
-fn read_segment(storage: &dyn Storage, loaded: &Loaded, bytes: &mut Vec<u8>) -> io::Result<()> {
-    bytes.clear();
+/// Reads a segment. A page that the device does not give reads as damage, as long as it gives
+/// others: a device that gives none at all is not a damaged segment.
+fn read_segment(storage: &dyn Storage, loaded: &mut Loaded, bytes: &mut Vec<u8>) -> io::Result<()> {
     let file = match storage.open(&loaded.path, Access::Read) {
         // Only beside a running engine: the segment was recycled.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bytes.clear();
+            return Ok(());
+        }
         other => other?,
     };
-    bytes.resize(loaded.head.size as usize, 0);
-    if file.read_at(0, bytes).is_err() {
-        // A bad sector: read around it, page by page.
-        bytes.chunks_mut(PAGE).enumerate().for_each(|(i, page)| read_page(&*file, i * PAGE, page));
+    // Not `resize`: zeroed memory costs nothing until it is touched.
+    if bytes.len() as u64 != loaded.head.size {
+        *bytes = vec![0; loaded.head.size as usize];
     }
-    Ok(())
+    let Err(error) = file.read_at(0, bytes) else { return Ok(()) };
+    for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
+        if file.read_at((at * PAGE) as u64, page).is_err() {
+            page.fill(UNREAD);
+            loaded.bad.insert(at * PAGE);
+        }
+    }
+    if loaded.bad.len() * PAGE >= bytes.len() { Err(error) } else { Ok(()) }
 }
 
 fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
@@ -227,7 +253,9 @@ fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
     loaded.end = scan::scan(bytes, loaded.head.key, &mut |found| match found {
         Found::Record(at, header, record) => replay.apply(at, &header, record),
         Found::Gap(gap) => {
-            replay.damage(gap.header);
+            if !gap.void {
+                replay.damage(gap.header);
+            }
             gaps.push(gap);
         }
     });
@@ -237,8 +265,7 @@ fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
 
 /// Replays one segment from memory, for the fuzzer.
 pub(crate) fn replay_bytes(replay: &mut Replay, head: Head, bytes: &[u8]) -> End {
-    let (path, end) = (PathBuf::new(), End::default());
-    let mut loaded = Loaded { head, path, end, gaps: Vec::new() };
+    let mut loaded = Loaded::empty(head, PathBuf::new());
     replay_segment(replay, &mut loaded, bytes);
     loaded.end
 }
@@ -246,6 +273,7 @@ pub(crate) fn replay_bytes(replay: &mut Replay, head: Head, bytes: &[u8]) -> End
 /// Makes the damage known and harmless; afterwards a replay finds none of it again.
 pub(crate) fn repair(store: &Store, core: Core, found: &mut Survey) -> Result<Recovery, OpenError> {
     let mut repair = Repair { store, core, recovery: Recovery::default(), broken: BTreeSet::new() };
+    found.segments.iter().try_for_each(|segment| repair.insist(segment))?;
     repair.broken.extend(found.replay.broken.keys());
     repair.files(found)?;
     let last = found.segments.iter().rposition(|segment| segment.end.any);
@@ -281,6 +309,23 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
+    /// Pages that could not be read must still be unreadable: nothing is given up, let alone
+    /// written over, for a device that fails now and then.
+    fn insist(&self, segment: &Loaded) -> Result<(), OpenError> {
+        if segment.bad.is_empty() {
+            return Ok(());
+        }
+        let file = self.open(segment, Access::Read)?;
+        let mut page = [0; PAGE];
+        for at in &segment.bad {
+            if file.read_at(*at as u64, &mut page).is_ok() {
+                let error = io::Error::other("reads fail now and then");
+                return Err(OpenError::io(&segment.path)(error));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes blank files and puts unreadable ones aside.
     fn files(&mut self, found: &mut Survey) -> Result<(), OpenError> {
         let storage = self.store.storage();
@@ -314,6 +359,9 @@ impl Repair<'_> {
 
     /// Saves, reports and skips one gap.
     fn gap(&mut self, replay: &Replay, segment: &Loaded, gap: Gap) -> Result<(), OpenError> {
+        if gap.void {
+            return self.skip(segment, gap.start, gap.end);
+        }
         let number = gap.header.and_then(|header| Number::from_u64(header.number));
         let kind = gap.header.map(|header| header.kind);
         let live = number.is_some_and(|number| replay.index.find(number).is_some());
@@ -408,7 +456,11 @@ impl Repair<'_> {
         let first = at - at % PAGE;
         let mut pages = vec![0; end - first];
         for (i, page) in pages.chunks_mut(PAGE).enumerate() {
-            read_page(&*file, first + i * PAGE, page);
+            let offset = first + i * PAGE;
+            match segment.bad.contains(&offset) {
+                true => page.fill(UNREAD),
+                false => file.read_at(offset as u64, page).map_err(OpenError::io(&segment.path))?,
+            }
         }
         Ok(pages[at - first..][..len].to_vec())
     }

@@ -10,12 +10,16 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     Core, Lsn, Number,
     index::{Entry, Index, Place, add_span},
-    marks::{MARK_INDEX_MAX, Marks},
+    marks::MARK_INDEX_MAX,
     record::{
-        Commit, DEFER_FIXED, EXTENT_FIXED, Extent, FLAG_HELD, HEADER, Header, Kind, Message,
-        STATE_FIXED, State, u32_at, u64_at,
+        Commit, DEFER_FIXED, EXTENT_FIXED, Extent, HEADER, Header, Kind, Message, STATE_FIXED,
+        State, u32_at, u64_at,
     },
+    segment::PAGE,
 };
+
+/// Epoch and first page of a batch.
+type Batch = (u32, u32);
 
 /// The state of a core's log as far as it has been replayed.
 #[derive(Debug)]
@@ -29,6 +33,10 @@ pub(crate) struct Replay {
     closed: Option<(u64, u64)>,
     /// Ranges of sequence numbers that are nowhere.
     pub(crate) missing: Vec<(Lsn, Lsn)>,
+    /// Those of them that may have been in the batch that starts there.
+    perhaps_torn: Vec<(Batch, Lsn, Lsn)>,
+    /// The batch of the last record.
+    batch: Batch,
     /// Commits whose extents are not all there.
     pub(crate) broken: HashMap<u64, Place>,
     /// Numbers whose content record was damaged, until a later record settles them.
@@ -49,6 +57,8 @@ impl Replay {
             counter: 1,
             closed: None,
             missing: Vec::new(),
+            perhaps_torn: Vec::new(),
+            batch: (0, 0),
             broken: HashMap::new(),
             damaged: HashSet::new(),
             drafts: HashMap::new(),
@@ -89,8 +99,9 @@ impl Replay {
         if header.lsn <= self.last.0 {
             return;
         }
+        self.batch = (header.key.epoch, header.batch);
         if !self.jump && header.lsn > self.last.0 + 1 {
-            self.missing.push((self.last.next(), Lsn(header.lsn - 1)));
+            self.miss(offset, self.last.next(), Lsn(header.lsn - 1));
         }
         self.jump = false;
         self.last = Lsn(header.lsn);
@@ -100,6 +111,15 @@ impl Replay {
             Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
             Kind::Close => self.closed = u64_at(record, HEADER).zip(u64_at(record, HEADER + 8)),
             _ => self.about_message(header, place, record),
+        }
+    }
+
+    /// Notes that the records `from..=to` are not there, seen at `offset` of the current batch.
+    fn miss(&mut self, offset: usize, from: Lsn, to: Lsn) {
+        if offset > self.batch.1 as usize * PAGE {
+            self.perhaps_torn.push((self.batch, from, to));
+        } else {
+            self.missing.push((from, to));
         }
     }
 
@@ -128,8 +148,7 @@ impl Replay {
     fn message(&mut self, number: Number, place: Place, record: &[u8]) {
         let Some(message) = Message::read(record) else { return };
         let envelope = message.envelope.len() as u32;
-        let size = message.content.len() as u64;
-        let entry = fresh(place, message.arrival_us, size, envelope, message.flags);
+        let entry = Entry::new(place, message.arrival_us, envelope, message.flags);
         self.put(number, entry);
     }
 
@@ -154,7 +173,7 @@ impl Replay {
             add_span(&mut spans, extent);
         }
         let envelope = commit.envelope.len() as u32;
-        let mut entry = fresh(place, commit.arrival_us, commit.size, envelope, commit.flags);
+        let mut entry = Entry::new(place, commit.arrival_us, envelope, commit.flags);
         entry.spans = Some(Box::new(spans));
         self.put(number, entry);
     }
@@ -178,8 +197,7 @@ impl Replay {
         self.index.change(number, |entry| {
             change(entry, Kind::State, place, record);
             if let Some((_, _, new)) = copy {
-                (entry.place, entry.envelope, entry.size) = (new.place, new.envelope, new.size);
-                entry.spans = new.spans;
+                entry.follow(new);
             }
         });
     }
@@ -193,28 +211,16 @@ impl Replay {
 
     /// The extents of a broken commit that cannot be found are damage; forget what can.
     pub(crate) fn settle(&mut self) {
+        // What the last, unfinished write did not bring to the disk is not missing.
+        let torn = |batch: &Batch| *batch == self.batch;
+        let lost = self.perhaps_torn.iter().filter(|(batch, ..)| !torn(batch));
+        self.missing.extend(lost.map(|(_, from, to)| (*from, *to)));
+        self.missing.sort_unstable();
         self.drafts.clear();
         let index = &self.index;
         let live = |n: &u64| Number::from_u64(*n).is_some_and(|n| index.find(n).is_some());
         self.broken.retain(|number, _| !live(number));
         self.damaged.retain(|number| !live(number));
-    }
-}
-
-/// An entry as it is when its message has just arrived.
-pub(crate) fn fresh(place: Place, arrival_us: u64, size: u64, envelope: u32, flags: u32) -> Entry {
-    Entry {
-        arrival_us,
-        size,
-        until: 0,
-        marks: Marks::default(),
-        spans: None,
-        place,
-        detail: Place::default(),
-        envelope,
-        flags: flags & !FLAG_HELD,
-        deferred: false,
-        held: flags & FLAG_HELD != 0,
     }
 }
 
@@ -230,13 +236,13 @@ fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
             .for_each(|index| entry.marks.insert(index)),
         Kind::Defer => {
             if let Some(until) = u64_at(record, HEADER) {
-                (entry.until, entry.deferred) = (until, true);
+                entry.set_until(Some(until));
                 entry.detail = within(place, DEFER_FIXED);
             }
         }
-        Kind::Hold => entry.held = true,
-        Kind::Release => entry.held = false,
-        Kind::Flags => entry.flags = u32_at(record, HEADER).unwrap_or(entry.flags) & !FLAG_HELD,
+        Kind::Hold => entry.hold(),
+        Kind::Release => entry.release(),
+        Kind::Flags => entry.set_flags(u32_at(record, HEADER).unwrap_or(entry.flags())),
         Kind::State => {
             if let Some(state) = State::read(record) {
                 set_state(entry, &state, place);
@@ -248,10 +254,13 @@ fn change(entry: &mut Entry, kind: Kind, place: Place, record: &[u8]) {
 
 fn set_state(entry: &mut Entry, state: &State<'_>, place: Place) {
     entry.marks.merge(state.marks);
-    entry.flags = state.flags & !FLAG_HELD;
-    entry.held = state.held;
-    entry.deferred = state.until.is_some();
-    entry.until = state.until.unwrap_or(0);
+    entry.set_flags(state.flags);
+    if state.held {
+        entry.hold()
+    } else {
+        entry.release()
+    }
+    entry.set_until(state.until);
     entry.detail = within(place, STATE_FIXED + state.marks.len());
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Gap {
     pub(crate) end: usize,
     /// What is still readable of the record's header; its checksum failed.
     pub(crate) header: Option<Header>,
+    /// Nothing at all is there, and yet something must have been: the sequence numbers jump.
+    pub(crate) void: bool,
 }
 
 /// What the walk met, in order of place.
@@ -80,12 +82,13 @@ impl Walk<'_> {
         let nothing_lost = self.last.is_some_and(|last| next.lsn == last.wrapping_add(1));
         let holes = self.bytes[self.after..first].iter().any(|byte| *byte != 0);
         // Stray bits in the padding lose nothing; the sequence numbers know.
-        if holes && !nothing_lost && first - self.after >= HEADER {
-            visit(Found::Gap(Gap { start: self.after, end: first, header: None }));
+        let void = !holes && self.broken.is_empty() && self.last.is_some();
+        if (holes || void) && !nothing_lost && first - self.after >= HEADER {
+            visit(Found::Gap(Gap { start: self.after, end: first, header: None, void }));
         }
         let ends = self.broken.iter().skip(1).map(|(at, _)| *at).chain([hit]);
         for ((start, header), end) in self.broken.iter().copied().zip(ends) {
-            visit(Found::Gap(Gap { start, end, header }));
+            visit(Found::Gap(Gap { start, end, header, void: false }));
         }
         self.broken.clear();
     }
@@ -98,7 +101,7 @@ impl Walk<'_> {
             let claimed = header.map_or(HEADER, |h: Header| (h.length as usize).max(HEADER));
             let page = (start + HEADER).next_multiple_of(PAGE);
             let claimed = start.saturating_add(claimed).max(page).min(end);
-            Gap { start, end: claimed.min(limit), header }
+            Gap { start, end: claimed.min(limit), header, void: false }
         };
         self.broken.iter().copied().zip(ends).map(gap).collect()
     }
@@ -110,6 +113,11 @@ fn find(bytes: &[u8], from: usize, key: Key) -> Option<usize> {
     let last = bytes.len().checked_sub(HEADER)?;
     let mut at = from;
     while at <= last {
+        if at.is_multiple_of(PAGE) && bytes[at..].starts_with(&[0; PAGE]) {
+            // Most of a segment that is new, or not yet full.
+            at += PAGE;
+            continue;
+        }
         let here = &bytes[at..at + HEADER];
         if here[..4] == magic && record::parse_key(here) == key {
             return Some(at);

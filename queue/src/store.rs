@@ -195,8 +195,16 @@ impl ShelfInner {
     }
 }
 
-/// A range of a segment through its map, or copied where there are none.
+/// Ranges up to this are copied: a map would keep the pages of every envelope ever looked at in the
+/// engine's memory, and a fault costs as much as a read.
+const COPIED_MAX: usize = 32 << 10;
+
+/// A range of a segment: copied, or through its map where it is long and there are maps.
 fn mapped(segment: Arc<Segment>, start: usize, len: usize) -> Result<Piece, ReadError> {
+    if len <= COPIED_MAX {
+        let bytes = segment.copy(start, len)?;
+        return Ok(Piece { owner: Owner::Copied(bytes.into()), start: 0, len });
+    }
     let Some(map) = segment.map()? else {
         let bytes = segment.copy(start, len)?;
         return Ok(Piece { owner: Owner::Copied(bytes.into()), start: 0, len });
@@ -269,11 +277,11 @@ impl Store {
     /// `Moved`, `NotYet`, `Damaged`, or what the system said.
     pub fn content(&self, at: &Location) -> Result<Content, ReadError> {
         let shelf = self.shelf(at.number.core());
-        if at.large {
+        if at.is_large() {
             return large_content(shelf, at);
         }
         let (start, length) = (at.place.offset as usize, at.place.length as usize);
-        let skip = MESSAGE_FIXED + at.envelope as usize;
+        let skip = MESSAGE_FIXED + at.envelope();
         let len = length.checked_sub(skip).ok_or(ReadError::Damaged)?;
         let piece = shelf.piece(at.place.epoch, start + skip, len)?;
         Ok(Content { parts: Parts::One(piece), len: len as u64 })
@@ -284,9 +292,9 @@ impl Store {
     /// # Errors
     /// As `content`.
     pub fn envelope(&self, at: &Location) -> Result<Piece, ReadError> {
-        let fixed = if at.large { crate::record::COMMIT_FIXED } else { MESSAGE_FIXED };
+        let fixed = if at.is_large() { crate::record::COMMIT_FIXED } else { MESSAGE_FIXED };
         let start = at.place.offset as usize + fixed;
-        self.shelf(at.number.core()).piece(at.place.epoch, start, at.envelope as usize)
+        self.shelf(at.number.core()).piece(at.place.epoch, start, at.envelope())
     }
 
     pub(crate) fn detail(&self, core: Core, at: Place) -> Result<Piece, ReadError> {

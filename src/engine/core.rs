@@ -19,7 +19,7 @@ use crate::smtpd::rates;
 use crate::snapshot::Snapshot;
 use crate::{agent, bounce, pickup, showq};
 use mail::queue_id::QueueId;
-use queue::{Number, Refused, Store};
+use queue::{Full, Number, Refused, Store};
 use runtime::lane::Port;
 use runtime::reactor::Pump;
 use runtime::{Flow, Instant, Rt};
@@ -310,6 +310,11 @@ impl Core {
             Ok(_) => {
                 self.commit_lazily();
                 true
+            }
+            // The next write takes it.
+            Err(Refused::Full(Full::Busy)) => {
+                self.commit_soon();
+                false
             }
             // Poisoned: this process ends; what is not written is tried again by the next one.
             Err(Refused::Full(full)) => {

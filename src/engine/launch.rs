@@ -17,7 +17,7 @@ use crate::resolver::{Resolver, Source};
 use crate::side::Side;
 use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
-use crate::{pickup, showq, smtpd};
+use crate::{control, pickup, rollcall, showq, smtpd};
 use queue::{Log, Options, Recovery, Store};
 use runtime::kernel::{Choice, Kernel};
 use runtime::lane::{Port, mesh};
@@ -219,9 +219,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         anvil: shared.anvil.clone(),
         totals: shared.totals.clone(),
     });
-    for recovery in adoptions.into_iter().chain([recovery]) {
-        core.port.send(crate::qmgr::CORE, Parcel::Recovered(recovery.live));
-    }
+    rollcall::call(&core);
     listen(&core, &launch.listening);
     core.start_services();
     core.log_warnings();
@@ -273,7 +271,7 @@ fn listen(core: &Rc<Core>, all: &[Listening]) {
             Purpose::Smtpd(service) => smtpd::listen(core, *sock, *service),
             Purpose::Pickup => pickup::listen(core, *sock),
             Purpose::Showq => showq::listen(core, *sock),
-            Purpose::Control => showq::listen_control(core, *sock),
+            Purpose::Control => control::listen(core, *sock),
         }
     }
 }

@@ -16,8 +16,13 @@ pub enum Parcel {
     Outcome(Box<Outcome>),
     /// From the queue manager to the message's home: write this down.
     Settle(Settle),
-    /// To the queue manager: all of these were in the log at start.
-    Recovered(Vec<queue::Live>),
+    /// To the queue manager: these were in a core's log at start.
+    Recovered {
+        /// Some of them.
+        live: Vec<queue::Live>,
+        /// Whether these were that core's last.
+        last: bool,
+    },
     /// From the queue manager to a home core: make a notice.
     Notice(Box<Notice>),
     /// To the queue manager: the notice is durable, or cannot be made now.

@@ -19,7 +19,7 @@
 //! What is under way when a message is held or deleted ends first; what waits is withdrawn.
 //!
 //! Limits: `qmgr_message_active_limit`, `qmgr_message_recipient_limit`; messages waiting for room
-//! are known by number and place only, beyond the first `WAITING_ENVELOPES`.
+//! are known by number and place only, beyond the first `WAITING_ENVELOPES`; see `known`.
 //!
 //! Standards: qmgr(8), SCHEDULER_README, QSHAPE_README.
 
@@ -29,7 +29,7 @@ use crate::defer::Deferral;
 use crate::delivery::MessageInfo;
 use crate::parcel::{Incoming, Parcel};
 use crate::snapshot::Snapshot;
-use queue::{Content, Live, Location, Number, State};
+use queue::{Content, Live, Location, Number, NumberMap, State};
 use runtime::Instant;
 use runtime::local::Promise;
 use scheduler::{Scheduler, TransportId};
@@ -43,6 +43,7 @@ mod command;
 mod crowd;
 mod deliver;
 mod expire;
+mod known;
 mod reload;
 mod route;
 mod scan;
@@ -52,6 +53,8 @@ mod settle;
 mod tests;
 mod transport;
 
+use known::Known;
+pub use known::Walk;
 pub use settings::Settings;
 
 /// The core it lives on.
@@ -70,18 +73,6 @@ enum Stage {
     Active,
     Deferred { until: u64 },
     Held,
-}
-
-/// What is known about a message that is not active.
-struct Known {
-    stage: Stage,
-    location: Location,
-    arrival_us: u64,
-    flags: u32,
-    /// It was deferred before: the log knows why.
-    tried: bool,
-    /// Recipients that are done, when not all are.
-    done: Vec<u32>,
 }
 
 /// Why a message is tried.
@@ -157,7 +148,9 @@ pub struct Qmgr {
     cores: usize,
     scheduler: Scheduler,
     transport_names: BTreeMap<TransportId, Arc<str>>,
-    known: BTreeMap<Number, Known>,
+    known: NumberMap<Known>,
+    /// Cores that have told everything that was in their logs at start.
+    told: usize,
     active: BTreeMap<Number, Active>,
     /// Attempts that are over, until their notices are durable.
     noticing: BTreeMap<Number, (Active, Step)>,
@@ -188,7 +181,8 @@ impl Qmgr {
             cores,
             scheduler: Scheduler::new(snapshot.qmgr.limits),
             transport_names: BTreeMap::new(),
-            known: BTreeMap::new(),
+            known: NumberMap::default(),
+            told: 0,
             active: BTreeMap::new(),
             noticing: BTreeMap::new(),
             recalling: BTreeMap::new(),
@@ -211,7 +205,10 @@ impl Qmgr {
         match parcel {
             Parcel::Incoming(incoming) => self.arrived(*incoming),
             Parcel::Outcome(outcome) => self.outcome(core, *outcome),
-            Parcel::Recovered(live) => live.into_iter().for_each(|live| self.recovered(live)),
+            Parcel::Recovered { live, last } => {
+                live.into_iter().for_each(|live| self.recovered(live));
+                self.told += usize::from(last);
+            }
             Parcel::Noticed { about, made } => self.noticed(core, about, made),
             Parcel::Recalled { number, detail } => self.recalled(core, number, &detail),
             Parcel::Located { number, location } => self.located(number, location),
@@ -243,6 +240,11 @@ impl Qmgr {
         self.under_way == 0 && self.noticing.is_empty() && self.recalling.is_empty()
     }
 
+    /// Whether everything is known that was in the logs at start.
+    pub fn is_told(&self) -> bool {
+        self.told >= self.cores
+    }
+
     /// Keeps a promise of an answer from another core; the token names it.
     pub fn ask(&mut self, promise: Promise<String>) -> u64 {
         self.next_question += 1;
@@ -254,15 +256,7 @@ impl Qmgr {
         let Incoming { message, location } = incoming;
         let number = message.number;
         let arrival_us = message.id.micros;
-        let known = Known {
-            stage: Stage::Incoming,
-            location,
-            arrival_us,
-            flags: 0,
-            tried: false,
-            done: Vec::new(),
-        };
-        self.known.insert(number, known);
+        self.known.insert(number, Known::new(location, arrival_us));
         let info = (self.incoming.len() < WAITING_ENVELOPES).then_some(message);
         self.incoming.push_back(Waiting { number, info, urge: Urge::Usual });
     }
@@ -279,14 +273,10 @@ impl Qmgr {
             Stage::Deferred { until } => drop(self.deferred.insert((until, number))),
             _ => {}
         }
-        let known = Known {
-            stage,
-            location: live.location,
-            arrival_us: live.arrival_us,
-            flags: live.flags,
-            tried: live.until.is_some(),
-            done: live.marks.iter().collect(),
-        };
+        let mut known = Known::new(live.location, live.arrival_us);
+        known.set_stage(stage);
+        (known.flags, known.tried) = (live.flags, live.until.is_some());
+        known.add_done(live.marks.iter());
         self.known.insert(number, known);
     }
 
@@ -296,7 +286,7 @@ impl Qmgr {
     }
 
     fn located(&mut self, number: Number, location: Location) {
-        if let Some(known) = self.known.get_mut(&number) {
+        if let Some(known) = self.known.get_mut(number) {
             known.location = location;
         }
     }

@@ -1,9 +1,5 @@
-//! showq(8) and the queue commands' other end.
-//!
-//! `public/showq`: whoever connects gets one JSON object per message, as `postqueue -j` prints
-//! them.
-//! `public/control`: one request line, answered by `message ID` lines and a last `ok N` or `error
-//! TEXT`.
+//! showq(8): whoever connects to `public/showq` gets one JSON object per message, as `postqueue -j`
+//! prints them.
 //!
 //! Core 0 knows which messages there are; what is said about one is read on its home core, which
 //! owns the log. Listings stream: one chunk of messages is under way at a time, so a long queue
@@ -11,25 +7,26 @@
 
 use crate::core::Core;
 use crate::defer;
-use crate::maillog::Daemon;
 use crate::parcel::Parcel;
+use crate::qmgr::{Qmgr, Walk};
 use mail::Envelope;
-use mail::queue_id;
 use queue::Number;
-use runtime::local::promise;
-use runtime::net::{Arrived, Listener, Stream};
+use runtime::local::{Pledge, promise};
+use runtime::net::{Listener, Stream};
 use runtime::{Chunk, Sock};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Messages of one listing that are under way at a time.
-const CHUNK: usize = 500;
+const CHUNK: usize = 1000;
 /// How long a command may take to say what it wants, or to take what it gets.
 const PATIENCE: Duration = Duration::from_secs(100);
-/// A longer request line is not one.
-const REQUEST_MAX: usize = 4096;
+/// How often the roll call after a start is looked at.
+const TELLING: Duration = Duration::from_millis(2);
+/// Queues in the order in which Postfix lists them.
+const QUEUES: [&str; 4] = ["active", "incoming", "deferred", "hold"];
 
 /// A message and the name of the queue it is in.
 pub type Listed = (Number, &'static str);
@@ -39,54 +36,72 @@ pub fn listen(core: &Rc<Core>, sock: Sock) {
     serve(core, sock, |core, stream| Box::pin(list(core, stream)));
 }
 
-/// Serves `public/control`.
-pub fn listen_control(core: &Rc<Core>, sock: Sock) {
-    serve(core, sock, |core, stream| Box::pin(control(core, stream)));
-}
+/// One client's turn.
+pub(crate) type Session = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
 
-type Session = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
-
-fn serve(core: &Rc<Core>, sock: Sock, session: fn(Rc<Core>, Stream) -> Session) {
+/// Serves clients of a local socket on core 0, each in a task of its own.
+pub(crate) fn serve(core: &Rc<Core>, sock: Sock, session: fn(Rc<Core>, Stream) -> Session) {
     let core = core.clone();
     let rt = core.rt.clone();
     rt.spawn(async move {
         let listener = Listener::new(&core.rt, sock);
         while let Ok(stream) = listener.accept().await {
-            let session = session(core.clone(), stream);
-            // A command that goes away early has what it wanted.
-            core.rt.spawn(async move { drop(session.await) });
+            let (core, session) = (core.clone(), session(core.clone(), stream));
+            core.rt.clone().spawn(async move {
+                // What was there at start belongs to every answer.
+                while !qmgr(&core).borrow().is_told() {
+                    core.rt.sleep_until(core.rt.now() + TELLING).await;
+                }
+                // A command that goes away early has what it wanted.
+                drop(session.await);
+            });
         }
     });
 }
 
+/// The queue manager, on its core.
+pub(crate) fn qmgr(core: &Core) -> &RefCell<Qmgr> {
+    core.qmgr.as_ref().expect("local sockets are served on core 0")
+}
+
 async fn list(core: Rc<Core>, stream: Stream) -> std::io::Result<()> {
-    let all = core.qmgr.as_ref().expect("listed on core 0").borrow().listing();
-    for chunk in all.chunks(CHUNK) {
-        let mut text = String::new();
-        for home in 0..core.cores {
-            let here: Vec<Listed> = chunk
-                .iter()
-                .filter(|(number, _)| number.core().index() % core.cores == home)
-                .copied()
-                .collect();
-            text.push_str(&ask(&core, home, here).await);
+    for name in QUEUES {
+        let queues = [name];
+        let mut walk = Walk::new(&queues);
+        loop {
+            let Some(chunk) = qmgr(&core).borrow().walk(&mut walk, CHUNK) else { break };
+            let text = describe_all(&core, &chunk).await;
+            stream.send(vec![Chunk::Owned(text.into_bytes())], core.rt.now() + PATIENCE).await?;
         }
-        let deadline = core.rt.now() + PATIENCE;
-        stream.send(vec![Chunk::Owned(text.into_bytes())], deadline).await?;
     }
     stream.drained(core.rt.now() + PATIENCE).await
 }
 
-/// What a home core says about its messages.
-async fn ask(core: &Rc<Core>, home: usize, messages: Vec<Listed>) -> String {
+/// The lines of some messages; their home cores work at the same time.
+async fn describe_all(core: &Rc<Core>, chunk: &[Listed]) -> String {
+    let home_of = |number: &Number| number.core().index() % core.cores;
+    let asked: Vec<_> = (0..core.cores)
+        .map(|home| {
+            let here = chunk.iter().filter(|(number, _)| home_of(number) == home);
+            ask(core, home, here.copied().collect())
+        })
+        .collect();
+    let mut text = String::new();
+    for pledge in asked.into_iter().flatten() {
+        text.push_str(&pledge.wait().await.unwrap_or_default());
+    }
+    text
+}
+
+/// Asks a home core about its messages, if there are any.
+fn ask(core: &Rc<Core>, home: usize, messages: Vec<Listed>) -> Option<Pledge<String>> {
     if messages.is_empty() {
-        return String::new();
+        return None;
     }
     let (promise, pledge) = promise(&core.rt);
-    let qmgr = core.qmgr.as_ref().expect("listed on core 0");
-    let token = qmgr.borrow_mut().ask(promise);
+    let token = qmgr(core).borrow_mut().ask(promise);
     core.port.send(home, Parcel::ShowAsk { token, messages });
-    pledge.wait().await.unwrap_or_default()
+    Some(pledge)
 }
 
 /// On the home core: the lines of a listing.
@@ -143,8 +158,11 @@ struct Json<'a>(&'a str);
 
 impl std::fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for character in self.0.chars() {
-            match character {
+        let mut rest = self.0;
+        while let Some(plain) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+            f.write_str(&rest[..plain])?;
+            let mut characters = rest[plain..].chars();
+            match characters.next().unwrap_or_default() {
                 '"' => f.write_str("\\\"")?,
                 '\\' => f.write_str("\\\\")?,
                 '\u{8}' => f.write_str("\\b")?,
@@ -155,75 +173,10 @@ impl std::fmt::Display for Json<'_> {
                 control if control < ' ' => write!(f, "\\u{:04X}", control as u32)?,
                 other => f.write_char(other)?,
             }
+            rest = characters.as_str();
         }
-        Ok(())
+        f.write_str(rest)
     }
-}
-
-async fn control(core: Rc<Core>, stream: Stream) -> std::io::Result<()> {
-    let deadline = core.rt.now() + PATIENCE;
-    let request = loop {
-        if stream.readable(deadline).await? == Arrived::Eof {
-            return Ok(());
-        }
-        let line = stream.input(|bytes| match bytes.iter().position(|byte| *byte == b'\n') {
-            Some(end) => (end + 1, Some(String::from_utf8_lossy(&bytes[..end]).into_owned())),
-            None if bytes.len() > REQUEST_MAX => (bytes.len(), Some(String::new())),
-            None => (0, None),
-        });
-        if let Some(line) = line {
-            break line;
-        }
-    };
-    let answer = obey(&core, request.trim());
-    stream.send(vec![Chunk::Owned(answer.into_bytes())], deadline).await?;
-    stream.drained(deadline).await
-}
-
-fn obey(core: &Rc<Core>, request: &str) -> String {
-    let mut words = request.split_ascii_whitespace();
-    let (verb, argument) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let queues: Vec<&str> = words.collect();
-    let mut qmgr = core.qmgr.as_ref().expect("controlled on core 0").borrow_mut();
-    match verb {
-        "flush" => {
-            qmgr.flush(core);
-            crate::pickup::scan(core);
-            "ok 0\n".into()
-        }
-        "stats" => {
-            let totals = core.commits.totals();
-            let (commits, messages) = (&totals.commits, &totals.messages);
-            format!("commits {}\nmessages {}\nok 0\n", load(commits), load(messages))
-        }
-        "status" => format!("ok {}\n", qmgr.listing().len()),
-        "flush-site" => "error not-configured\n".into(),
-        "flush-message" | "hold" | "release" | "delete" | "requeue" | "expire" => {
-            let numbers = match queue_id::parse_number(argument).and_then(Number::from_u64) {
-                _ if argument == "ALL" => qmgr.numbers_in(&queues),
-                Some(number) if qmgr.is_in(number, &queues) => vec![number],
-                _ => Vec::new(),
-            };
-            let changed = qmgr.change(core, verb, &numbers);
-            if changed.is_empty() && argument != "ALL" {
-                return "error not-found\n".into();
-            }
-            let mut answer = String::new();
-            for id in &changed {
-                writeln!(answer, "message {id}").expect("a string");
-            }
-            writeln!(answer, "ok {}", changed.len()).expect("a string");
-            answer
-        }
-        _ => {
-            core.log.warn(Daemon::Qmgr, "unknown control request");
-            "error unknown request\n".into()
-        }
-    }
-}
-
-fn load(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

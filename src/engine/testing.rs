@@ -111,7 +111,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
     let log = Rc::new(Maillog::new(identity, Sink::Memory(memory.clone()), local.clone()));
     let store = Store::open(directory, Options { segment_bytes: 1 << 20, ..Options::default() });
     let store = store.unwrap();
-    let (queue, recovery) = join(&store, 0).unwrap();
+    let (queue, _) = join(&store, 0).unwrap();
     let (adopted, _) = adopt(&store, 0, 1).unwrap();
     let resolver = Rc::new(Resolver::new(&rt, Source::Script(Script::new())));
     let agents = Agents::new(&rt, log.clone(), resolver, &snapshot, seed);
@@ -134,7 +134,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
         anvil: Arc::default(),
         totals: Arc::default(),
     });
-    core.port.send(0, Parcel::Recovered(recovery.live));
+    crate::rollcall::call(&core);
     smtpd::listen(&core, smtpd_sock, 0);
     World { core, log: memory, site, helper }
 }

@@ -10,7 +10,7 @@ pub mod entry;
 pub mod offline;
 pub mod print;
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -163,7 +163,7 @@ impl Job<'_> {
             zone.to_offset(time.unwrap_or_default()).seconds()
         };
         let mut out = Listing {
-            out: io::stdout().lock(),
+            out: BufWriter::new(io::stdout().lock()),
             json,
             printer: Printer::new(if long { Shape::Long } else { Shape::Short }, &offset),
         };
@@ -227,7 +227,7 @@ fn closed() -> Exit {
 }
 
 struct Listing<'a, 'b> {
-    out: io::StdoutLock<'a>,
+    out: BufWriter<io::StdoutLock<'a>>,
     json: bool,
     printer: Printer<'b>,
 }

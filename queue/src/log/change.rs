@@ -33,7 +33,7 @@ impl Log {
     pub fn defer(&mut self, number: Number, until: u64, detail: &[u8]) -> Result<Lsn, Refused> {
         let parts = [&until.to_le_bytes()[..], detail];
         self.change(number, Kind::Defer, &parts, |entry, place| {
-            (entry.until, entry.deferred) = (until, true);
+            entry.set_until(Some(until));
             entry.detail = within(place, DEFER_FIXED);
         })
     }
@@ -43,7 +43,7 @@ impl Log {
     /// # Errors
     /// `Unknown`, or no room.
     pub fn hold(&mut self, number: Number) -> Result<Lsn, Refused> {
-        self.change(number, Kind::Hold, &[], |entry, _| entry.held = true)
+        self.change(number, Kind::Hold, &[], |entry, _| entry.hold())
     }
 
     /// Takes the message off hold: back to deferred when it ever was, else to incoming.
@@ -51,7 +51,7 @@ impl Log {
     /// # Errors
     /// `Unknown`, or no room.
     pub fn release(&mut self, number: Number) -> Result<Lsn, Refused> {
-        self.change(number, Kind::Release, &[], |entry, _| entry.held = false)
+        self.change(number, Kind::Release, &[], |entry, _| entry.release())
     }
 
     /// Replaces the engine's sticky flags. `FLAG_HELD` is not one of them.
@@ -61,7 +61,7 @@ impl Log {
     pub fn set_flags(&mut self, number: Number, flags: u32) -> Result<Lsn, Refused> {
         let flags = flags & !FLAG_HELD;
         let body = u64::from(flags).to_le_bytes();
-        self.change(number, Kind::Flags, &[&body], |entry, _| entry.flags = flags)
+        self.change(number, Kind::Flags, &[&body], |entry, _| entry.set_flags(flags))
     }
 
     /// Ends the message: its content is gone for new readers once this is durable.

@@ -9,7 +9,6 @@ use crate::{
     index::{Entry, Span, add_span},
     log::{Log, Placed, writer::Claim},
     record::{COMMIT_FIXED, Commit, EXTENT_ENTRY, EXTENT_FIXED, Extent, Kind},
-    replay::fresh,
     segment::PAGE,
 };
 
@@ -159,7 +158,7 @@ impl Log {
         let place = self.writer.put(Kind::Commit, draft.number.get(), &parts);
         assert_eq!(place.length as usize, length, "one record");
         self.ledger(place.epoch).hold(draft.number);
-        let mut entry = fresh(place, arrival_us, draft.size, envelope_len, flags);
+        let mut entry = Entry::new(place, arrival_us, envelope_len, flags);
         entry.spans = Some(Box::new(draft.spans.clone()));
         Ok(entry)
     }

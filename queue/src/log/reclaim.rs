@@ -220,7 +220,7 @@ impl Log {
         let state = self.state_record(entry)?;
         let length = record.len() + state_room(&state);
         self.writer.admit(length, Claim::Straggler)?;
-        let fixed = Message::fixed(entry.arrival_us, entry.flags, entry.envelope);
+        let fixed = Message::fixed(entry.arrival_us, entry.flags(), entry.envelope());
         let parts: [&[u8]; 3] = [&fixed, message.envelope, message.content];
         let place = self.writer.put(Kind::Message, number.get(), &parts);
         assert_eq!(
@@ -266,7 +266,7 @@ impl Log {
         let more = draft.extents.len() * EXTENT_ENTRY;
         let room = record.len() + more + state_room(&state);
         self.writer.admit(room, Claim::Straggler)?;
-        let (arrival, flags) = (entry.arrival_us, entry.flags);
+        let (arrival, flags) = (entry.arrival_us, entry.flags());
         let new = self.put_commit(draft, arrival, flags, commit.envelope, Claim::Straggler)?;
         let mut to = entry.clone();
         (to.place, to.spans) = (new.place, new.spans);
@@ -303,9 +303,8 @@ impl Log {
             None => None,
         };
         let marks = entry.marks.to_bytes();
-        let until = entry.deferred.then_some(entry.until);
         let detail = detail.as_deref().unwrap_or_default();
-        let (flags, held) = (entry.flags, entry.held);
+        let (flags, held, until) = (entry.flags(), entry.is_held(), entry.until());
         let state = State { flags, held, until, marks: &marks, detail };
         let mut body = state.fixed().to_vec();
         body.extend_from_slice(&marks);
@@ -330,9 +329,10 @@ impl Log {
             let old = self.index.change(number, |entry| {
                 assert_eq!(entry.place, from, "one copy at a time");
                 let old = entry.clone();
-                (entry.place, entry.spans) = (to.place, to.spans);
+                let detail = to.detail;
+                entry.follow(to);
                 if entry.detail == old_detail {
-                    entry.detail = to.detail;
+                    entry.detail = detail;
                 }
                 old
             });

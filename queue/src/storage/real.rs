@@ -142,14 +142,12 @@ impl Storage for RealStorage {
 
     fn save(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(MODE).open(&temporary)?;
-        for part in parts {
-            file.write_all(part)?;
+        let saved = write_new(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
+        if saved.is_err() {
+            // The first error is the one to report; what stays is written over by the next one.
+            let _ = fs::remove_file(&temporary);
         }
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
+        saved?;
         sync_parent(path)
     }
 
@@ -178,6 +176,14 @@ fn open_direct(path: &Path, flags: OFlags) -> io::Result<(File, bool)> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Writes a whole file in place of any older one, durably but for its name.
+fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
 }
 
 /// Allocates and writes `size` zeros: a commit must never change file metadata.

@@ -1,136 +1,61 @@
 //! A simulated disk: files that keep written and durable bytes apart, for crash tests.
 //!
-//! Used by tests and by the engine's simulator. A crash image keeps, of everything written and
-//! not synced, any choice of 512-byte sectors. One seed makes everything repeatable.
+//! Used by tests and by the engine's simulator. Each storage operation is made of the steps that
+//! the real one takes (make a name, allocate, write, sync, rename, sync the directory); a
+//! `Picture` can be had after every step, and gives every image that a power cut there may leave:
+//! sectors, lengths and names since the last sync are there or not, each by itself. Any step can
+//! be made to fail (`Fault`). One seed makes everything repeatable.
 //!
-//! Limits: directories exist as soon as they are named; names are durable at once (the real
-//! storage syncs directories before it says so).
+//! Limits: directories exist as soon as they are named. `create` does not write its zeros.
+
+mod fault;
+mod file;
+mod names;
+mod picture;
+mod rng;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
 
+pub use fault::{Failure, Fault, Op};
+pub use picture::{Picture, Tear};
+pub use rng::Rng;
+
 use crate::{
     map::Map,
     segment::PAGE,
     storage::{Access, Lock, Space, Storage, StoredFile},
 };
-
-/// What the device writes whole or not at all, bytes.
-const SECTOR: usize = 512;
-
-/// A small repeatable random generator (splitmix64), for tests that print their seed.
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// The generator of this seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    /// A number below `bound`, which must not be 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        assert!(bound > 0, "nothing is below 0");
-        self.next_u64() % bound
-    }
-
-    /// True once in `n` times.
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// What a crash does to sectors that were written and not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tear {
-    /// All are lost.
-    Lose,
-    /// All made it.
-    Keep,
-    /// Those before a random point made it.
-    Cut,
-    /// Each made it or not, by itself.
-    Shuffle,
-}
-
-#[derive(Clone, Debug, Default)]
-struct File {
-    written: Vec<u8>,
-    durable: Vec<u8>,
-    /// Sectors in which the two differ.
-    dirty: std::collections::BTreeSet<usize>,
-}
-
-impl File {
-    fn solid(bytes: Vec<u8>) -> File {
-        File { durable: bytes.clone(), written: bytes, ..File::default() }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.written[offset..offset + bytes.len()].copy_from_slice(bytes);
-        self.dirty.extend(offset / SECTOR..(offset + bytes.len()).div_ceil(SECTOR));
-    }
-
-    fn sync(&mut self) {
-        for sector in std::mem::take(&mut self.dirty) {
-            self.keep(sector);
-        }
-    }
-
-    fn keep(&mut self, sector: usize) {
-        let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.written.len());
-        self.durable[range.clone()].copy_from_slice(&self.written[range]);
-    }
-
-    /// What is on the disk after a crash.
-    fn crash(mut self, tear: Tear, rng: &mut Rng) -> File {
-        let dirty: Vec<usize> = std::mem::take(&mut self.dirty).into_iter().collect();
-        let cut = rng.below(dirty.len() as u64 + 1) as usize;
-        for (at, sector) in dirty.into_iter().enumerate() {
-            let made_it = match tear {
-                Tear::Lose => false,
-                Tear::Keep => true,
-                Tear::Cut => at < cut,
-                Tear::Shuffle => rng.one_in(2),
-            };
-            if made_it {
-                self.keep(sector);
-            }
-        }
-        File::solid(self.durable)
-    }
-}
+use file::File;
+use names::{FileId, Names};
 
 #[derive(Debug)]
 struct Disk {
-    files: BTreeMap<PathBuf, File>,
-    locks: std::collections::BTreeSet<PathBuf>,
+    files: BTreeMap<FileId, Arc<File>>,
+    names: Arc<Names>,
+    next_id: FileId,
+    locks: BTreeSet<PathBuf>,
     rng: Rng,
     total: u64,
-    /// Writes that still succeed; none for no limit.
-    writes_left: Option<u64>,
-    /// Writes until the picture is taken, and the picture.
-    capture: Option<u64>,
-    captured: Option<BTreeMap<PathBuf, File>>,
+    faults: Vec<Fault>,
+    /// Pictures taken after each step, when they are wanted.
+    watched: Option<Vec<Picture>>,
 }
 
 impl Disk {
+    fn new(files: BTreeMap<FileId, Arc<File>>, names: Names, rng: Rng, total: u64) -> Disk {
+        let next_id = files.keys().last().map_or(1, |id| id + 1);
+        let (names, locks) = (Arc::new(names), BTreeSet::new());
+        Disk { files, names, next_id, locks, rng, total, faults: Vec::new(), watched: None }
+    }
+
     fn used(&self) -> u64 {
-        self.files.values().map(|file| file.written.len() as u64).sum()
+        self.names.seen.values().map(|id| self.files[id].seen.len() as u64).sum()
     }
 
     fn room_for(&self, bytes: u64) -> io::Result<()> {
@@ -138,28 +63,103 @@ impl Disk {
         if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
-    fn spend_write(&mut self) -> io::Result<()> {
-        match &mut self.writes_left {
-            Some(0) => Err(io::Error::other("simulated write error")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
+    fn picture(&self) -> Picture {
+        let names = Arc::clone(&self.names);
+        Picture { files: self.files.clone(), names, total: self.total }
+    }
+
+    /// Something was changed.
+    fn stepped(&mut self) {
+        let picture = self.watched.is_some().then(|| self.picture());
+        if let Some(watched) = &mut self.watched {
+            watched.extend(picture);
         }
     }
 
-    /// Takes the picture when its write has come.
-    fn count_down(&mut self) {
-        let Some(left) = self.capture else { return };
-        self.capture = left.checked_sub(1).filter(|left| *left > 0);
-        if self.capture.is_none() {
-            self.captured = Some(self.files.clone());
-        }
+    fn fault(&mut self, op: Op) -> Option<Failure> {
+        self.faults.iter_mut().find_map(|fault| fault.count(op))
     }
 
-    fn file(&mut self, path: &Path) -> io::Result<&mut File> {
-        self.files.get_mut(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn check(&mut self, op: Op) -> io::Result<()> {
+        self.fault(op).map_or(Ok(()), |failure| Err(failure.error()))
+    }
+
+    fn id(&self, path: &Path) -> io::Result<FileId> {
+        self.names.seen.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn file(&mut self, id: FileId) -> &mut File {
+        Arc::make_mut(self.files.get_mut(&id).expect("names and handles keep files"))
+    }
+
+    /// A new, empty file.
+    fn link(&mut self, path: &Path) -> io::Result<FileId> {
+        self.check(Op::Name)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.files.insert(id, Arc::default());
+        Arc::make_mut(&mut self.names).link(path, id);
+        self.stepped();
+        Ok(id)
+    }
+
+    fn unlink(&mut self, path: &Path) -> io::Result<()> {
+        self.check(Op::Name)?;
+        Arc::make_mut(&mut self.names).unlink(path);
+        self.stepped();
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let id = self.id(from)?;
+        self.check(Op::Name)?;
+        Arc::make_mut(&mut self.names).rename(from, to, id);
+        self.stepped();
+        Ok(())
+    }
+
+    fn set_len(&mut self, id: FileId, len: usize) -> io::Result<()> {
+        self.check(Op::Write)?;
+        self.room_for((len - len.min(self.files[&id].seen.len())) as u64)?;
+        self.file(id).set_len(len);
+        self.stepped();
+        Ok(())
+    }
+
+    /// Writes, and says how much: a device error leaves any part, a short write the first half.
+    fn write(&mut self, id: FileId, offset: usize, bytes: &[u8]) -> io::Result<usize> {
+        let failure = self.fault(Op::Write);
+        let taken = match failure {
+            Some(Failure::NoSpace) => return Err(Failure::NoSpace.error()),
+            Some(Failure::Short) => bytes.len() / 2 / PAGE * PAGE,
+            _ => bytes.len(),
+        };
+        self.file(id).write(offset, &bytes[..taken]);
+        self.stepped();
+        if failure == Some(Failure::Device) { Err(Failure::Device.error()) } else { Ok(taken) }
+    }
+
+    fn sync(&mut self, id: FileId) -> io::Result<()> {
+        if let Some(failure) = self.fault(Op::Sync) {
+            let mut dice = Rng::new(self.rng.next_u64());
+            self.file(id).sync_failed(&mut |_| dice.one_in(2));
+            self.stepped();
+            return Err(failure.error());
+        }
+        if self.files[&id].units() > 0 {
+            self.file(id).sync();
+            self.stepped();
+        }
+        Ok(())
+    }
+
+    fn sync_parent(&mut self, path: &Path) -> io::Result<()> {
+        self.check(Op::Sync)?;
+        if let Some(dir) = path.parent() {
+            Arc::make_mut(&mut self.names).sync(dir);
+            self.stepped();
+        }
+        Ok(())
     }
 }
 
@@ -173,13 +173,10 @@ impl SimDisk {
     /// An empty disk of `total` bytes.
     #[must_use]
     pub fn new(seed: u64, total: u64) -> SimDisk {
-        SimDisk::with(BTreeMap::new(), Rng::new(seed), total)
+        SimDisk::with(Disk::new(BTreeMap::new(), Names::default(), Rng::new(seed), total))
     }
 
-    fn with(files: BTreeMap<PathBuf, File>, rng: Rng, total: u64) -> SimDisk {
-        let locks = std::collections::BTreeSet::new();
-        let disk =
-            Disk { files, locks, rng, total, writes_left: None, capture: None, captured: None };
+    fn with(disk: Disk) -> SimDisk {
         SimDisk { disk: Arc::new(Mutex::new(disk)) }
     }
 
@@ -187,30 +184,37 @@ impl SimDisk {
         self.disk.lock().expect("no disk operation panics half way")
     }
 
+    /// The disk at this moment.
+    #[must_use]
+    pub fn picture(&self) -> Picture {
+        self.lock_disk().picture()
+    }
+
     /// The disk as a crash at this moment would leave it; this one goes on.
     #[must_use]
     pub fn crashed(&self, tear: Tear, rng: &mut Rng) -> SimDisk {
-        let disk = self.lock_disk();
-        let seed = rng.next_u64();
-        let files = disk.files.iter().map(|(p, f)| (p.clone(), f.clone().crash(tear, rng)));
-        SimDisk::with(files.collect(), Rng::new(seed), disk.total)
+        self.picture().torn(tear, rng)
     }
 
-    /// Takes a picture right after the `nth` write from now (1 is the next), before any sync.
-    pub fn capture_after(&self, nth: u64) {
-        let mut disk = self.lock_disk();
-        (disk.capture, disk.captured) = ((nth > 0).then_some(nth), None);
+    /// From here on takes a picture after every step.
+    pub fn watch(&self) {
+        self.lock_disk().watched = Some(Vec::new());
     }
 
-    /// The disk as a crash at the moment of the picture would leave it, if it was taken.
+    /// The pictures since `watch`, which ends.
     #[must_use]
-    pub fn captured(&self, tear: Tear, rng: &mut Rng) -> Option<SimDisk> {
-        let mut disk = self.lock_disk();
-        disk.capture = None;
-        let picture = disk.captured.take()?;
-        let seed = rng.next_u64();
-        let files = picture.into_iter().map(|(p, f)| (p, f.crash(tear, rng)));
-        Some(SimDisk::with(files.collect(), Rng::new(seed), disk.total))
+    pub fn watched(&self) -> Vec<Picture> {
+        self.lock_disk().watched.take().unwrap_or_default()
+    }
+
+    /// Orders failures; `heal` takes all orders back.
+    pub fn fail(&self, fault: Fault) {
+        self.lock_disk().faults.push(fault);
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.lock_disk().faults.clear();
     }
 
     /// Changes the size of the volume.
@@ -218,26 +222,27 @@ impl SimDisk {
         self.lock_disk().total = total;
     }
 
-    /// Lets `count` more writes succeed, then none; `None` lifts the limit.
-    pub fn fail_after(&self, count: Option<u64>) {
-        self.lock_disk().writes_left = count;
-    }
-
     /// Paths of all files.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.lock_disk().files.keys().cloned().collect()
+        self.lock_disk().names.seen.keys().cloned().collect()
     }
 
     /// All bytes of a file, if it is there.
     #[must_use]
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
-        self.lock_disk().files.get(path).map(|file| file.written.clone())
+        let disk = self.lock_disk();
+        let id = disk.id(path).ok()?;
+        Some(disk.files[&id].seen.to_vec())
     }
 
     /// Puts a file there whole, durably: damage and fuzzing.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
-        self.lock_disk().files.insert(path.to_path_buf(), File::solid(bytes));
+        let mut disk = self.lock_disk();
+        let id = disk.id(path).unwrap_or(disk.next_id);
+        disk.next_id = disk.next_id.max(id + 1);
+        disk.files.insert(id, Arc::new(File::solid(&bytes)));
+        Arc::make_mut(&mut disk.names).put(path, id);
     }
 }
 
@@ -263,7 +268,7 @@ impl Drop for SimLock {
 #[derive(Debug)]
 struct SimFile {
     disk: SimDisk,
-    path: PathBuf,
+    id: FileId,
     len: u64,
     access: Access,
 }
@@ -275,10 +280,12 @@ impl StoredFile for SimFile {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut disk = self.disk.lock_disk();
-        let bytes = &disk.file(&self.path)?.written;
-        let at = offset as usize;
-        let range = bytes.get(at..at + into.len());
-        into.copy_from_slice(range.ok_or(io::ErrorKind::UnexpectedEof)?);
+        disk.check(Op::Read)?;
+        let seen = &disk.files[&self.id].seen;
+        if offset as usize + into.len() > seen.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        seen.read(offset as usize, into);
         Ok(())
     }
 
@@ -289,20 +296,15 @@ impl StoredFile for SimFile {
         assert!(pages.as_ptr().addr().is_multiple_of(PAGE), "direct writes are aligned");
         assert!(offset + pages.len() as u64 <= self.len, "a segment never grows");
         let mut disk = self.disk.lock_disk();
-        disk.spend_write()?;
-        disk.file(&self.path)?.write(offset as usize, pages);
-        disk.count_down();
-        let file = disk.file(&self.path)?;
+        let written = disk.write(self.id, offset as usize, pages)?;
         if self.access == Access::WriteDsync {
-            file.sync();
+            disk.sync(self.id)?;
         }
-        Ok(pages.len())
+        Ok(written)
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut disk = self.disk.lock_disk();
-        disk.file(&self.path)?.sync();
-        Ok(())
+        self.disk.lock_disk().sync(self.id)
     }
 
     fn view(&self) -> io::Result<Option<Map>> {
@@ -325,9 +327,9 @@ impl Storage for SimDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let disk = self.lock_disk();
-        let below = disk.files.keys().filter_map(|path| path.strip_prefix(dir).ok());
+        let below = disk.names.seen.keys().filter_map(|path| path.strip_prefix(dir).ok());
         let first = |path: &Path| path.iter().next()?.to_str().map(str::to_string);
-        let names: std::collections::BTreeSet<String> = below.filter_map(first).collect();
+        let names: BTreeSet<String> = below.filter_map(first).collect();
         Ok(names.into_iter().collect())
     }
 
@@ -340,38 +342,56 @@ impl Storage for SimDisk {
 
     fn create(&self, path: &Path, size: u64) -> io::Result<()> {
         let mut disk = self.lock_disk();
-        disk.room_for(size)?;
-        if disk.files.contains_key(path) {
+        if disk.id(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        disk.files.insert(path.to_path_buf(), File::solid(vec![0; size as usize]));
-        Ok(())
+        let id = disk.link(path)?;
+        // Allocation can be cut short, so it takes two steps.
+        let made = [size / 2, size].into_iter().try_for_each(|len| disk.set_len(id, len as usize));
+        let made = made.and_then(|()| disk.sync(id)).and_then(|()| disk.sync_parent(path));
+        if made.is_err() {
+            // As the real storage: the first error is the one to report.
+            let _ = disk.unlink(path);
+        }
+        made
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StoredFile>> {
-        let len = self.lock_disk().file(path)?.written.len() as u64;
-        let (disk, path) = (self.clone(), path.to_path_buf());
-        Ok(Arc::new(SimFile { disk, path, len, access }))
+        let disk = self.lock_disk();
+        let id = disk.id(path)?;
+        let len = disk.files[&id].seen.len() as u64;
+        Ok(Arc::new(SimFile { disk: self.clone(), id, len, access }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.lock_disk().files.remove(path);
-        Ok(())
+        let mut disk = self.lock_disk();
+        if disk.id(path).is_ok() {
+            disk.unlink(path)?;
+        }
+        disk.sync_parent(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.lock_disk();
-        let file = disk.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        disk.files.insert(to.to_path_buf(), file);
-        Ok(())
+        disk.rename(from, to)?;
+        disk.sync_parent(from)?;
+        disk.sync_parent(to)
     }
 
     fn save(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        let bytes = parts.concat();
+        let (bytes, temporary) = (parts.concat(), path.with_extension("tmp"));
         let mut disk = self.lock_disk();
-        disk.room_for(bytes.len() as u64)?;
-        disk.files.insert(path.to_path_buf(), File::solid(bytes));
-        Ok(())
+        let id = disk.link(&temporary)?;
+        let written = disk.set_len(id, bytes.len()).and_then(|()| disk.write(id, 0, &bytes));
+        let saved = written.and_then(|len| match len == bytes.len() {
+            true => disk.sync(id),
+            false => Err(io::ErrorKind::WriteZero.into()),
+        });
+        let saved = saved.and_then(|()| disk.rename(&temporary, path));
+        if saved.is_err() {
+            let _ = disk.unlink(&temporary);
+        }
+        saved.and_then(|()| disk.sync_parent(path))
     }
 
     fn space(&self, _: &Path) -> io::Result<Space> {

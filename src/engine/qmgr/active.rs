@@ -18,7 +18,7 @@ use std::time::Duration;
 impl Qmgr {
     pub(super) fn import(&mut self, core: &Rc<Core>, waiting: Waiting) {
         let Waiting { number, info, urge } = waiting;
-        let Some(known) = self.known.get(&number) else { return };
+        let Some(known) = self.known.get(number) else { return };
         let read = match info {
             Some(info) => Ok(info),
             None => read(core, known, number),
@@ -44,18 +44,18 @@ impl Qmgr {
 
     /// Back among the deferred, in memory only.
     fn put_back(&mut self, number: Number, until: u64) {
-        if let Some(known) = self.known.get_mut(&number) {
-            known.stage = Stage::Deferred { until };
+        if let Some(known) = self.known.get_mut(number) {
+            known.set_stage(Stage::Deferred { until });
             self.deferred.insert((until, number));
         }
     }
 
     fn activate(&mut self, core: &Rc<Core>, info: Arc<MessageInfo>, content: Content, urge: Urge) {
         let number = info.number;
-        let Some(known) = self.known.get_mut(&number) else { return };
-        known.stage = Stage::Active;
+        let Some(known) = self.known.get_mut(number) else { return };
+        known.set_stage(Stage::Active);
         let expire = known.flags & FLAG_EXPIRE != 0;
-        let done: BTreeSet<u32> = known.done.iter().copied().collect();
+        let done: BTreeSet<u32> = known.done().iter().copied().collect();
         let total = info.envelope.recipients.len() as u32;
         let pending: Vec<u32> = (0..total).filter(|index| !done.contains(index)).collect();
         core.log.log(&Event::Active {
@@ -124,7 +124,7 @@ impl Qmgr {
         match self.active.get(&number).and_then(|active| active.content.clone()) {
             Some(content) => Ok(content),
             None => {
-                let known = self.known.get(&number).ok_or(ReadError::Moved)?;
+                let known = self.known.get(number).ok_or(ReadError::Moved)?;
                 core.store.content(&known.location)
             }
         }
@@ -177,7 +177,7 @@ impl Qmgr {
 
     /// Forgets a message that is gone.
     pub(super) fn remove(&mut self, core: &Core, number: Number) {
-        self.known.remove(&number);
+        self.known.remove(number);
         core.port.send(self.home(number), Parcel::Settle(Settle::Remove { number }));
     }
 }

@@ -1,15 +1,14 @@
 //! What operators ask for: listing, flushing, holding, releasing, deleting, expiring.
 
-use super::{FLAG_EXPIRE, Qmgr, Stage, Urge, Wish};
+use super::{FLAG_EXPIRE, Known, Qmgr, Stage, Urge, Wish};
 use crate::core::Core;
 use crate::parcel::{Parcel, Settle};
-use crate::showq::Listed;
 use mail::queue_id::QueueId;
 use queue::Number;
 use std::rc::Rc;
 
 impl Stage {
-    fn queue_name(self) -> &'static str {
+    pub(super) fn queue_name(self) -> &'static str {
         match self {
             Stage::Active => "active",
             Stage::Incoming => "incoming",
@@ -20,32 +19,6 @@ impl Stage {
 }
 
 impl Qmgr {
-    /// Every message with its queue's Postfix name, in Postfix's order of queues.
-    pub fn listing(&self) -> Vec<Listed> {
-        let mut all: Vec<(u8, Listed)> = self
-            .known
-            .iter()
-            .map(|(number, known)| {
-                let order = match known.stage {
-                    Stage::Active => 0,
-                    Stage::Incoming => 1,
-                    Stage::Deferred { .. } => 2,
-                    Stage::Held => 3,
-                };
-                (order, (*number, known.stage.queue_name()))
-            })
-            .collect();
-        all.sort_by_key(|(order, (number, _))| (*order, *number));
-        all.into_iter().map(|(_, listed)| listed).collect()
-    }
-
-    /// The messages of some queues; of the four that hold mail when none is named.
-    pub fn numbers_in(&self, queues: &[&str]) -> Vec<Number> {
-        let wanted = |name: &str| queues.is_empty() || queues.contains(&name);
-        let all = self.listing().into_iter();
-        all.filter(|(_, name)| wanted(name)).map(|(number, _)| number).collect()
-    }
-
     /// Whether a message is in one of these queues, or anywhere when none is named.
     pub fn is_in(&self, number: Number, queues: &[&str]) -> bool {
         let stage = self.stage(number);
@@ -56,7 +29,7 @@ impl Qmgr {
     pub fn change(&mut self, core: &Rc<Core>, verb: &str, numbers: &[Number]) -> Vec<QueueId> {
         let mut changed = Vec::new();
         for number in numbers {
-            let Some(known) = self.known.get(number) else { continue };
+            let Some(known) = self.known.get(*number) else { continue };
             let id = core.queue_id(known.arrival_us, *number);
             let done = match verb {
                 "hold" => self.hold(core, *number),
@@ -74,15 +47,15 @@ impl Qmgr {
     }
 
     fn stage(&self, number: Number) -> Option<Stage> {
-        self.known.get(&number).map(|known| known.stage)
+        self.known.get(number).map(Known::stage)
     }
 
     fn set_stage(&mut self, number: Number, stage: Stage) {
         if let Some(Stage::Deferred { until }) = self.stage(number) {
             self.leave_deferred(until, number);
         }
-        if let Some(known) = self.known.get_mut(&number) {
-            known.stage = stage;
+        if let Some(known) = self.known.get_mut(number) {
+            known.set_stage(stage);
         }
     }
 
@@ -124,9 +97,9 @@ impl Qmgr {
 
     /// Returns a message soon, whatever its age; one that is held when it is released.
     fn expire(&mut self, core: &Core, number: Number) -> bool {
-        let Some(known) = self.known.get_mut(&number) else { return false };
+        let Some(known) = self.known.get_mut(number) else { return false };
         known.flags |= FLAG_EXPIRE;
-        let (flags, stage) = (known.flags, known.stage);
+        let (flags, stage) = (known.flags, known.stage());
         core.port.send(self.home(number), Parcel::Settle(Settle::Flags { number, flags }));
         if matches!(stage, Stage::Deferred { .. }) {
             self.set_stage(number, Stage::Incoming);

@@ -123,7 +123,7 @@ impl Qmgr {
     /// The sender was told of a delay and is to be told of its end.
     fn is_cleared(&self, number: Number) -> bool {
         let warned = |known: &super::Known| known.flags & FLAG_WARNED != 0;
-        self.settings.confirm_cleared && self.known.get(&number).is_some_and(warned)
+        self.settings.confirm_cleared && self.known.get(number).is_some_and(warned)
     }
 }
 

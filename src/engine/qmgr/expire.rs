@@ -22,7 +22,7 @@ impl Qmgr {
     pub(super) fn return_as_it_is(&mut self, core: &Rc<Core>, mut active: Active, pending: &[u32]) {
         let number = active.info.number;
         active.unread = pending.to_vec();
-        if self.known.get(&number).is_some_and(|known| known.tried) {
+        if self.known.get(number).is_some_and(|known| known.tried) {
             self.recalling.insert(number, active);
             core.port.send(self.home(number), Parcel::Recall { number });
             return;

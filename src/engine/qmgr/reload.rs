@@ -33,8 +33,8 @@ impl Qmgr {
         if let Some(scheduled) = active.scheduled {
             self.scheduler.finish(scheduled);
         }
-        if let Some(known) = self.known.get_mut(&number) {
-            known.stage = Stage::Incoming;
+        if let Some(known) = self.known.get_mut(number) {
+            known.set_stage(Stage::Incoming);
         }
         let waiting = Waiting { number, info: Some(active.info), urge: active.urge };
         self.incoming.push_front(waiting);

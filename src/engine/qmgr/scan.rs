@@ -51,7 +51,7 @@ impl Qmgr {
     fn import_incoming(&mut self, core: &Rc<Core>) -> bool {
         let Some(waiting) = self.incoming.pop_front() else { return false };
         let incoming =
-            self.known.get(&waiting.number).is_some_and(|known| known.stage == Stage::Incoming);
+            self.known.get(waiting.number).is_some_and(|known| known.stage() == Stage::Incoming);
         // It may have been held or deleted while it waited.
         if incoming {
             self.import(core, waiting);

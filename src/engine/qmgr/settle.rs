@@ -163,7 +163,7 @@ impl Qmgr {
     }
 
     fn flags(&self, number: Number) -> u32 {
-        self.known.get(&number).map_or(0, |known| known.flags)
+        self.known.get(number).map_or(0, |known| known.flags)
     }
 
     fn is_expired(&self, core: &Core, active: &Active) -> bool {
@@ -182,7 +182,7 @@ impl Qmgr {
     }
 
     fn mark_warned(&mut self, core: &Core, number: Number) {
-        let Some(known) = self.known.get_mut(&number) else { return };
+        let Some(known) = self.known.get_mut(number) else { return };
         known.flags |= FLAG_WARNED;
         let flags = known.flags;
         core.port.send(self.home(number), Parcel::Settle(Settle::Flags { number, flags }));
@@ -200,8 +200,8 @@ impl Qmgr {
             let mark = Settle::Mark { number, recipients: recipients.to_vec() };
             core.port.send(home, Parcel::Settle(mark));
         }
-        let Some(known) = self.known.get_mut(&number) else { return };
-        known.done.extend(done);
+        let Some(known) = self.known.get_mut(number) else { return };
+        known.add_done(done);
         let now = core.rt.unix_time().seconds();
         let until = self.settings.retry.next_attempt_s(active.created(), now as i64) as u64;
         if !active.deferred.is_empty() {
@@ -210,10 +210,10 @@ impl Qmgr {
             core.port.send(home, Parcel::Settle(Settle::Defer { number, until, detail }));
         }
         if active.wish == Wish::Hold {
-            known.stage = Stage::Held;
+            known.set_stage(Stage::Held);
             core.port.send(home, Parcel::Settle(Settle::Hold { number }));
         } else {
-            known.stage = Stage::Deferred { until };
+            known.set_stage(Stage::Deferred { until });
             self.deferred.insert((until, number));
         }
     }

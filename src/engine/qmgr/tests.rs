@@ -4,6 +4,7 @@ mod notices;
 mod operator;
 mod scheduling;
 
+use super::Walk;
 use crate::core::Core;
 use crate::testing::site::{Kept, Rule};
 use crate::testing::{World, world};
@@ -47,7 +48,8 @@ impl Hands {
     /// What postsuper asks for, of everything in the queue: how many messages it changed.
     fn order(&self, verb: &str) -> usize {
         let mut qmgr = self.core.qmgr.as_ref().unwrap().borrow_mut();
-        let all: Vec<Number> = qmgr.listing().iter().map(|(number, _)| *number).collect();
+        let all = qmgr.walk(&mut Walk::new(&[]), usize::MAX).unwrap_or_default();
+        let all: Vec<Number> = all.iter().map(|(number, _)| *number).collect();
         qmgr.change(&self.core, verb, &all).len()
     }
 
@@ -57,7 +59,12 @@ impl Hands {
 
     fn queues(&self) -> Vec<&'static str> {
         let qmgr = self.core.qmgr.as_ref().unwrap().borrow();
-        qmgr.listing().iter().map(|(_, queue)| *queue).collect()
+        let names = ["active", "incoming", "deferred", "hold"];
+        let all = |name: &&'static str| {
+            let listed = qmgr.walk(&mut Walk::new(&[name]), usize::MAX).unwrap_or_default();
+            vec![*name; listed.len()]
+        };
+        names.iter().flat_map(all).collect()
     }
 
     /// Lines the site heard that begin so.

@@ -204,16 +204,17 @@ impl<'a> Parser<'a> {
     fn string(&mut self) -> Option<String> {
         self.eat('"').then_some(())?;
         let mut out = String::new();
-        let mut chars = self.rest.chars();
         loop {
-            match chars.next()? {
-                '"' => break,
-                '\\' => out.push(escaped(&mut chars)?),
-                c => out.push(c),
+            let (plain, rest) = self.rest.split_at(self.rest.find(['"', '\\'])?);
+            out.push_str(plain);
+            let mut chars = rest.chars();
+            if chars.next() == Some('"') {
+                self.rest = chars.as_str();
+                return Some(out);
             }
+            out.push(escaped(&mut chars)?);
+            self.rest = chars.as_str();
         }
-        self.rest = chars.as_str();
-        Some(out)
     }
 }
 
