@@ -27,6 +27,7 @@ pub mod qmgr;
 pub mod resolver;
 pub mod showq;
 pub mod side;
+pub mod simulation;
 pub mod smtp;
 pub mod smtpd;
 pub mod snapshot;

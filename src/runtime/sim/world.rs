@@ -1,7 +1,7 @@
 //! [`World`]: one network and one clock for several simulated kernels.
 //!
-//! Each core of a simulated machine has a [`SimIo`] of its own, and so has everybody outside; all of
-//! them are members of one world. Whoever drives them lets every member work until none can go on,
+//! Each core of a simulated machine has a [`SimIo`] of its own, and so has everybody outside; all
+//! of them are members of one world. Whoever drives them lets every member work until none can go on,
 //! and then moves the clock to what comes next: see [`World::advance`]. A [`SimIo`] that is alone
 //! moves the clock by itself.
 //!

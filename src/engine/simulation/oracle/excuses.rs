@@ -1,0 +1,28 @@
+//! What excuses an early attempt or a second copy: the engine's end, the clock, the operator.
+
+use super::Oracle;
+use runtime::Instant;
+use std::time::Duration;
+
+/// A command may take effect some time after it was given.
+const EFFECT: Duration = Duration::from_secs(700);
+
+impl Oracle<'_> {
+    /// Whether the engine ended between two moments.
+    pub(super) fn ended_between(&self, from: Instant, to: Instant) -> bool {
+        self.ledger.excuses.ends.iter().any(|(down, up)| *down <= to && *up >= from)
+    }
+
+    /// Whether the wall clock jumped.
+    pub(super) fn jumped_between(&self, from: Instant, to: Instant) -> bool {
+        self.ledger.excuses.jumps.iter().any(|at| (from..=to).contains(at))
+    }
+
+    /// Whether an operator made this message be tried.
+    pub(super) fn hurried_between(&self, queue_id: &str, from: Instant, to: Instant) -> bool {
+        // A flush asked for before the deferral may have been under way.
+        let within = |at: &Instant| *at + EFFECT >= from && *at <= to;
+        let own = self.queued(queue_id).is_some_and(|it| it.hurried.iter().any(within));
+        own || self.ledger.excuses.flushes.iter().any(within)
+    }
+}
