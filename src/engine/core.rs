@@ -328,7 +328,9 @@ impl Core {
     }
 
     fn settle_again(&self) {
-        while let Some(settle) = self.unsettled.borrow_mut().pop_front() {
+        loop {
+            // Not `while let`: the borrow would last through the body.
+            let Some(settle) = self.unsettled.borrow_mut().pop_front() else { break };
             if !self.try_settle(&settle) {
                 self.unsettled.borrow_mut().push_front(settle);
                 return;

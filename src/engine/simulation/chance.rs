@@ -33,7 +33,8 @@ impl Chance {
         all[self.0.below(all.len() as u64) as usize]
     }
 
-    /// A time between `least` and `most` seconds, short ones more often: each doubling is as likely.
+    /// A time between `least` and `most` seconds, short ones more often: each doubling is as
+    /// likely.
     pub fn seconds(&mut self, least: u64, most: u64) -> Duration {
         let doublings = (most / least.max(1)).max(1).ilog2() as u64;
         let base = least << self.0.below(doublings + 1);

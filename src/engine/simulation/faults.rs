@@ -46,7 +46,8 @@ pub fn start(scene: &Rc<Scene>, sites: &[Rc<Site>]) {
 /// What ends a trouble, and when.
 type Cure = (Duration, Box<dyn FnOnce(&Scene)>);
 
-/// Trouble every now and then, one at a time of each kind; the last one is cured before all is calm.
+/// Trouble every now and then, one at a time of each kind; the last one is cured when all is to be
+/// calm.
 fn play(
     scene: &Rc<Scene>,
     name: u64,

@@ -1,8 +1,8 @@
 //! [`Ledger`]: every message, what its sender was told about it, and what was seen of it since.
 //!
-//! Senders write what they were told, sites what they took, the journal what the engine's log says;
-//! the oracle reads. Recipient addresses are unique, `m7r2@...` is the third recipient of message 7,
-//! and a message's sender is `s7@...`, so that every sight of a message can be booked.
+//! Senders write what they were told, sites what they took, the journal what the engine's log
+//! says; the oracle reads. Recipient addresses are unique, `m7r2@...` is the third recipient of
+//! message 7, and a message's sender is `s7@...`, so that every sight of a message can be booked.
 
 use runtime::Instant;
 use std::collections::{BTreeMap, BTreeSet};

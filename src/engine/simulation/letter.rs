@@ -38,7 +38,7 @@ pub struct Arrived<'a>(pub &'a str);
 impl Arrived<'_> {
     /// The queue id by which the engine names this message.
     pub fn queue_id(&self) -> Option<&str> {
-        let at = self.0.find(" id ")? + 4;
+        let at = self.0.find(" id ").or_else(|| self.0.find("\tid "))? + 4;
         self.0[at..].split([';', '\r', ' ']).next()
     }
 

@@ -1,9 +1,9 @@
 //! [`World`]: one network and one clock for several simulated kernels.
 //!
 //! Each core of a simulated machine has a [`SimIo`] of its own, and so has everybody outside; all
-//! of them are members of one world. Whoever drives them lets every member work until none can go on,
-//! and then moves the clock to what comes next: see [`World::advance`]. A [`SimIo`] that is alone
-//! moves the clock by itself.
+//! of them are members of one world. Whoever drives them lets every member work until none can go
+//! on, and then moves the clock to what comes next: see [`World::advance`]. A [`SimIo`] that is
+//! alone moves the clock by itself.
 //!
 //! Limits: members are never forgotten, only their sockets; a world outlives some ten thousand.
 
