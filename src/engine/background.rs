@@ -16,8 +16,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// Jobs a core may have open. More are a bug: each kind of job is open at most once.
+/// Jobs a core may have open. More are a bug: each kind of job is open at most once, and those of
+/// the log wait for [`Desk::has_room`].
 const OPEN_MAX: usize = 16;
+/// Of those, left to jobs that do not wait.
+const OPEN_SPARE: usize = 4;
 
 /// What to do on the core with a job's result.
 pub type Answer = Box<dyn FnOnce(&Rc<Core>) + Send>;
@@ -94,6 +97,11 @@ impl Desk {
                 });
             }
         }
+    }
+
+    /// Whether a job that can wait may be handed over now.
+    pub fn has_room(&self) -> bool {
+        self.open.get() < OPEN_MAX - OPEN_SPARE
     }
 
     /// The next answer, when there is one.
