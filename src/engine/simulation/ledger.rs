@@ -131,6 +131,8 @@ pub struct Queued {
 pub struct Excuses {
     /// When the engine ended, and when it served again.
     pub ends: Vec<(Instant, Instant)>,
+    /// When the disk had little room, or none.
+    pub full: Vec<(Instant, Instant)>,
     /// When everything was flushed.
     pub flushes: Vec<Instant>,
     /// When the wall clock jumped.

@@ -115,6 +115,11 @@ impl Machine {
         self.seats.iter().map(|seat| &seat.core)
     }
 
+    /// How many clients are inside.
+    pub fn sessions(&self) -> usize {
+        self.cores().map(|core| core.sessions.get()).sum()
+    }
+
     /// What it has logged since the last call.
     pub fn take_log(&self) -> String {
         std::mem::take(&mut self.log.borrow_mut())

@@ -141,7 +141,7 @@ impl Oracle<'_> {
             let own = line.queue_id == first.queue_id && line.status == "sent";
             own && (first.at..second.at).contains(&line.at)
         });
-        !heard || self.ended_between(first.at, second.at)
+        !heard || self.ended_soon_after(first.at, second.at)
     }
 
     /// A notice has a cause, and comes once.

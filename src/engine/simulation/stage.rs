@@ -170,6 +170,10 @@ impl Stage {
             let mut ledger = self.scene.ledger.borrow_mut();
             let now = self.scene.world.now();
             self.scene.journal.borrow_mut().engine(now, &lines, &mut ledger);
+            let (inside, limit) = (self.machine.sessions(), self.scene.plan.smtpd_limit);
+            if inside > limit {
+                ledger.accuse(None, format!("{inside} clients inside, the limit is {limit}"));
+            }
         }
     }
 
@@ -264,6 +268,13 @@ impl Stage {
         let total = room.map_or(self.scene.plan.disk_bytes, |room| used + room);
         self.note(&format!("the disk has {total} bytes"));
         disk.resize(total);
+        let now = self.scene.world.now();
+        let full = &mut self.scene.ledger.borrow_mut().excuses.full;
+        match (room, full.last_mut()) {
+            (Some(_), _) => full.push((now, Instant::NEVER)),
+            (None, Some((_, until))) => *until = now,
+            (None, None) => {}
+        }
     }
 
     fn fail_writes(&mut self, fail: bool) {

@@ -4,6 +4,8 @@ use super::Oracle;
 use runtime::Instant;
 use std::time::Duration;
 
+/// The longest attempt.
+const ATTEMPT: Duration = Duration::from_secs(2 * 3600);
 /// A command may take effect some time after it was given.
 const EFFECT: Duration = Duration::from_secs(700);
 
@@ -11,6 +13,18 @@ impl Oracle<'_> {
     /// Whether the engine ended between two moments.
     pub(super) fn ended_between(&self, from: Instant, to: Instant) -> bool {
         self.ledger.excuses.ends.iter().any(|(down, up)| *down <= to && *up >= from)
+    }
+
+    /// Whether the engine ended before a delivery at `from` can have been written down: marks are
+    /// made at the end of an attempt, when other recipients have had theirs, and not while the disk
+    /// takes nothing.
+    pub(super) fn ended_soon_after(&self, from: Instant, to: Instant) -> bool {
+        let excuses = &self.ledger.excuses;
+        excuses.ends.iter().any(|(down, up)| {
+            let between = *down <= to && *up >= from;
+            let full = excuses.full.iter().any(|(since, until)| *since <= *down && *until >= from);
+            between && (full || down.since(from) <= ATTEMPT)
+        })
     }
 
     /// Whether the wall clock jumped.
