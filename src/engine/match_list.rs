@@ -5,7 +5,7 @@
 //! table. Lists are made by [`crate::lookup::Opener`], which says what of them cannot be used: from
 //! there on a look-up says [`Match::Unknown`], and callers fail closed.
 //!
-//! **Limits**: [`FILE_DEPTH_MAX`].
+//! **Limits**: `FILE_DEPTH_MAX`.
 //! **Standards**: postconf(5) `mynetworks`, `mydestination`, `relay_domains`,
 //! `parent_domain_matches_subdomains`.
 

@@ -1,7 +1,7 @@
 //! [`Journal`]: what happened, line by line, and what the engine's log says about recipients.
 //!
 //! Lines are the engine's own and the simulation's, in order, behind the virtual time. Their digest
-//! tells whether two runs are the same; the last [`LINES_MAX`] are kept to be shown.
+//! tells whether two runs are the same; the last `LINES_MAX` are kept to be shown.
 
 use super::chance::mix;
 use super::ledger::{Ledger, Line};
