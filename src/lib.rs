@@ -3,3 +3,4 @@
 pub mod demo;
 pub mod inherited;
 pub mod sandbox;
+pub mod simulate;

@@ -10,7 +10,7 @@ use crate::limits::{LAZY_COMMIT, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGM
 use crate::maillog::Daemon;
 use crate::parcel::{Incoming, Parcel};
 use queue::storage::StoredFile;
-use queue::{Batch, Flush, Lsn, ReadySegment};
+use queue::{Batch, Flush, Log, Lsn, ReadySegment};
 use runtime::io::Target;
 use runtime::local::{Pledge, Promise, promise};
 use runtime::{Instant, Shared};
@@ -215,16 +215,24 @@ impl Core {
         self.commits.totals.messages.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// Keeps the next segment ready and recycles what is free. Once per turn.
+    /// Keeps the next segment of every part ready and recycles what is free. Once per turn.
     pub fn tend_segments(&self) {
         if self.segments_retry.get().is_some_and(|at| at <= self.rt.now()) {
             self.segments_retry.set(None);
-            self.queue.borrow_mut().retry_segments();
+            self.logs().for_each(|log| log.borrow_mut().retry_segments());
         }
-        let mut queue = self.queue.borrow_mut();
-        let reclaimed = queue.reclaim_step(RECLAIM_BUDGET);
-        let request = queue.wants_segment();
-        drop(queue);
+        for (index, log) in self.logs().enumerate() {
+            self.tend(index, log);
+        }
+    }
+
+    fn tend(&self, index: usize, log: &RefCell<Log>) {
+        let mut log = log.borrow_mut();
+        let reclaimed = log.reclaim_step(RECLAIM_BUDGET);
+        // A part that takes no new mail needs room as long as there are marks to be made.
+        let idle = index > 0 && log.is_empty() || !self.desk.has_room();
+        let request = if idle { None } else { log.wants_segment() };
+        drop(log);
         for number in reclaimed.corrupt {
             let text = format!("saving corrupt message {number} to queue \"corrupt\"");
             self.log.warn(Daemon::Qmgr, &text);
@@ -232,17 +240,18 @@ impl Core {
         if let Some(request) = request {
             self.desk.run(move || {
                 let prepared = request.prepare();
-                Box::new(move |core| core.segment_prepared(prepared))
+                Box::new(move |core| core.segment_prepared(index, prepared))
             });
         }
     }
 
-    fn segment_prepared(self: &Rc<Self>, prepared: io::Result<ReadySegment>) {
+    fn segment_prepared(self: &Rc<Self>, index: usize, prepared: io::Result<ReadySegment>) {
+        let log = self.logs().nth(index).expect("logs are never taken away");
         let error = match prepared {
-            Ok(ready) => return self.queue.borrow_mut().supply(ready),
+            Ok(ready) => return log.borrow_mut().supply(ready),
             Err(error) => error,
         };
-        self.queue.borrow_mut().segment_failed(&error);
+        log.borrow_mut().segment_failed(&error);
         let retry_at = self.rt.now() + SEGMENT_RETRY;
         self.segments_retry.set(Some(retry_at));
         // The alarm gives the loop a turn when it is time.

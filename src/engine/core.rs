@@ -166,10 +166,20 @@ impl Core {
     /// When the kernel's interface or the queue log has failed: the engine must be started anew.
     pub fn run(self: &Rc<Self>) -> io::Result<()> {
         let rt = self.rt.clone();
-        rt.run(&mut Turn(self.clone()))?;
+        rt.run(&mut self.turn())?;
         rt.drop_tasks();
         self.log.flush();
         if self.failed.get() { Err(io::Error::other("the queue log has failed")) } else { Ok(()) }
+    }
+
+    /// What this core does once per turn, for whoever drives it.
+    pub fn turn(self: &Rc<Self>) -> Turn {
+        Turn(self.clone())
+    }
+
+    /// Whether nothing can be promised any more.
+    pub fn has_failed(&self) -> bool {
+        self.failed.get()
     }
 
     /// The configuration of this moment.
@@ -329,7 +339,9 @@ impl Core {
     }
 
     fn settle_again(&self) {
-        while let Some(settle) = self.unsettled.borrow_mut().pop_front() {
+        loop {
+            // Not `while let`: the borrow would last through the body.
+            let Some(settle) = self.unsettled.borrow_mut().pop_front() else { break };
             if !self.try_settle(&settle) {
                 self.unsettled.borrow_mut().push_front(settle);
                 return;
@@ -360,7 +372,8 @@ impl Core {
     }
 }
 
-struct Turn(Rc<Core>);
+/// A core between two visits to the kernel.
+pub struct Turn(Rc<Core>);
 
 impl Pump for Turn {
     fn pump(&mut self, rt: &Rt) -> Flow {

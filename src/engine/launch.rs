@@ -6,7 +6,7 @@
 use crate::accounts::{Accounts, Ask};
 use crate::agent::Agents;
 use crate::anvil::Anvil;
-use crate::background::Background;
+use crate::background::{Background, Desk};
 use crate::commit::Totals;
 use crate::core::{Core, Parts};
 use crate::limits::TAIL_BYTES;
@@ -192,51 +192,90 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
     if let (0, Some(cause)) = (index, &kernel.blocked) {
         log.warn(Daemon::Master, &format!("{cause}: using epoll"));
     }
-    let (queue, recovery) = join(&shared.store, index)?;
-    let (adopted, adoptions) = adopt(&shared.store, index, launch.cores)?;
-    for recovery in adoptions.iter().chain([&recovery]) {
-        report_recovery(&log, recovery);
-    }
-    let log = Rc::new(log);
-    let resolver = Resolver::new(&rt, Source::Side(shared.side.port(waker.clone())));
-    let seed = rt.now().0 ^ index as u64;
-    let agents = Agents::new(&rt, log.clone(), Rc::new(resolver), &launch.snapshot, seed);
-    let core = Core::new(Parts {
+    let core = assemble(Assembly {
         index,
-        rt,
-        port,
         cores: launch.cores,
+        port,
         snapshot: launch.snapshot.clone(),
-        log,
+        log: Rc::new(log),
         local,
-        queue,
-        adopted,
         store: shared.store.clone(),
         desk: shared.background.desk(waker.clone()),
-        agents,
+        source: Source::Side(shared.side.port(waker.clone())),
         accounts: Accounts::new(launch.accounts, Some(shared.accounts.desk(waker))),
+        seed: rt.now().0 ^ index as u64,
         doors: shared.doors.clone(),
         anvil: shared.anvil.clone(),
         totals: shared.totals.clone(),
-    });
-    rollcall::call(&core);
+        rt,
+    })?;
     listen(&core, &launch.listening);
     core.start_services();
     core.log_warnings();
     Ok(core)
 }
 
-pub(crate) fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
+/// What a core is assembled from, on a real kernel or a simulated one.
+pub(crate) struct Assembly {
+    pub index: usize,
+    pub cores: usize,
+    pub rt: Rt,
+    pub port: Port<Parcel>,
+    pub snapshot: Arc<Snapshot>,
+    pub log: Rc<Maillog>,
+    pub local: Rc<LocalTime>,
+    pub store: Store,
+    pub desk: Desk,
+    /// Who answers questions about names.
+    pub source: Source,
+    pub accounts: Accounts,
+    /// Shuffles hosts.
+    pub seed: u64,
+    pub doors: Arc<Doors>,
+    pub anvil: Arc<Anvil>,
+    pub totals: Arc<Totals>,
+}
+
+/// Recovers this core's parts of the log, tells the queue manager what they hold, and puts the core
+/// together; it listens to nobody yet.
+pub(crate) fn assemble(parts: Assembly) -> io::Result<Rc<Core>> {
+    let Assembly { index, cores, rt, snapshot, log, store, .. } = parts;
+    let (queue, recovery) = join(&store, index)?;
+    let (adopted, adoptions) = adopt(&store, index, cores)?;
+    for recovery in adoptions.iter().chain([&recovery]) {
+        report_recovery(&log, recovery);
+    }
+    let resolver = Rc::new(Resolver::new(&rt, parts.source));
+    let agents = Agents::new(&rt, log.clone(), resolver, &snapshot, parts.seed);
+    let core = Core::new(Parts {
+        index,
+        rt,
+        port: parts.port,
+        cores,
+        snapshot,
+        log,
+        local: parts.local,
+        queue,
+        adopted,
+        store,
+        desk: parts.desk,
+        agents,
+        accounts: parts.accounts,
+        doors: parts.doors,
+        anvil: parts.anvil,
+        totals: parts.totals,
+    });
+    rollcall::call(&core);
+    Ok(core)
+}
+
+fn join(store: &Store, index: usize) -> io::Result<(Log, Recovery)> {
     let core = queue::Core::new(index as u8).expect("fewer cores than the log can number");
     Log::join(store, core).map_err(io::Error::other)
 }
 
 /// Logs of cores that an earlier engine had and this one has not.
-pub(crate) fn adopt(
-    store: &Store,
-    index: usize,
-    cores: usize,
-) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
+fn adopt(store: &Store, index: usize, cores: usize) -> io::Result<(Vec<Log>, Vec<Recovery>)> {
     // One core at a time looks: the list is read from the disk.
     static LOOK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOOK.lock();

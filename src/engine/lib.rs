@@ -30,6 +30,7 @@ pub mod resolver;
 pub mod rollcall;
 pub mod showq;
 pub mod side;
+pub mod simulation;
 pub mod smtp;
 pub mod smtpd;
 pub mod snapshot;

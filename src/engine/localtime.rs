@@ -18,7 +18,15 @@ pub struct LocalTime {
 impl LocalTime {
     /// The system's zone: `TZ`, then /etc/localtime, then UTC.
     pub fn system() -> LocalTime {
-        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        LocalTime::of(TimeZone::try_system().unwrap_or(TimeZone::UTC))
+    }
+
+    /// Greenwich, wherever this machine is.
+    pub fn utc() -> LocalTime {
+        LocalTime::of(TimeZone::UTC)
+    }
+
+    fn of(zone: TimeZone) -> LocalTime {
         LocalTime { zone, cached: RefCell::new((u64::MAX, Rc::default())) }
     }
 
@@ -46,7 +54,7 @@ mod tests {
     #[test]
     fn the_zone_follows_daylight_saving() {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        let local = LocalTime { zone, cached: RefCell::new((u64::MAX, Rc::default())) };
+        let local = LocalTime::of(zone);
         assert_eq!(*local.at(1_795_398_000), Zone { offset: 3600, name: "CET".into() });
         assert_eq!(*local.at(1_782_000_000), Zone { offset: 7200, name: "CEST".into() });
     }

@@ -50,6 +50,7 @@ struct Parsed {
 
 /// Looks at the maildrop directory at start, on every trigger and now and then.
 pub fn start(core: &Rc<Core>) {
+    core.pickup.serves.set(true);
     let core = core.clone();
     let rt = core.rt.clone();
     rt.spawn(async move {
@@ -76,6 +77,8 @@ pub fn listen(core: &Rc<Core>, sock: Sock) {
 /// Where looking at the directory stands.
 #[derive(Default)]
 pub struct Pickup {
+    /// Whether there is a maildrop: not where nobody submits locally.
+    serves: Cell<bool>,
     /// One scan at a time; a trigger meanwhile asks for another.
     scan: Cell<Scan>,
     /// Files that were warned about once.
@@ -92,7 +95,10 @@ enum Scan {
 
 /// Starts a scan, or asks for another after the one that runs.
 pub fn scan(core: &Rc<Core>) {
-    let Pickup { scan, bad } = &core.pickup;
+    let Pickup { scan, bad, serves } = &core.pickup;
+    if !serves.get() {
+        return;
+    }
     if scan.get() != Scan::Idle {
         return scan.set(Scan::Again);
     }

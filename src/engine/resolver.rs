@@ -24,6 +24,7 @@ use protocol::mx::{self, Mx};
 use runtime::{Instant, Rt};
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use error::{Cause, DnsError, Kind};
@@ -88,6 +89,14 @@ pub enum Source {
     Side(side::Port),
     /// A script, for tests under the simulator.
     Script(Script),
+    /// Names that come and go, for the simulation.
+    Zones(Rc<dyn Zones>),
+}
+
+/// Who answers in a simulation.
+pub trait Zones {
+    /// The answer at `now`, and how long it takes.
+    fn answer(&self, question: &Question, now: Instant) -> (Answer, Duration);
 }
 
 /// One core's resolver.
@@ -196,8 +205,18 @@ impl Resolver {
                 let deadline: Instant = self.rt.now() + ANSWER_DEADLINE;
                 port.ask(&self.rt, question.clone(), deadline).await
             }
+            Source::Zones(zones) => self.ask_zones(&**zones, &question).await,
         };
         self.cache.borrow_mut().put(question, answer.clone(), self.rt.now());
         answer.result
+    }
+
+    async fn ask_zones(&self, zones: &dyn Zones, question: &Question) -> Answer {
+        let (answer, takes) = zones.answer(question, self.rt.now());
+        self.rt.sleep_until(self.rt.now() + takes.min(ANSWER_DEADLINE)).await;
+        match takes > ANSWER_DEADLINE {
+            true => Answer { result: Err(Cause::TryAgain), ttl: Duration::ZERO },
+            false => answer,
+        }
     }
 }

@@ -2,15 +2,14 @@
 //! queue log in a temporary directory.
 
 use crate::accounts::Accounts;
-use crate::agent::Agents;
-use crate::background::Background;
-use crate::core::{Core, Parts};
-use crate::launch::{adopt, join};
+use crate::background::Desk;
+use crate::core::Core;
+use crate::launch::{Assembly, assemble};
 use crate::local;
 use crate::localtime::LocalTime;
 use crate::maillog::{Identity, Maillog, Sink};
 use crate::parcel::Parcel;
-use crate::resolver::{Resolver, Script, Source};
+use crate::resolver::{Script, Source};
 use crate::smtpd;
 use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
@@ -111,30 +110,25 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
     let log = Rc::new(Maillog::new(identity, Sink::Memory(memory.clone()), local.clone()));
     let store = Store::open(directory, Options { segment_bytes: 1 << 20, ..Options::default() });
     let store = store.unwrap();
-    let (queue, _) = join(&store, 0).unwrap();
-    let (adopted, _) = adopt(&store, 0, 1).unwrap();
-    let resolver = Rc::new(Resolver::new(&rt, Source::Script(Script::new())));
-    let agents = Agents::new(&rt, log.clone(), resolver, &snapshot, seed);
     let port = mesh(std::slice::from_ref(&waker)).pop().unwrap();
-    let core = Core::new(Parts {
+    let core = assemble(Assembly {
         index: 0,
-        rt,
-        port,
         cores: 1,
+        port,
         snapshot,
         log,
         local,
-        queue,
-        adopted,
         store,
-        desk: Background::start().unwrap().desk(waker),
-        agents,
+        desk: Desk::simulated(&rt, Duration::from_millis(1)),
+        source: Source::Script(Script::new()),
         accounts: Accounts::new(account, None),
+        seed,
         doors: Arc::new(Doors::new(1024)),
         anvil: Arc::default(),
         totals: Arc::default(),
-    });
-    crate::rollcall::call(&core);
+        rt,
+    })
+    .unwrap();
     smtpd::listen(&core, smtpd_sock, 0);
     World { core, log: memory, site, helper }
 }

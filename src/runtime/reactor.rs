@@ -63,6 +63,7 @@ struct Inner {
     executor: Executor,
     now: Cell<Instant>,
     unix: Cell<UnixMicros>,
+    completed: RefCell<Vec<Completion>>,
     waker: Waker,
 }
 
@@ -83,6 +84,7 @@ impl Rt {
             executor: Executor::default(),
             now: Cell::new(now),
             unix: Cell::new(unix),
+            completed: RefCell::default(),
             waker,
         }));
         rt.submit(Pending::Wake, Op::Wake);
@@ -166,22 +168,45 @@ impl Rt {
     /// # Errors
     /// When the kernel's interface fails; the core cannot go on.
     pub fn run(&self, pump: &mut dyn Pump) -> io::Result<()> {
-        let mut completed = Vec::new();
-        loop {
-            self.0.executor.run(TASKS_PER_TURN);
-            if pump.pump(self) == Flow::Stop {
-                return Ok(());
-            }
-            self.unlend();
+        while self.work(pump) == Flow::Continue {
             let wait = self.wait_for(pump);
-            self.0.io.borrow_mut().turn(wait, &mut completed)?;
-            self.0.waker.woke_up();
-            self.read_clocks();
-            for completion in completed.drain(..) {
-                self.dispatch(completion);
-            }
-            self.expire();
+            self.enter(wait)?;
         }
+        Ok(())
+    }
+
+    /// The first half of a turn: ready tasks, then the pump. For whoever runs several cores in
+    /// turns on one thread; [`Rt::run`] is both halves until the pump says stop.
+    pub fn work(&self, pump: &mut dyn Pump) -> Flow {
+        self.0.executor.run(TASKS_PER_TURN);
+        let flow = pump.pump(self);
+        self.unlend();
+        flow
+    }
+
+    /// The second half: the kernel, and what has completed or expired.
+    ///
+    /// # Errors
+    /// When the kernel's interface fails; the core cannot go on.
+    pub fn enter(&self, wait: Wait) -> io::Result<()> {
+        let mut completed = self.0.completed.take();
+        self.0.io.borrow_mut().turn(wait, &mut completed)?;
+        self.0.waker.woke_up();
+        self.read_clocks();
+        for completion in completed.drain(..) {
+            self.dispatch(completion);
+        }
+        self.0.completed.replace(completed);
+        self.expire();
+        Ok(())
+    }
+
+    /// What the core would wait for now; for the same caller as [`Rt::work`], who wakes nobody.
+    pub fn waits_for(&self, pump: &dyn Pump) -> Wait {
+        if self.0.executor.has_ready() || pump.has_mail() {
+            return Wait::Poll;
+        }
+        Wait::Until(self.0.timers.borrow().next_expiry().unwrap_or(Instant::NEVER))
     }
 
     pub(crate) fn submit(&self, pending: Pending, op: Op) -> Key {
@@ -217,10 +242,7 @@ impl Rt {
             return Wait::Poll;
         }
         self.0.waker.going_to_sleep();
-        if pump.has_mail() {
-            return Wait::Poll;
-        }
-        Wait::Until(self.0.timers.borrow().next_expiry().unwrap_or(Instant::NEVER))
+        self.waits_for(pump)
     }
 
     fn read_clocks(&self) {

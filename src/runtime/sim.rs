@@ -1,112 +1,76 @@
 //! [`SimIo`]: a pretend kernel with virtual time, for tests of everything above it.
 //!
 //! Time stands still while tasks run and jumps to the next event when all of them wait. The network
-//! connects sockets of the same simulator: data arrives after a fixed latency, cut into pieces
-//! by a seeded generator, so that a seed names one exact history. Writes go to the real file they
-//! name, and a test may refuse them with [`Faults::fail_writes`].
+//! connects sockets of the same [`World`]: data arrives after a latency, cut into pieces
+//! by a seeded generator, so that a seed names one exact history. Writes go to the file they
+//! name, and a test may refuse them with [`World::fail_writes`].
 //!
 //! Diagnostics: an operation on a socket that does not exist panics; it is a bug of the caller.
 
 mod network;
 mod rng;
+mod sockets;
+mod world;
 
 use crate::clock::{Instant, UnixMicros};
-use crate::io::{Completion, Io, Lent, Op, Outcome, SendData, Shared, Sock, Target, Wait};
+use crate::io::{Completion, Io, Lent, Op, Outcome, SendData, Sock, Wait};
 use crate::slab::Key;
-use network::{Event, Network};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
-use std::time::Duration;
 
+pub use network::{LATENCY, Member, Route, Weather};
 pub use rng::Rng;
-
-/// Where virtual wall-clock time starts: 2026-01-01 00:00:00 UTC.
-const EPOCH: UnixMicros = UnixMicros(1_767_225_600_000_000);
-/// How long a simulated log write takes.
-const WRITE_TIME: Duration = Duration::from_micros(150);
+pub use world::World;
 
 /// Decides the fate of each write: `Some` error refuses it.
 pub type WriteFault = Box<dyn FnMut(u64, usize) -> Option<io::Error>>;
 
 /// The simulated kernel of one core.
 pub struct SimIo {
-    now: Instant,
-    network: Network,
-    buffers: HashMap<u16, Vec<u8>>,
+    world: World,
+    member: Member,
+    buffers: BTreeMap<u16, Vec<u8>>,
     next_buffer: u16,
-    wake: Option<Key>,
-    fault: Rc<RefCell<Option<WriteFault>>>,
-}
-
-/// Keeps hold of a simulator that a runtime owns.
-#[derive(Clone)]
-pub struct Faults(Rc<RefCell<Option<WriteFault>>>);
-
-impl Faults {
-    /// From now on `fault` decides whether a write succeeds.
-    pub fn fail_writes(&self, fault: Option<WriteFault>) {
-        *self.0.borrow_mut() = fault;
-    }
 }
 
 impl SimIo {
-    /// A simulator whose history is decided by `seed`.
+    /// A simulator of its own, whose history is decided by `seed`.
     pub fn new(seed: u64) -> SimIo {
-        SimIo {
-            now: Instant(1_000_000_000),
-            network: Network::new(seed),
-            buffers: HashMap::new(),
-            next_buffer: 0,
-            wake: None,
-            fault: Rc::default(),
-        }
+        World::new(seed).io()
+    }
+
+    fn of(world: World, member: Member) -> SimIo {
+        SimIo { world, member, buffers: BTreeMap::new(), next_buffer: 0 }
+    }
+
+    /// The world it is in.
+    pub fn world(&self) -> World {
+        self.world.clone()
+    }
+
+    /// Its name there.
+    pub fn member(&self) -> Member {
+        self.member
     }
 
     /// A listening socket at `address`.
     pub fn listen(&mut self, address: SocketAddr) -> Sock {
-        self.network.listen(address)
+        self.world.listen(address)
     }
 
     /// A listening socket at `path`, which need not exist.
     pub fn listen_local(&mut self, path: &Path) -> Sock {
-        self.network.listen_local(path)
+        self.world.listen_local(path)
     }
 
-    /// The switch for write faults.
-    pub fn faults(&self) -> Faults {
-        Faults(self.fault.clone())
-    }
-
-    fn write(&mut self, key: Key, file: &dyn Target, offset: u64, data: &Shared, sync: bool) {
-        let bytes = data.bytes();
-        let refused = self.fault.borrow_mut().as_mut().and_then(|fault| fault(offset, bytes.len()));
-        let result = match refused {
-            Some(error) => Err(error),
-            None => file
-                .write_at(offset, bytes)
-                .and_then(|count| if sync { file.sync().map(|()| count) } else { Ok(count) }),
-        };
-        self.network.schedule(self.now + WRITE_TIME, Event::Finished { key, result });
-    }
-
-    fn send(&mut self, key: Key, sock: Sock, data: SendData, skip: usize) {
-        let bytes: Vec<u8> = data.iter().flat_map(|chunk| chunk.bytes().iter().copied()).collect();
-        self.network.send(self.now, key, sock, &bytes[skip..]);
-    }
-
-    fn complete(&mut self, event: Event, completed: &mut Vec<Completion>) {
-        let finished = self.network.happen(self.now, event);
-        for (key, outcome, more) in finished {
-            let outcome = match outcome {
-                network::Result::Count(result) => Outcome::Done(result),
-                network::Result::Bytes(bytes) => Outcome::Received(self.lend(bytes)),
-            };
-            completed.push(Completion { key, outcome, more, data: None });
-        }
+    fn send(&mut self, key: (Member, Key), sock: Sock, data: &SendData, skip: usize) {
+        let mut bytes = Vec::with_capacity(data.iter().map(|chunk| chunk.bytes().len()).sum());
+        data.iter().for_each(|chunk| bytes.extend_from_slice(chunk.bytes()));
+        let mut state = self.world.state();
+        let now = state.now;
+        state.network.send(now, key, sock, &bytes[skip..]);
     }
 
     fn lend(&mut self, bytes: Vec<u8>) -> Lent {
@@ -120,39 +84,51 @@ impl SimIo {
 
 impl Io for SimIo {
     fn now(&self) -> Instant {
-        self.now
+        self.world.now()
     }
 
     fn unix_time(&self) -> UnixMicros {
-        UnixMicros(EPOCH.0 + self.now.0 / 1000)
+        self.world.unix_time()
     }
 
     fn submit(&mut self, key: Key, op: Op) {
+        if !self.world.is_alive(self.member) {
+            return;
+        }
+        let key = (self.member, key);
+        let now = self.world.now();
         match op {
-            Op::Accept { listener } => self.network.accept(self.now, key, listener),
-            Op::Connect { sock, to } => self.network.connect(self.now, key, sock, to),
-            Op::Recv { sock } => self.network.receive(self.now, key, sock),
-            Op::Send { sock, data, skip } => self.send(key, sock, data, skip),
+            Op::Accept { listener } => self.world.state().network.accept(now, key, listener),
+            Op::Connect { sock, to } => self.world.state().network.connect(now, key, sock, to),
+            Op::Recv { sock } => self.world.state().network.receive(now, key, sock),
+            Op::Send { sock, data, skip } => self.send(key, sock, &data, skip),
             Op::Write { file, offset, data, sync } => {
-                self.write(key, &*file, offset, &data, sync);
+                self.world.write(key, file, offset, &data, sync);
             }
-            Op::Wake => self.wake = Some(key),
-            Op::Close { sock } => self.network.close(self.now, key, sock),
+            // Nobody rings: whoever drives the members looks at their lanes.
+            Op::Wake => {}
+            Op::Close { sock } => self.world.state().network.close(now, key, sock),
         }
     }
 
     fn cancel(&mut self, key: Key) {
-        self.network.cancel(self.now, key);
+        let now = self.world.now();
+        self.world.state().network.cancel(now, (self.member, key));
     }
 
     fn turn(&mut self, wait: Wait, completed: &mut Vec<Completion>) -> io::Result<()> {
-        if let Wait::Until(until) = wait {
-            let next = self.network.next_event().unwrap_or(Instant::NEVER).min(until);
-            assert!(next != Instant::NEVER, "every task waits and nothing will ever happen");
-            self.now = self.now.max(next);
-        }
-        while let Some(event) = self.network.due(self.now) {
-            self.complete(event, completed);
+        let to = match wait {
+            Wait::Poll => self.world.now(),
+            Wait::Until(until) => self.world.next_event().min(until),
+        };
+        assert!(to != Instant::NEVER, "every task waits and nothing will ever happen");
+        self.world.advance(to);
+        for (key, result, more) in self.world.collect(self.member) {
+            let outcome = match result {
+                network::Result::Count(result) => Outcome::Done(result),
+                network::Result::Bytes(bytes) => Outcome::Received(self.lend(bytes)),
+            };
+            completed.push(Completion { key, outcome, more, data: None });
         }
         Ok(())
     }
@@ -166,19 +142,20 @@ impl Io for SimIo {
     }
 
     fn socket(&mut self, _to: &SocketAddr, from: Option<SocketAddr>) -> io::Result<Sock> {
-        Ok(self.network.socket(from))
+        Ok(self.world.state().network.socket(self.member, from))
     }
 
     fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
-        self.network.connect_local(self.now, path)
+        let now = self.world.now();
+        self.world.state().network.connect_local(now, self.member, path)
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {
-        self.network.peer(sock)
+        self.world.look().network.peer(sock)
     }
 
     fn local(&self, sock: Sock) -> io::Result<SocketAddr> {
-        self.network.local(sock)
+        self.world.look().network.local(sock)
     }
 }
 

@@ -4,7 +4,7 @@
 //! completion that old can exist.
 
 /// Names one entry: its place and how often the place has been reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     index: u32,
     generation: u32,

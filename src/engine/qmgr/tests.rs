@@ -1,5 +1,6 @@
 //! The queue manager on a simulated core: virtual time, a site that answers by rules.
 
+mod adopted;
 mod notices;
 mod operator;
 mod scheduling;

@@ -41,7 +41,7 @@ fn with<F: Future<Output = ()> + 'static>(
 fn asked(resolver: &Resolver) -> usize {
     match &resolver.source {
         Source::Script(script) => script.asked(),
-        Source::Side(_) => panic!("scripted tests only"),
+        _ => panic!("scripted tests only"),
     }
 }
 

@@ -4,10 +4,12 @@ use super::*;
 use crate::net::{Arrived, Listener, Stream};
 use crate::reactor::{Flow, Pump, Rt};
 use crate::wake::Waker;
-use crate::{Chunk, local};
+use crate::{Chunk, Shared, local};
 use std::cell::Cell;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Stops when the flag is set.
 pub(crate) struct Until(pub Rc<Cell<bool>>);
@@ -149,7 +151,7 @@ fn promises_wake_their_waiter_and_a_dropped_one_says_so() {
 fn a_write_reaches_the_file_or_fails_as_told() {
     let file = Arc::new(tempfile::tempfile().unwrap());
     let io = SimIo::new(3);
-    let faults = io.faults();
+    let world = io.world();
     let rt = Rt::new(Box::new(io), Waker::new().unwrap());
     let finished = Rc::new(Cell::new(false));
     let (rt2, done) = (rt.clone(), finished.clone());
@@ -160,9 +162,118 @@ fn a_write_reaches_the_file_or_fails_as_told() {
         let mut back = [0; 7];
         file.read_exact_at(&mut back, 3).unwrap();
         assert_eq!(&back, b"durable");
-        faults.fail_writes(Some(Box::new(|_, _| Some(io::Error::other("lying disk")))));
+        world.fail_writes(Some(Box::new(|_, _| Some(io::Error::other("lying disk")))));
         assert!(rt2.write(file, 0, data, true).await.is_err());
         done.set(true);
     });
     rt.run(&mut Until(finished)).unwrap();
+}
+
+/// Says nothing and never stops.
+struct Quiet;
+
+impl Pump for Quiet {
+    fn pump(&mut self, _rt: &Rt) -> Flow {
+        Flow::Continue
+    }
+
+    fn has_mail(&self) -> bool {
+        false
+    }
+}
+
+/// Lets members of one world work until `done`.
+fn drive(world: &World, members: &[&Rt], done: &Cell<bool>) {
+    while !done.get() {
+        members.iter().for_each(|rt| assert_eq!(rt.work(&mut Quiet), Flow::Continue));
+        let wait = |rt: &&Rt| match rt.waits_for(&Quiet) {
+            Wait::Poll => world.now(),
+            Wait::Until(at) => at,
+        };
+        let next = members.iter().map(wait).min().unwrap().min(world.next_event());
+        assert_ne!(next, Instant::NEVER);
+        world.advance(next);
+        members.iter().for_each(|rt| rt.enter(Wait::Poll).unwrap());
+    }
+}
+
+/// A server and a client on kernels of their own.
+fn two() -> (World, Rt, Member, Listener, Rt, SocketAddr) {
+    let address: SocketAddr = "192.0.2.1:25".parse().unwrap();
+    let world = World::new(5);
+    let sock = world.listen(address);
+    let (server, client) = (world.io(), world.io());
+    let member = server.member();
+    let server = Rt::new(Box::new(server), Waker::new().unwrap());
+    let client = Rt::new(Box::new(client), Waker::new().unwrap());
+    let listener = Listener::new(&server, sock);
+    (world, server, member, listener, client, address)
+}
+
+#[test]
+fn two_kernels_share_one_network() {
+    let (world, server, _, listener, client, address) = two();
+    let done = Rc::new(Cell::new(false));
+    let rt = server.clone();
+    server.spawn(async move {
+        let stream = listener.accept().await.unwrap();
+        echo(&rt, stream).await;
+    });
+    let (rt, over) = (client.clone(), done.clone());
+    client.spawn(async move {
+        self::client(&rt, address, 100_000).await;
+        over.set(true);
+    });
+    drive(&world, &[&server, &client], &done);
+}
+
+#[test]
+fn a_process_that_is_gone_is_an_end_of_file_and_its_listener_stays() {
+    let (world, server, member, listener, client, address) = two();
+    let done = Rc::new(Cell::new(false));
+    let rt = server.clone();
+    server.spawn(async move {
+        let _stream = listener.accept().await.unwrap();
+        rt.sleep_until(Instant::NEVER).await;
+    });
+    let (rt, over, world2) = (client.clone(), done.clone(), world.clone());
+    client.spawn(async move {
+        let deadline = rt.now() + Duration::from_secs(60);
+        let stream = Stream::connect(&rt, address, None, deadline).await.unwrap();
+        rt.sleep_until(rt.now() + Duration::from_secs(1)).await;
+        world2.bury(member);
+        assert_eq!(stream.readable(deadline).await.unwrap(), Arrived::Eof);
+        Stream::connect(&rt, address, None, deadline).await.unwrap();
+        over.set(true);
+    });
+    drive(&world, &[&server, &client], &done);
+    server.drop_tasks();
+}
+
+#[test]
+fn routes_and_cuts_are_errors_in_time() {
+    let (world, server, _, listener, client, address) = two();
+    let done = Rc::new(Cell::new(false));
+    server.spawn(async move {
+        let stream = listener.accept().await.unwrap();
+        let error = stream.readable(Instant::NEVER).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+    let (rt, over, world2) = (client.clone(), done.clone(), world.clone());
+    client.spawn(async move {
+        let connect = || Stream::connect(&rt, address, None, rt.now() + Duration::from_secs(30));
+        world2.route(address.ip(), Route::Refused);
+        let error = connect().await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        world2.route(address.ip(), Route::Lost);
+        assert_eq!(connect().await.err().unwrap().kind(), io::ErrorKind::TimedOut);
+        world2.route(address.ip(), Route::Open);
+        let stream = connect().await.unwrap();
+        world2.set_weather(Weather { cut_one_in: 1, ..Weather::default() });
+        let deadline = rt.now() + Duration::from_secs(30);
+        stream.send(vec![Chunk::Owned(b"lost".to_vec())], deadline).await.unwrap();
+        assert!(stream.readable(deadline).await.is_err());
+        over.set(true);
+    });
+    drive(&world, &[&server, &client], &done);
 }
