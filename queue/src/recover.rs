@@ -6,7 +6,7 @@
 //!
 //! Diagnostics: `Recovery` says what was found; the engine logs it.
 //!
-//! Limits: one segment in memory at a time.
+//! Limits: one segment in memory at a time, or the checkpoint.
 
 use std::{
     collections::BTreeSet,
@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     Core, Lsn, Number, OpenError, Store,
+    checkpoint::{self, Checkpoint, Position},
     index::Place,
     map::Aligned,
     record::{self, Commit, HEADER, Header, Key, Kind, Probe},
@@ -101,23 +102,101 @@ pub(crate) struct Survey {
     pub(crate) unreadable: Vec<PathBuf>,
     /// Every slot that has a file.
     pub(crate) slots: BTreeSet<u32>,
+    /// Bytes of log that were read.
+    pub(crate) bytes_read: u64,
+    /// Whether a checkpoint was the start.
+    pub(crate) by_checkpoint: bool,
 }
 
-/// Finds and replays the segments in `dir` without changing anything.
+/// Finds and replays the segments in `dir` without changing anything: from a checkpoint on, or all.
 pub(crate) fn find(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenError> {
+    if let Some(found) = from_checkpoint(storage, dir, core)? {
+        return Ok(found);
+    }
     let mut found = heads(storage, dir, core)?;
-    found.segments.sort_by_key(|segment| segment.head.key.epoch);
     let mut bytes = Vec::new();
     for loaded in &mut found.segments {
-        let read = read_segment(storage, loaded, &mut bytes);
+        let read = read_segment(storage, loaded, 0, &mut bytes);
         read.map_err(OpenError::io(&loaded.path))?;
-        replay_segment(&mut found.replay, loaded, &bytes);
+        found.replay.jump();
+        replay_segment(&mut found.replay, loaded, PAGE, &bytes);
+        found.bytes_read += loaded.end.next as u64;
     }
     found.replay.settle();
     Ok(found)
 }
 
-/// The segments of a core by their headers.
+/// What a checkpoint and the log after it say. Nothing when there is none, or when anything at all
+/// is not as it should be: then the whole log is read, which knows better.
+fn from_checkpoint(
+    storage: &dyn Storage,
+    dir: &Path,
+    core: Core,
+) -> Result<Option<Survey>, OpenError> {
+    let Some(checkpoint) = read_checkpoint(storage, dir) else { return Ok(None) };
+    let (next, from) = (checkpoint.summary.next, checkpoint.summary.from);
+    let mut found = heads(storage, dir, core)?;
+    let heads: Vec<Head> = found.segments.iter().map(|segment| segment.head).collect();
+    let fits = checkpoint.summary.core == core && checkpoint.summary.fits(&heads);
+    let known = found.unreadable.is_empty() && found.blank.is_empty();
+    if !fits || !known || !found.replay.resume(&checkpoint) {
+        return Ok(None);
+    }
+    drop(checkpoint);
+    let mut bytes = Vec::new();
+    for loaded in &mut found.segments {
+        let epoch = loaded.head.key.epoch;
+        let size = loaded.head.size as usize;
+        if epoch < from.0 {
+            found.replay.lease(loaded.head.lease);
+            loaded.end = End { next: size, any: true, ..End::default() };
+            continue;
+        }
+        let start = if epoch == from.0 { (from.1 as usize).max(PAGE) } else { PAGE };
+        if read_segment(storage, loaded, start, &mut bytes).is_err() || bytes.len() < start {
+            return Ok(None);
+        }
+        if epoch > next.0 {
+            found.replay.jump();
+        }
+        replay_segment(&mut found.replay, loaded, start, &bytes);
+        found.bytes_read += (loaded.end.next - start) as u64;
+        if epoch <= next.0 {
+            loaded.end.any = true;
+        }
+        if epoch == next.0 {
+            loaded.end.next = loaded.end.next.max(next.1 as usize);
+        }
+    }
+    found.replay.settle();
+    found.by_checkpoint = true;
+    Ok(is_beyond_doubt(&found, next).then_some(found))
+}
+
+/// Whether nothing is damaged or missing after the checkpoint, but for the torn end of the last
+/// write, and everything that live messages need is there.
+fn is_beyond_doubt(found: &Survey, next: Position) -> bool {
+    let last = found.segments.iter().rposition(|segment| segment.end.any);
+    let clean = |(at, segment): (usize, &Loaded)| {
+        let epoch = segment.head.key.epoch;
+        let torn = |gap: &Gap| Some(at) >= last && (epoch, gap.start as u32) >= next;
+        segment.gaps.is_empty() && segment.bad.is_empty() && segment.end.tail.iter().all(torn)
+    };
+    let epochs: BTreeSet<u32> = found.segments.iter().map(|s| s.head.key.epoch).collect();
+    let mut entries = found.replay.index.iter();
+    found.replay.is_clean()
+        && found.segments.iter().enumerate().all(clean)
+        && entries.all(|(_, entry)| entry.needs().all(|epoch| epochs.contains(&epoch)))
+}
+
+fn read_checkpoint(storage: &dyn Storage, dir: &Path) -> Option<Checkpoint> {
+    let file = storage.open(&dir.join(checkpoint::FILE), Access::Read).ok()?;
+    let mut bytes = vec![0; file.len() as usize];
+    file.read_at(0, &mut bytes).ok()?;
+    checkpoint::decode(bytes)
+}
+
+/// The segments of a core by their headers, in order of epoch.
 fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenError> {
     let mut found = Survey {
         replay: Replay::new(core),
@@ -125,6 +204,8 @@ fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenEr
         blank: Vec::new(),
         unreadable: Vec::new(),
         slots: BTreeSet::new(),
+        bytes_read: 0,
+        by_checkpoint: false,
     };
     let mut epochs = BTreeSet::new();
     for name in storage.list(dir).map_err(OpenError::io(dir))? {
@@ -145,6 +226,7 @@ fn heads(storage: &dyn Storage, dir: &Path, core: Core) -> Result<Survey, OpenEr
             Err(Blank(false)) => found.unreadable.push(path),
         }
     }
+    found.segments.sort_by_key(|segment| segment.head.key.epoch);
     Ok(found)
 }
 
@@ -221,9 +303,14 @@ pub(crate) fn keys(
     Ok(found.segments.iter().map(|s| (s.head.key.epoch, s.head.key.salt)).collect())
 }
 
-/// Reads a segment. A page that the device does not give reads as damage, as long as it gives
-/// others: a device that gives none at all is not a damaged segment.
-fn read_segment(storage: &dyn Storage, loaded: &mut Loaded, bytes: &mut Vec<u8>) -> io::Result<()> {
+/// Reads a segment from `start` on. A page that the device does not give reads as damage, as long
+/// as it gives others: a device that gives none at all is not a damaged segment.
+fn read_segment(
+    storage: &dyn Storage,
+    loaded: &mut Loaded,
+    start: usize,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
     let file = match storage.open(&loaded.path, Access::Read) {
         // Only beside a running engine: the segment was recycled.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -236,21 +323,22 @@ fn read_segment(storage: &dyn Storage, loaded: &mut Loaded, bytes: &mut Vec<u8>)
     if bytes.len() as u64 != loaded.head.size {
         *bytes = vec![0; loaded.head.size as usize];
     }
-    let Err(error) = file.read_at(0, bytes) else { return Ok(()) };
-    for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
+    let start = start - start % PAGE;
+    let whole = bytes.get_mut(start..).map(|part| file.read_at(start as u64, part));
+    let Some(Err(error)) = whole else { return Ok(()) };
+    for (at, page) in bytes.chunks_mut(PAGE).enumerate().skip(start / PAGE) {
         if file.read_at((at * PAGE) as u64, page).is_err() {
             page.fill(UNREAD);
             loaded.bad.insert(at * PAGE);
         }
     }
-    if loaded.bad.len() * PAGE >= bytes.len() { Err(error) } else { Ok(()) }
+    if loaded.bad.len() * PAGE >= bytes.len() - start { Err(error) } else { Ok(()) }
 }
 
-fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
+fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, from: usize, bytes: &[u8]) {
     replay.lease(loaded.head.lease);
-    replay.jump();
     let gaps = &mut loaded.gaps;
-    loaded.end = scan::scan(bytes, loaded.head.key, &mut |found| match found {
+    loaded.end = scan::scan(bytes, from, loaded.head.key, &mut |found| match found {
         Found::Record(at, header, record) => replay.apply(at, &header, record),
         Found::Gap(gap) => {
             if !gap.void {
@@ -266,7 +354,8 @@ fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, bytes: &[u8]) {
 /// Replays one segment from memory, for the fuzzer.
 pub(crate) fn replay_bytes(replay: &mut Replay, head: Head, bytes: &[u8]) -> End {
     let mut loaded = Loaded::empty(head, PathBuf::new());
-    replay_segment(replay, &mut loaded, bytes);
+    replay.jump();
+    replay_segment(replay, &mut loaded, PAGE, bytes);
     loaded.end
 }
 
@@ -287,6 +376,7 @@ pub(crate) fn repair(store: &Store, core: Core, found: &mut Survey) -> Result<Re
                 segment.end.next = segment.end.next.max(end);
             }
             segment.gaps.extend(tail);
+            segment.end.debris = None;
         }
         repair.torn(segment)?;
         for gap in std::mem::take(&mut segment.gaps) {
@@ -341,19 +431,23 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Zeroes the broken records at the end of the last segment.
+    /// Zeroes what an unfinished write left at the end of the last segment: the headers of broken
+    /// records, and the rest of the page in which the log ends. Anything else there cannot pass for
+    /// a record without the salt, and is written over.
     fn torn(&mut self, segment: &Loaded) -> Result<(), OpenError> {
-        let (Some(first), Some(last)) = (segment.end.tail.first(), segment.end.tail.last()) else {
-            return Ok(());
-        };
-        // Only their headers matter: what follows cannot pass for a record without the salt.
-        let end = (last.start + HEADER).min(segment.head.size as usize);
-        self.overwrite(segment, first.start, &vec![0; end - first.start])?;
-        self.recovery.torn = Some(Torn {
-            segment: segment.path.clone(),
-            offset: first.start as u64,
-            bytes: (last.end - first.start) as u64,
-        });
+        let End { next, tail, debris, .. } = &segment.end;
+        let first = tail.first().map(|gap| gap.start);
+        let Some(start) = first.into_iter().chain(*debris).min() else { return Ok(()) };
+        let header_end = tail.last().map_or(0, |gap| gap.start + HEADER);
+        let end = header_end.max(*next).min(segment.head.size as usize);
+        self.overwrite(segment, start, &vec![0; end - start])?;
+        if let (Some(first), Some(last)) = (tail.first(), tail.last()) {
+            self.recovery.torn = Some(Torn {
+                segment: segment.path.clone(),
+                offset: first.start as u64,
+                bytes: (last.end - first.start) as u64,
+            });
+        }
         Ok(())
     }
 
