@@ -32,6 +32,7 @@ mod numbered;
 mod reader;
 mod record;
 mod recover;
+mod repair;
 mod replay;
 mod scan;
 mod segment;
@@ -54,7 +55,7 @@ pub use numbered::NumberMap;
 
 pub use reader::{Message, Reader};
 pub use record::{FLAG_HELD, Kind};
-pub use recover::{CorruptReport, Recovery, Torn};
+pub use repair::{CorruptReport, Recovery, Torn};
 pub use segment::{FORMAT_VERSION, PAGE, SEGMENT_DEFAULT, SEGMENT_MAX, SEGMENT_MIN, segment_size};
 pub use storage::free_space;
 pub use store::{Options, Store, SyncMode};

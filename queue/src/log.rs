@@ -31,6 +31,7 @@ use crate::{
     index::{Entry, Index, Place},
     record::{HEADER, Key, Kind, MESSAGE_FIXED, Message},
     recover::{self, Loaded},
+    repair,
     segment::{Head, PAGE, Segment},
     storage::Access,
 };
@@ -226,7 +227,7 @@ impl Log {
             let path = dir.join(crate::checkpoint::FILE);
             storage.remove(&path).map_err(OpenError::io(&path))?;
         }
-        let recovery = recover::repair(store, core, &mut survey)?;
+        let recovery = repair::repair(store, core, &mut survey)?;
         if survey.segments.is_empty() {
             let first = first_segment(store, core, &survey)?;
             survey.segments.push(first);
