@@ -88,7 +88,9 @@ impl Server {
     /// When it does not stop.
     pub fn stop(&mut self) -> Result<(), Box<dyn Error>> {
         self.run("kill", &["-TERM", &self.master.to_string()])?;
-        self.wait_until_gone()
+        self.wait_until_gone()?;
+        self.master = 0;
+        Ok(())
     }
 
     /// Kills master and engine.
@@ -173,7 +175,7 @@ impl Server {
     ///
     /// # Errors
     /// What the system said.
-    pub fn remove(self) -> Result<(), Box<dyn Error>> {
+    pub fn remove(&self) -> Result<(), Box<dyn Error>> {
         Ok(std::fs::remove_dir_all(&self.directory)?)
     }
 
@@ -195,6 +197,15 @@ impl Server {
         }
         let (words, said) = (arguments.join(" "), text(&output.stderr));
         Err(format!("{program} {words}: {}\n{said}", output.status).into())
+    }
+}
+
+impl Drop for Server {
+    /// What a failure leaves running ends here; its directory stays to be looked at.
+    fn drop(&mut self) {
+        if self.master > 0 {
+            self.run("kill", &["-TERM", &self.master.to_string()]).ok();
+        }
     }
 }
 

@@ -5,6 +5,10 @@
 //! Limits: `ENTRY_BYTES_MAX` and a number per message; large messages and those of which some
 //! recipients are done a little more.
 
+mod stored;
+
+pub(crate) use stored::STORED_FIXED;
+
 use crate::{
     Number, NumberMap,
     content::Location,
@@ -119,6 +123,12 @@ impl Entry {
         self.until = until.unwrap_or(0);
     }
 
+    /// Whether its numbers fit each other: for entries that come from a disk.
+    pub(crate) fn is_sane(&self) -> bool {
+        let fixed = (MESSAGE_FIXED as u64) + u64::from(self.envelope());
+        self.place.epoch > 0 && (self.spans.is_some() || u64::from(self.place.length) >= fixed)
+    }
+
     /// Bytes of content.
     pub(crate) fn size(&self) -> u64 {
         match &self.spans {
@@ -147,6 +157,11 @@ impl Entry {
     pub(crate) fn live_bytes(&self) -> u64 {
         let spans = self.spans.iter().flat_map(|spans| spans.iter()).map(|span| span.bytes);
         u64::from(self.place.length) + u64::from(self.detail.length) + spans.sum::<u64>()
+    }
+
+    /// Every segment that it needs, that of its detail too.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = u32> + '_ {
+        self.epochs().chain(self.detail_place().map(|place| place.epoch))
     }
 
     /// The segments that hold its content, each once per reason.

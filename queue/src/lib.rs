@@ -7,7 +7,8 @@
 //!
 //! A turn of the engine: append and change; `seal` and submit the `Flush` if there is one; when
 //! the write completes, `flushed`, then answer everybody up to the returned `Lsn`. Between turns:
-//! `wants_segment` to the side thread, `supply` when it comes back, `reclaim_step` when idle.
+//! `wants_segment` to the side thread, `supply` when it comes back, `reclaim_step` when idle;
+//! after `seal`: `checkpoint` to the side thread, `checkpointed` when it comes back.
 //!
 //! Diagnostics: errors as in `error`; our own bugs panic; nothing is logged here.
 //!
@@ -17,6 +18,7 @@
 #![deny(unsafe_code)]
 
 mod batch;
+mod checkpoint;
 mod content;
 mod error;
 mod fuzz;
@@ -30,6 +32,7 @@ mod numbered;
 mod reader;
 mod record;
 mod recover;
+mod repair;
 mod replay;
 mod scan;
 mod segment;
@@ -42,8 +45,8 @@ pub use error::{Full, OpenError, Poisoned, ReadError, Refused};
 pub use fuzz::fuzz_queue_replay;
 
 pub use log::{
-    BATCH_BYTES_MAX, Draft, Flush, FlushId, Live, Log, Placed, ReadySegment, Reclaimed,
-    SegmentRequest, State,
+    BATCH_BYTES_MAX, CheckpointRequest, Draft, Flush, FlushId, Live, Log, Placed, ReadySegment,
+    Reclaimed, SegmentRequest, State,
 };
 pub use map::Map;
 pub use marks::{MARK_INDEX_MAX, Marks};
@@ -52,7 +55,7 @@ pub use numbered::NumberMap;
 
 pub use reader::{Message, Reader};
 pub use record::{FLAG_HELD, Kind};
-pub use recover::{CorruptReport, Recovery, Torn};
+pub use repair::{CorruptReport, Recovery, Torn};
 pub use segment::{FORMAT_VERSION, PAGE, SEGMENT_DEFAULT, SEGMENT_MAX, SEGMENT_MIN, segment_size};
 pub use storage::free_space;
 pub use store::{Options, Store, SyncMode};

@@ -11,6 +11,7 @@
 //! Limits: `record_max` bytes per record, `append_max` of content per `append`.
 
 mod change;
+mod checkpoint;
 mod draft;
 mod reclaim;
 mod supply;
@@ -26,13 +27,16 @@ use std::{
 use crate::{
     Content, Core, Full, Location, Lsn, Marks, Number, OpenError, Options, Piece, Poisoned,
     ReadError, Recovery, Store,
+    checkpoint::Position,
     index::{Entry, Index, Place},
     record::{HEADER, Key, Kind, MESSAGE_FIXED, Message},
     recover::{self, Loaded},
+    repair,
     segment::{Head, PAGE, Segment},
     storage::Access,
 };
 
+pub use checkpoint::CheckpointRequest;
 pub use draft::Draft;
 pub use reclaim::Reclaimed;
 pub use supply::{ReadySegment, SegmentRequest};
@@ -184,6 +188,9 @@ pub struct Log {
     mover: Option<Mover>,
     /// Position in the oldest ledger's `numbers`.
     cursor: usize,
+    /// Where the first extents of drafts stand that are not ended yet.
+    open_drafts: BTreeSet<Position>,
+    checkpoint: checkpoint::Stage,
 }
 
 impl Log {
@@ -215,7 +222,12 @@ impl Log {
         let storage = store.storage();
         storage.make_dir(&dir).map_err(OpenError::io(&dir))?;
         let mut survey = recover::find(&**storage, &dir, core)?;
-        let recovery = recover::repair(store, core, &mut survey)?;
+        if !survey.by_checkpoint {
+            // What repairs put aside must not come back by an older checkpoint.
+            let path = dir.join(crate::checkpoint::FILE);
+            storage.remove(&path).map_err(OpenError::io(&path))?;
+        }
+        let recovery = repair::repair(store, core, &mut survey)?;
         if survey.segments.is_empty() {
             let first = first_segment(store, core, &survey)?;
             survey.segments.push(first);
@@ -255,7 +267,11 @@ impl Log {
             moves: VecDeque::new(),
             mover: None,
             cursor: 0,
+            open_drafts: BTreeSet::new(),
+            checkpoint: checkpoint::Stage::Idle(0),
         };
+        // What was read at this start is to be read again at the next one without a checkpoint.
+        log.writer.sealed_bytes = survey.bytes_read;
         log.take_segments(&survey.segments, at)?;
         log.fill_ledgers();
         Ok(log)

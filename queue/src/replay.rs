@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     Core, Lsn, Number,
+    checkpoint::Checkpoint,
     index::{Entry, Index, Place, add_span},
     marks::MARK_INDEX_MAX,
     record::{
@@ -67,6 +68,27 @@ impl Replay {
         }
     }
 
+    /// Goes on from a checkpoint; false when it says something that cannot be.
+    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) -> bool {
+        self.last = checkpoint.summary.lsn;
+        self.lease(checkpoint.summary.counter);
+        self.jump = false;
+        let (core, mut before) = (self.core, None);
+        checkpoint.messages(|number, entry| {
+            let good = number.core() == core && Some(number) > before && entry.is_sane();
+            before = Some(number);
+            if good {
+                self.index.insert(number, entry);
+            }
+            good
+        })
+    }
+
+    /// Whether nothing but ordinary records was met.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.missing.is_empty() && self.broken.is_empty() && self.damaged.is_empty()
+    }
+
     /// A lease or a counter from a segment header.
     pub(crate) fn lease(&mut self, counter: u64) {
         // A damaged promise must not use up the numbers: 2^56 is beyond any real queue.
@@ -97,6 +119,7 @@ impl Replay {
             return;
         }
         if header.lsn <= self.last.0 {
+            self.before_checkpoint(offset, header, record);
             return;
         }
         self.batch = (header.key.epoch, header.batch);
@@ -111,6 +134,15 @@ impl Replay {
             Kind::Lease => self.lease(u64_at(record, HEADER).unwrap_or(0)),
             Kind::Close => self.closed = u64_at(record, HEADER).zip(u64_at(record, HEADER + 8)),
             _ => self.about_message(header, place, record),
+        }
+    }
+
+    /// A record that a checkpoint has already: only parts of a draft that was open count.
+    fn before_checkpoint(&mut self, offset: usize, header: &Header, record: &[u8]) {
+        let number = Number::from_u64(header.number).filter(|n| n.core() == self.core);
+        if let (Kind::Extent, Some(number)) = (header.kind, number) {
+            let (epoch, length) = (header.key.epoch, header.length);
+            self.extent(number, Place { epoch, offset: offset as u32, length }, record);
         }
     }
 

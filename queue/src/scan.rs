@@ -38,13 +38,15 @@ pub(crate) struct End {
     pub(crate) any: bool,
     /// Broken records after the last whole one.
     pub(crate) tail: Vec<Gap>,
+    /// Where the last whole record ends, when anything but zeros follows in its page.
+    pub(crate) debris: Option<usize>,
 }
 
-/// Walks the segment `bytes`, header page included.
-pub(crate) fn scan(bytes: &[u8], key: Key, visit: &mut dyn FnMut(Found<'_>)) -> End {
-    let mut walk = Walk { bytes, after: PAGE, broken: Vec::new(), last: None };
+/// Walks the segment `bytes`, header page included, from `from` on, where a record may start.
+pub(crate) fn scan(bytes: &[u8], from: usize, key: Key, visit: &mut dyn FnMut(Found<'_>)) -> End {
+    let mut walk = Walk { bytes, after: from, broken: Vec::new(), last: None };
     let mut any = false;
-    let mut at = PAGE;
+    let mut at = from;
     while let Some(hit) = find(bytes, at, key) {
         match record::probe(&bytes[hit..], key) {
             Probe::Valid(header) => {
@@ -64,7 +66,9 @@ pub(crate) fn scan(bytes: &[u8], key: Key, visit: &mut dyn FnMut(Found<'_>)) -> 
         }
     }
     let next = walk.after.next_multiple_of(PAGE);
-    End { next, any, tail: walk.tail() }
+    let padding = &bytes[walk.after..next.min(bytes.len())];
+    let debris = padding.iter().any(|byte| *byte != 0).then_some(walk.after);
+    End { next, any, tail: walk.tail(), debris }
 }
 
 struct Walk<'a> {

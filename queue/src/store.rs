@@ -23,7 +23,7 @@ use crate::{
     content::{Content, Large, Location, Owner, Parts, Piece},
     index::Place,
     names::CORES_MAX,
-    record::{Commit, Extent, HEADER, Kind, MESSAGE_FIXED, parse},
+    record::{Commit, Extent, HEADER, Kind, MESSAGE_FIXED, Probe, parse, probe},
     segment::{SEGMENT_DEFAULT, Segment, core_dir, segment_size},
     storage::{Access, Lock, RealStorage, Storage},
 };
@@ -283,7 +283,10 @@ impl Store {
         let (start, length) = (at.place.offset as usize, at.place.length as usize);
         let skip = MESSAGE_FIXED + at.envelope();
         let len = length.checked_sub(skip).ok_or(ReadError::Damaged)?;
-        let piece = shelf.piece(at.place.epoch, start + skip, len)?;
+        let piece = match shelf.recent(at.place.epoch, start + skip, len) {
+            Some(piece) => piece,
+            None => checked(shelf, at)?.slice(skip..length),
+        };
         Ok(Content { parts: Parts::One(piece), len: len as u64 })
     }
 
@@ -346,9 +349,25 @@ fn take_lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, OpenEr
     })
 }
 
+/// The record of a message, read from the disk and checked: a start from a checkpoint has not.
+fn checked(shelf: &Shelf, at: &Location) -> Result<Piece, ReadError> {
+    let (start, length) = (at.place.offset as usize, at.place.length as usize);
+    let segment = shelf.segment(at.place.epoch, start + length)?;
+    let key = segment.head.key;
+    let record = mapped(segment, start, length)?;
+    match probe(&record, key) {
+        Probe::Valid(header) if header.number == at.number.get() => Ok(record),
+        _ => Err(ReadError::Damaged),
+    }
+}
+
 fn large_content(shelf: &Arc<Shelf>, at: &Location) -> Result<Content, ReadError> {
     let place = at.place;
-    let record = shelf.piece(place.epoch, place.offset as usize, place.length as usize)?;
+    let (start, length) = (place.offset as usize, place.length as usize);
+    let record = match shelf.recent(place.epoch, start, length) {
+        Some(record) => record,
+        None => checked(shelf, at)?,
+    };
     let header = parse(record.get(..HEADER).ok_or(ReadError::Damaged)?);
     let own = header.is_some_and(|h| h.kind == Kind::Commit && h.number == at.number.get());
     let commit = own.then(|| Commit::read(&record)).flatten().ok_or(ReadError::Damaged)?;

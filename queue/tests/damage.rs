@@ -398,3 +398,95 @@ fn a_copy_without_its_state_is_not_followed() {
     assert_eq!(&*log.defer_detail(straggler).unwrap().unwrap(), b"needle");
     assert_eq!(log.content(straggler).unwrap().to_vec(), b"straggler");
 }
+
+/// Writes a checkpoint now.
+fn checkpoint(log: &mut Log) {
+    log.hurry_checkpoint();
+    log.checkpoint().expect("everything is durable").write().unwrap();
+    log.checkpointed();
+}
+
+const CHECKPOINT: &str = "/q/log/core-00/checkpoint";
+
+#[test]
+fn damage_that_a_checkpoint_hides_is_found_before_anybody_gets_it() {
+    let disk = SimDisk::new(15, 64 << 20);
+    let (mut log, _) = open(&disk);
+    let all = [b"first", b"wrong", b"third"].map(|word| append(&mut log, &word.repeat(500)));
+    flush(&mut log);
+    checkpoint(&mut log);
+    drop(log);
+    flip(&disk, SEGMENT, find(&disk, SEGMENT, b"wrongwrong") + 50);
+    let (mut log, recovery) = open_with(&disk, 0);
+    assert!(recovery.corrupt.is_empty(), "it was not read: {recovery:?}");
+    assert!(matches!(log.content(all[1]), Err(ReadError::Damaged)));
+    assert_eq!(log.content(all[2]).unwrap().to_vec(), b"third".repeat(500));
+    assert!(log.put_aside(all[1]));
+    flush(&mut log);
+    assert!(disk.bytes(&PathBuf::from(format!("/q/corrupt/{}", all[1]))).is_some());
+    drop(log);
+    assert_eq!(numbers(&open(&disk).0), [all[0], all[2]]);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_nothing() {
+    for at in [0, 20, 70, 200] {
+        let disk = SimDisk::new(16, 64 << 20);
+        let (mut log, _) = open(&disk);
+        let all = [b"one", b"two"].map(|word| append(&mut log, word));
+        flush(&mut log);
+        checkpoint(&mut log);
+        drop(log);
+        flip(&disk, CHECKPOINT, at);
+        let (log, recovery) = open(&disk);
+        assert_eq!(numbers(&log), all);
+        assert!(recovery.corrupt.is_empty() && recovery.missing.is_empty());
+        assert!(disk.bytes(Path::new(CHECKPOINT)).is_none(), "it is never asked again");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_log_is_nothing() {
+    let [old, new] = [17, 18].map(|seed| SimDisk::new(seed, 64 << 20));
+    let (mut log, _) = open(&old);
+    append(&mut log, b"of long ago");
+    flush(&mut log);
+    checkpoint(&mut log);
+    drop(log);
+    let (mut log, _) = open(&new);
+    let number = append(&mut log, b"of today");
+    flush(&mut log);
+    drop(log);
+    new.put(Path::new(CHECKPOINT), old.bytes(Path::new(CHECKPOINT)).unwrap());
+    let (log, _) = open(&new);
+    assert_eq!(numbers(&log), [number]);
+    assert_eq!(log.content(number).unwrap().to_vec(), b"of today");
+}
+
+#[test]
+fn the_log_takes_at_most_twice_its_live_bytes_and_two_segments() {
+    let disk = SimDisk::new(19, 256 << 20);
+    let (mut log, _) = open_with(&disk, 0);
+    let (mut live, mut worst) = (0u64, 0.0f64);
+    for at in 0..3000u64 {
+        supply(&mut log);
+        let number = append(&mut log, &[6; 8000]);
+        flush(&mut log);
+        match at % 10 {
+            0 => {
+                log.defer(number, at, b"for long").unwrap();
+                live += 8000;
+            }
+            _ => drop(log.remove(number).unwrap()),
+        }
+        flush(&mut log);
+        while log.reclaim_step(64 << 10).more {
+            flush(&mut log);
+        }
+        let used: usize = disk.paths().iter().map(|path| disk.bytes(path).unwrap().len()).sum();
+        // Besides, one segment is ready and one waits for reuse.
+        let bound = 2 * live + 4 * SEGMENT_MIN;
+        worst = worst.max(used as f64 / bound as f64);
+    }
+    assert!(worst <= 1.0, "{worst} of the bound");
+}

@@ -215,6 +215,29 @@ impl Core {
         self.commits.totals.messages.fetch_add(messages, Ordering::Relaxed);
     }
 
+    /// Hands checkpoints that are due to the background thread. Once per turn, after
+    /// `start_commit`.
+    pub fn tend_checkpoints(&self) {
+        for (index, log) in self.logs().enumerate() {
+            if !self.desk.has_room() {
+                return;
+            }
+            let Some(request) = log.borrow_mut().checkpoint() else { continue };
+            self.desk.run(move || {
+                let written = request.write();
+                Box::new(move |core| core.checkpointed(index, written))
+            });
+        }
+    }
+
+    fn checkpointed(&self, log: usize, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.log.warn(Daemon::Qmgr, &format!("queue log: no checkpoint: {error}"));
+        }
+        let log = self.logs().nth(log).expect("logs are never taken away");
+        log.borrow_mut().checkpointed();
+    }
+
     /// Keeps the next segment of every part ready and recycles what is free. Once per turn.
     pub fn tend_segments(&self) {
         if self.segments_retry.get().is_some_and(|at| at <= self.rt.now()) {

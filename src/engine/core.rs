@@ -259,11 +259,22 @@ impl Core {
                 let detail = detail.ok().flatten().map(|it| it.to_vec()).unwrap_or_default();
                 self.port.send(crate::qmgr::CORE, Parcel::Recalled { number, detail });
             }
+            Parcel::PutAside { number } => self.put_aside(number),
             Parcel::ShowAsk { token, messages } => showq::tell(self, token, &messages),
             _ => {
                 let qmgr = self.qmgr.as_ref().expect("sent to the queue manager's core");
                 qmgr.borrow_mut().receive(self, parcel);
             }
+        }
+    }
+
+    /// Saves what is left of a message that is not what was written, and ends it.
+    fn put_aside(&self, number: Number) {
+        if self.log_of(number).borrow_mut().put_aside(number) {
+            self.commit_lazily();
+            let text = format!("saving corrupt message {number} to queue \"corrupt\"");
+            self.log.warn(Daemon::Qmgr, &text);
+            self.port.send(crate::qmgr::CORE, Parcel::Gone { number });
         }
     }
 
@@ -395,6 +406,7 @@ impl Pump for Turn {
         core.say_last();
         core.tend_segments();
         core.start_commit();
+        core.tend_checkpoints();
         core.port.flush();
         core.log.flush();
         if core.failed.get() || core.is_done() { Flow::Stop } else { Flow::Continue }

@@ -56,6 +56,16 @@ pub enum Parcel {
         /// Where.
         location: Location,
     },
+    /// From the queue manager to a home core: this message cannot be read as it was written.
+    PutAside {
+        /// The message.
+        number: Number,
+    },
+    /// To the queue manager: it has been put aside.
+    Gone {
+        /// The message.
+        number: Number,
+    },
     /// From a listing to a home core: describe these.
     ShowAsk {
         /// Names the question.

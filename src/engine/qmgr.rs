@@ -212,6 +212,7 @@ impl Qmgr {
             Parcel::Noticed { about, made } => self.noticed(core, about, made),
             Parcel::Recalled { number, detail } => self.recalled(core, number, &detail),
             Parcel::Located { number, location } => self.located(number, location),
+            Parcel::Gone { number } => self.forget(number),
             Parcel::ShowTell { token, text } => {
                 if let Some(promise) = self.questions.remove(&token) {
                     promise.keep(text);

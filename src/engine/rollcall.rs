@@ -3,7 +3,7 @@
 //! A core serves meanwhile: new mail has higher numbers than anything that is told here. Nothing
 //! is changed about a message before the queue manager knows it.
 //!
-//! Limits: [`BATCH`] messages under way per core and millisecond.
+//! Limits: `BATCH` messages under way per core and millisecond.
 
 use crate::core::Core;
 use crate::limits::OUTBOX_HIGH_WATER;

@@ -107,6 +107,9 @@ impl Log {
         let place = self.writer.put(Kind::Extent, draft.number.get(), &[&start, piece]);
         let offset = place.offset + EXTENT_FIXED as u32;
         let extent = Extent { epoch: place.epoch, offset, length: piece.len() as u32 };
+        if draft.extents.is_empty() {
+            self.open_drafts.insert((place.epoch, place.offset));
+        }
         draft.extents.push(extent);
         draft.size += piece.len() as u64;
         if add_span(&mut draft.spans, extent) {
@@ -157,14 +160,23 @@ impl Log {
         let parts: [&[u8]; 3] = [&fixed, envelope, &table];
         let place = self.writer.put(Kind::Commit, draft.number.get(), &parts);
         assert_eq!(place.length as usize, length, "one record");
+        self.end_of_draft(draft);
         self.ledger(place.epoch).hold(draft.number);
         let mut entry = Entry::new(place, arrival_us, envelope_len, flags);
         entry.spans = Some(Box::new(draft.spans.clone()));
         Ok(entry)
     }
 
+    /// No checkpoint needs to be read from its first extent on any more.
+    fn end_of_draft(&mut self, draft: &Draft) {
+        if let Some(first) = draft.extents.first() {
+            self.open_drafts.remove(&(first.epoch, first.offset - EXTENT_FIXED as u32));
+        }
+    }
+
     /// Gives a draft up; its space is reclaimed.
     pub fn abandon(&mut self, draft: Draft) {
+        self.end_of_draft(&draft);
         let lsn = self.writer.appended;
         for span in &draft.spans {
             self.ledger(span.epoch).let_go(lsn);

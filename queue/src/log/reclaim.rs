@@ -140,7 +140,7 @@ impl Log {
             let copied = match self.copy_forward(number, budget) {
                 Ok(bytes) => bytes,
                 Err(Stop::Later) => return,
-                Err(Stop::Damaged) => match self.put_aside(number) {
+                Err(Stop::Damaged) => match self.save_and_remove(number) {
                     Ok(()) => {
                         done.corrupt.push(number);
                         continue;
@@ -355,8 +355,13 @@ impl Log {
         }
     }
 
-    /// Saves what is left of a damaged message and removes it.
-    fn put_aside(&mut self, number: Number) -> Result<(), Stop> {
+    /// Saves what is left of a live message that reads as `Damaged` and removes it; false when that
+    /// cannot be done now. Blocks for one write: it is rare, and the mail's last chance.
+    pub fn put_aside(&mut self, number: Number) -> bool {
+        self.index.find(number).is_some() && self.save_and_remove(number).is_ok()
+    }
+
+    fn save_and_remove(&mut self, number: Number) -> Result<(), Stop> {
         let entry = self.index.find(number).expect("a straggler is live").clone();
         let location = entry.location(number);
         let record = self.store.detail(self.core, entry.place)?;

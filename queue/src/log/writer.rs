@@ -114,6 +114,8 @@ pub(super) struct Writer {
     flushes: u64,
     reserve: usize,
     tail_bytes: usize,
+    /// Bytes of batches so far.
+    pub(super) sealed_bytes: u64,
     pub(super) appended: Lsn,
     pub(super) durable: Lsn,
     pub(super) poisoned: bool,
@@ -135,6 +137,7 @@ impl Writer {
             in_flight: None,
             flushes: 0,
             tail_bytes,
+            sealed_bytes: 0,
             appended: last,
             durable: last,
             poisoned: false,
@@ -143,6 +146,16 @@ impl Writer {
 
     pub(super) fn epoch(&self) -> u32 {
         self.active.key.epoch
+    }
+
+    /// Whether no record waits for its batch to be sealed.
+    pub(super) fn is_all_sealed(&self) -> bool {
+        self.builder.len() == 0
+    }
+
+    /// Where the next batch starts.
+    pub(super) fn position(&self) -> (u32, u32) {
+        (self.active.key.epoch, self.active.at as u32)
     }
 
     pub(super) fn active_file(&self) -> &Arc<dyn StoredFile> {
@@ -255,6 +268,7 @@ impl Writer {
         let batch = self.builder.seal();
         let (epoch, offset, last) = (self.active.key.epoch, self.active.at, self.appended);
         self.active.at += batch.len();
+        self.sealed_bytes += batch.len() as u64;
         assert!(self.active.at <= self.active.size, "a batch ends inside its segment");
         self.shelf.push(epoch, offset, last, Arc::clone(&batch));
         self.closed_bytes += batch.len();

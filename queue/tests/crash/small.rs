@@ -84,6 +84,17 @@ fn remove(world: &mut World) {
     world.change(0, 6);
 }
 
+fn checkpoint(world: &mut World) {
+    for core in 0..world.parts.len() {
+        world.parts[core].log.hurry_checkpoint();
+        world.checkpoint(core);
+    }
+}
+
+fn draft(world: &mut World) {
+    (0..3).for_each(|_| world.draft(0));
+}
+
 const LIFE: &[Act] = &[
     ("append", append),
     ("append", append),
@@ -93,20 +104,26 @@ const LIFE: &[Act] = &[
     ("mark while writing", mark),
     ("prepare while writing", supply),
     ("complete", fly),
+    ("checkpoint", checkpoint),
     ("defer", defer),
     ("append", append),
+    ("large messages", draft),
     ("start", fly),
     ("write", fly),
     ("complete", fly),
     ("hold", hold),
+    ("checkpoint", checkpoint),
+    ("large messages", draft),
     ("remove", remove),
     ("start", fly),
     ("remove while starting", remove),
+    ("checkpoint while starting", checkpoint),
     ("write", fly),
     ("complete", fly),
     ("start", fly),
     ("write", fly),
     ("complete", fly),
+    ("checkpoint", checkpoint),
     ("orderly end", World::restart),
     ("append", append),
     ("start", fly),
@@ -145,11 +162,13 @@ const RECYCLING: &[Act] = &[
     ("write", fly),
     ("complete", fly),
     ("mark a copy", mark),
+    ("checkpoint", checkpoint),
     ("start", fly),
     ("write", fly),
     ("complete", fly),
     ("follow", recycle),
     ("give back", supply),
+    ("checkpoint", checkpoint),
     ("give back", supply),
     ("copy", recycle),
     ("start", fly),

@@ -40,6 +40,7 @@ pub struct World {
     pub parts: Vec<Part>,
     pub models: Models,
     pub copied: usize,
+    pub checkpoints: usize,
     serial: u64,
 }
 
@@ -65,7 +66,8 @@ impl World {
         let disk = SimDisk::new(rng.next_u64(), volume);
         let sync = if rng.one_in(3) { SyncMode::Dsync } else { SyncMode::Linked };
         let (parts, models) = (Vec::new(), Models::new());
-        let mut world = World { rng, disk, cores, sync, parts, models, copied: 0, serial: 0 };
+        let mut world =
+            World { rng, disk, cores, sync, parts, models, copied: 0, checkpoints: 0, serial: 0 };
         let tail = world.tail();
         let opened = open(&world.disk, cores, sync, tail).unwrap();
         world.parts = opened.into_iter().map(|(log, _)| Part::new(log, 0)).collect();
@@ -237,10 +239,22 @@ impl World {
         self.copied += done.copied;
     }
 
+    /// What the engine does about checkpoints each turn; sometimes one is wanted at once.
+    pub fn checkpoint(&mut self, core: usize) {
+        let log = &mut self.parts[core].log;
+        if self.rng.one_in(2) {
+            log.hurry_checkpoint();
+        }
+        if let Some(request) = log.checkpoint() {
+            self.checkpoints += usize::from(request.write().is_ok());
+            log.checkpointed();
+        }
+    }
+
     /// One thing that an engine does, on some core.
     pub fn step(&mut self) {
         let core = self.rng.below(u64::from(self.cores)) as usize;
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0..4 => {
                 let max = if self.rng.one_in(20) { 400_000 } else { 9_000 };
                 self.append(core, max);
@@ -253,6 +267,7 @@ impl World {
             10..15 => self.fly(core),
             15 => self.flush(core),
             16..18 => self.supply(core),
+            18..20 => self.checkpoint(core),
             _ => self.reclaim(core, 300_000),
         }
     }

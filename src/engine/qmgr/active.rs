@@ -32,6 +32,9 @@ impl Qmgr {
                 let text = format!("message {number}: {error}");
                 core.log.warn(Daemon::Qmgr, &text);
                 self.put_back(number, core.rt.unix_time().seconds() + 60);
+                if matches!(error, ReadError::Damaged) {
+                    core.port.send(self.home(number), Parcel::PutAside { number });
+                }
             }
         }
     }
@@ -172,6 +175,13 @@ impl Qmgr {
     pub(super) fn finish_if_done(&mut self, core: &Rc<Core>, number: Number) {
         if self.active.get(&number).is_some_and(|active| active.pending == 0) {
             self.settle(core, number);
+        }
+    }
+
+    /// A message that is not active is not in the log any more.
+    pub(super) fn forget(&mut self, number: Number) {
+        if let Some(Stage::Deferred { until }) = self.known.remove(number).map(|k| k.stage()) {
+            self.leave_deferred(until, number);
         }
     }
 

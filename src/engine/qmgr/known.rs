@@ -14,7 +14,7 @@ const STEP: usize = 32 * 1024;
 
 const _: () = assert!(size_of::<Known>() <= KNOWN_BYTES_MAX);
 
-/// [`Stage`] without its time.
+/// `Stage` without its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Incoming,

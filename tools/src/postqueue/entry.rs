@@ -6,6 +6,7 @@
 //! **Diagnostics**: [`BadLine`] for a line that is not such an object.
 //! **Limits**: eight levels of nesting.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// Objects and arrays within each other.
@@ -114,11 +115,11 @@ impl Recipient {
 }
 
 enum Value<'a> {
-    Text(String),
+    Text(Cow<'a, str>),
     /// A number, `true`, `false` or `null`.
     Word(&'a str),
     Array(Vec<Value<'a>>),
-    Object(Vec<(String, Value<'a>)>),
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
@@ -129,7 +130,7 @@ impl<'a> Value<'a> {
 
     fn text(&self, name: &str) -> Option<String> {
         match self.member(name)? {
-            Self::Text(text) => Some(text.clone()),
+            Self::Text(text) => Some(text.clone().into_owned()),
             _ => None,
         }
     }
@@ -201,8 +202,13 @@ impl<'a> Parser<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    fn string(&mut self) -> Option<String> {
+    fn string(&mut self) -> Option<Cow<'a, str>> {
         self.eat('"').then_some(())?;
+        let (plain, rest) = self.rest.split_at(self.rest.find(['"', '\\'])?);
+        if let Some(rest) = rest.strip_prefix('"') {
+            self.rest = rest;
+            return Some(Cow::Borrowed(plain));
+        }
         let mut out = String::new();
         loop {
             let (plain, rest) = self.rest.split_at(self.rest.find(['"', '\\'])?);
@@ -210,7 +216,7 @@ impl<'a> Parser<'a> {
             let mut chars = rest.chars();
             if chars.next() == Some('"') {
                 self.rest = chars.as_str();
-                return Some(out);
+                return Some(Cow::Owned(out));
             }
             out.push(escaped(&mut chars)?);
             self.rest = chars.as_str();

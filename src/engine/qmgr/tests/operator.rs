@@ -1,7 +1,7 @@
 //! postsuper, postqueue and reload while mail is in every stage.
 
 use super::*;
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, Settle};
 use crate::testing::snapshot_with;
 
 const ONE: &str = "smtp_destination_concurrency_limit = 1\nsmtp_destination_recipient_limit = 2\n";
@@ -194,4 +194,30 @@ fn new_mail_does_not_wait_behind_a_flush() {
     let new = log.iter().position(|line| line.contains("to=<new@y.example>")).unwrap();
     let sent = |line: &&String| line.contains("status=sent");
     assert_eq!(log[..new].iter().filter(sent).count(), 1, "{log:#?}");
+}
+
+/// Changes that found the log busy were put back while they were still being taken out: a panic.
+#[test]
+fn more_changes_than_a_write_takes_wait_for_the_next_ones() {
+    const CHANGES: u32 = 60_000;
+    play_new(LATER, takes_all(0), |hands| async move {
+        hands.send("a@b.example", "x@y.example").await;
+        hands.wait(5).await;
+        let number = hands.core.queue.borrow().newest().unwrap();
+        for flags in 0..CHANGES {
+            let settle = Settle::Flags { number, flags: flags << 8 };
+            hands.core.port.send(0, Parcel::Settle(settle));
+        }
+        // Segments are made by a real thread, which the simulated clock does not wait for.
+        let flags = || hands.core.queue.borrow().find(number).unwrap().flags;
+        for _ in 0..5_000_000 {
+            if flags() == (CHANGES - 1) << 8 {
+                break;
+            }
+            hands.wait(1).await;
+        }
+        assert_eq!(flags(), (CHANGES - 1) << 8);
+        assert!(hands.core.unsettled.borrow().is_empty());
+        assert_eq!(hands.queues(), ["deferred"]);
+    });
 }

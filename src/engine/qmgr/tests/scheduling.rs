@@ -1,7 +1,9 @@
 //! Transports and destinations as the configuration has them.
 
 use super::*;
+use crate::testing::site::Rule;
 use crate::testing::snapshot_with;
+use std::cell::Cell;
 
 #[test]
 fn limits_are_per_user_when_recipients_go_one_at_a_time() {
@@ -121,4 +123,35 @@ fn recipients_of_one_delivery_are_sorted_by_domain() {
             assert_eq!(to, ["<c@a.example>", "<z@A.example>", "<a@b.example>", "<b@b.example>"]);
         },
     );
+}
+
+/// What was deferred while a destination was down comes to it within its window once it is back,
+/// however much is due at once.
+#[test]
+fn a_destination_that_is_back_is_not_hit_by_everything_at_once() {
+    const MESSAGES: usize = 60;
+    const WINDOW: usize = 4;
+    let main = "smtp_destination_concurrency_limit = 4\nminimal_backoff_time = 300s\n\
+                maximal_backoff_time = 300s\nqueue_run_delay = 300s\n";
+    let up = Rc::new(Cell::new(false));
+    let site_up = up.clone();
+    let rule: Rule = Box::new(move |line| {
+        (line.starts_with("RCPT") && !site_up.get()).then(|| "450 4.2.0 not now".to_string())
+    });
+    let log = play_new(main, (rule, 2), move |hands| async move {
+        for at in 0..MESSAGES {
+            hands.send("a@b.example", &format!("user{at}@b.example")).await;
+        }
+        hands.wait(60).await;
+        assert_eq!(hands.queues(), vec!["deferred"; MESSAGES]);
+        up.set(true);
+        let mut worst = 0;
+        let begun = |hands: &Hands| hands.heard("DATA");
+        while hands.mail().len() < MESSAGES {
+            worst = worst.max(begun(&hands) - hands.mail().len());
+            hands.wait(1).await;
+        }
+        assert!((1..=WINDOW).contains(&worst), "{worst} at once");
+    });
+    assert_eq!(count(&log, "status=sent"), MESSAGES, "{log:#?}");
 }
