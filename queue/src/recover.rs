@@ -21,6 +21,8 @@ use crate::{
     storage::{Access, Storage, StoredFile},
 };
 
+/// How much is read at once.
+const PIECE: usize = 1 << 20;
 /// Stands for bytes that the device does not give.
 pub(crate) const UNREAD: u8 = 0xff;
 
@@ -275,16 +277,46 @@ fn read_segment(
     if bytes.len() as u64 != loaded.head.size {
         *bytes = vec![0; loaded.head.size as usize];
     }
-    let start = start - start % PAGE;
-    let whole = bytes.get_mut(start..).map(|part| file.read_at(start as u64, part));
-    let Some(Err(error)) = whole else { return Ok(()) };
-    for (at, page) in bytes.chunks_mut(PAGE).enumerate().skip(start / PAGE) {
-        if file.read_at((at * PAGE) as u64, page).is_err() {
+    let (size, mut failed) = (bytes.len(), None);
+    let mut piece = vec![0; PIECE];
+    for at in (start - start % PAGE..size).step_by(PIECE) {
+        let piece = &mut piece[..PIECE.min(size - at)];
+        if file.read_at(at as u64, piece).is_err() {
+            failed = read_pages(&*file, at, piece, &mut loaded.bad).or(failed);
+        }
+        keep_pages(piece, &mut bytes[at..]);
+    }
+    let all_bad = loaded.bad.len() * PAGE >= size - (start - start % PAGE);
+    failed.filter(|_| all_bad).map_or(Ok(()), Err)
+}
+
+/// Reads page by page; the last error, if any.
+fn read_pages(
+    file: &dyn StoredFile,
+    at: usize,
+    piece: &mut [u8],
+    bad: &mut BTreeSet<usize>,
+) -> Option<io::Error> {
+    let mut failed = None;
+    for (nth, page) in piece.chunks_mut(PAGE).enumerate() {
+        let offset = at + nth * PAGE;
+        if let Err(error) = file.read_at(offset as u64, page) {
             page.fill(UNREAD);
-            loaded.bad.insert(at * PAGE);
+            bad.insert(offset);
+            failed = Some(error);
         }
     }
-    if loaded.bad.len() * PAGE >= bytes.len() - start { Err(error) } else { Ok(()) }
+    failed
+}
+
+/// Copies pages; those of zeros only over others. Memory that was never touched stays untouched.
+fn keep_pages(piece: &[u8], into: &mut [u8]) {
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    for (page, to) in piece.chunks(PAGE).zip(into.chunks_mut(PAGE)) {
+        if page != &ZEROS[..page.len()] || to != &ZEROS[..to.len()] {
+            to.copy_from_slice(page);
+        }
+    }
 }
 
 fn replay_segment(replay: &mut Replay, loaded: &mut Loaded, from: usize, bytes: &[u8]) {

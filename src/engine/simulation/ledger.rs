@@ -25,7 +25,8 @@ pub enum Kind {
 pub enum Fate {
     /// The final dot was not sent.
     Unsent,
-    /// The final dot is sent, or part of it, and no reply came.
+    /// The final dot is sent, or part of it, and no reply came; or one that says that writing
+    /// failed, after which the disk may have the message or not.
     Unanswered,
     /// The server said no.
     Refused,

@@ -248,6 +248,8 @@ impl Batch {
 fn verdict(reply: &str) -> Fate {
     match reply.trim_end().rsplit_once("queued as ") {
         Some((_, id)) => Fate::Taken(id.to_string()),
+        // A write that failed may have reached the disk all the same: nobody can promise either.
+        None if reply.starts_with("451 4.3.0 Error: queue file write error") => Fate::Unanswered,
         None => Fate::Refused,
     }
 }
