@@ -5,4 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod greeting;
 pub mod load;
+
+pub use greeting::wait_for_greeting;

@@ -43,18 +43,18 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{messages} deferred messages of {size} bytes, {cores} cores");
     row("built", began.elapsed(), &format!("{} MiB of log", filled >> 20));
     start(&mut server, cold, "first start to 220")?;
-    memory(&server, "after start");
+    memory(&server, "after start")?;
     list(&server, messages)?;
-    memory(&server, "after the listing");
+    memory(&server, "after the listing")?;
     server.crash()?;
     start(&mut server, cold, "start after a crash to 220")?;
-    memory(&server, "after start");
+    memory(&server, "after start")?;
     server.stop()?;
     start(&mut server, cold, "start after an orderly stop to 220")?;
     let began = Instant::now();
     let said = server.tool("postsuper", &["-d", "ALL"])?;
     row("postsuper -d ALL", began.elapsed(), said.trim());
-    memory(&server, "after the deletion");
+    memory(&server, "after the deletion")?;
     row("log on disk", Duration::ZERO, &format!("{} MiB", server.log_bytes()? >> 20));
     server.stop()?;
     server.remove()
@@ -79,10 +79,11 @@ fn list(server: &Server, messages: u64) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn memory(server: &Server, when: &str) {
+fn memory(server: &Server, when: &str) -> Result<(), Box<dyn Error>> {
     std::thread::sleep(SETTLE);
-    let (all, own) = server.memory_mib();
+    let (all, own) = server.memory_mib()?;
     println!("  {:38} {all:9.1} MiB  {own:.1} MiB its own", format!("engine memory {when}"));
+    Ok(())
 }
 
 fn row(what: &str, time: Duration, note: &str) {

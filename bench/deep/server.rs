@@ -1,15 +1,15 @@
 //! An installed ringpost in a directory of its own, started, stopped, and killed.
 
+use ringpost_bench::wait_for_greeting;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long it may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How often it is asked whether it serves.
+/// How often it is looked at while it stops.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The server.
@@ -60,26 +60,11 @@ impl Server {
         let began = Instant::now();
         let directory = self.directory.to_string_lossy().into_owned();
         self.run(&self.program("master")?, &["-c", &directory, "-w"])?;
-        self.wait_for_greeting(began)?;
+        wait_for_greeting(self.address, PATIENCE)?;
         let taken = began.elapsed();
         let pid = std::fs::read_to_string(self.queue().join("pid/master.pid"))?;
         self.master = pid.trim().parse()?;
         Ok(taken)
-    }
-
-    fn wait_for_greeting(&self, began: Instant) -> Result<(), Box<dyn Error>> {
-        while began.elapsed() < PATIENCE {
-            if let Ok(mut stream) = TcpStream::connect(self.address) {
-                let mut greeting = String::new();
-                stream.write_all(b"QUIT\r\n")?;
-                BufReader::new(stream).read_line(&mut greeting)?;
-                if greeting.starts_with("220") {
-                    return Ok(());
-                }
-            }
-            std::thread::sleep(LOOK);
-        }
-        Err("it does not answer".into())
     }
 
     /// Stops it in order.
@@ -129,16 +114,18 @@ impl Server {
     }
 
     /// The engine's memory in MiB: its share of everything mapped, and its own alone.
-    pub fn memory_mib(&self) -> (f64, f64) {
-        let engine = self.engine().unwrap_or_default();
-        let path = format!("/proc/{engine}/smaps_rollup");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let kib = |name: &str| -> f64 {
+    ///
+    /// # Errors
+    /// When there is no engine, or the kernel does not say.
+    pub fn memory_mib(&self) -> Result<(f64, f64), Box<dyn Error>> {
+        let engine = self.engine().ok_or("there is no engine")?;
+        let text = std::fs::read_to_string(format!("/proc/{engine}/smaps_rollup"))?;
+        let mib = |name: &str| -> Result<f64, Box<dyn Error>> {
             let line = text.lines().find(|line| line.starts_with(name));
             let word = line.and_then(|line| line.split_whitespace().nth(1));
-            word.and_then(|word| word.parse().ok()).unwrap_or(0.0)
+            Ok(word.ok_or(format!("no {name} in smaps_rollup"))?.parse::<f64>()? / 1024.0)
         };
-        (kib("Pss:") / 1024.0, kib("Pss_Anon:") / 1024.0)
+        Ok((mib("Pss:")?, mib("Pss_Anon:")?))
     }
 
     fn engine(&self) -> Option<u32> {

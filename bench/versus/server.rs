@@ -1,8 +1,9 @@
 //! A mail server under test: Postfix or ringpost, with the same main.cf but for the paths.
 
+use ringpost_bench::wait_for_greeting;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,7 +52,7 @@ impl Server {
             server.run("chown", &["postfix", "data"])?;
         }
         server.command("start")?;
-        server.wait_until_ready()?;
+        wait_for_greeting(address, PATIENCE).map_err(|error| format!("{kind:?}: {error}"))?;
         let pid = std::fs::read_to_string(server.directory.join("queue/pid/master.pid"))?;
         server.master = pid.trim().parse()?;
         Ok(server)
@@ -126,22 +127,6 @@ impl Server {
         }
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(format!("{program} {}: {}\n{text}", arguments.join(" "), output.status).into())
-    }
-
-    fn wait_until_ready(&self) -> Result<(), Box<dyn Error>> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Ok(mut stream) = TcpStream::connect(self.address) {
-                let mut greeting = String::new();
-                stream.write_all(b"QUIT\r\n")?;
-                BufReader::new(stream).read_line(&mut greeting)?;
-                if greeting.starts_with("220") {
-                    return Ok(());
-                }
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Err(format!("{:?} does not answer", self.kind).into())
     }
 }
 

@@ -57,6 +57,23 @@ pub enum Disposition {
     Bounced,
 }
 
+impl Disposition {
+    /// What a status makes of a recipient, and the word of its log line. Under `soft_bounce` the
+    /// status is changed too: what would bounce is deferred, with a status of its own class
+    /// (postconf(5)).
+    pub fn of(dsn: &mut Dsn, soft_bounce: bool) -> (Disposition, &'static str) {
+        match (dsn.status.class, soft_bounce) {
+            (2, _) => (Disposition::Sent, "sent"),
+            (4, _) => (Disposition::Deferred, "deferred"),
+            (_, true) => {
+                dsn.status.class = 4;
+                (Disposition::Deferred, "SOFTBOUNCE")
+            }
+            (_, false) => (Disposition::Bounced, "bounced"),
+        }
+    }
+}
+
 /// One recipient's result.
 #[derive(Clone, Debug)]
 pub struct RecipientResult {
@@ -107,6 +124,12 @@ impl Outcome {
 }
 
 impl DeliverRequest {
+    /// What became of it.
+    pub fn outcome(&self, results: Vec<RecipientResult>, site_failure: Option<Dsn>) -> Outcome {
+        assert_eq!(results.len(), self.recipients.len());
+        Outcome { entry: self.entry, message: self.message.clone(), results, site_failure }
+    }
+
     /// The recipients with their indices.
     pub fn recipients(&self) -> impl Iterator<Item = (u32, &Recipient)> {
         let all = &self.message.envelope.recipients;

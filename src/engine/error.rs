@@ -90,15 +90,8 @@ pub fn finish(
     relay: &str,
     dsn: &Dsn,
 ) -> Outcome {
-    let soft = core.snapshot().bounce.is_soft();
-    let (disposition, status) = match dsn.status.class {
-        2 => (Disposition::Sent, "sent"),
-        4 => (Disposition::Deferred, "deferred"),
-        _ if soft => (Disposition::Deferred, "SOFTBOUNCE"),
-        _ => (Disposition::Bounced, "bounced"),
-    };
-    let class = if disposition == Disposition::Deferred { 4 } else { dsn.status.class };
-    let dsn = &Dsn { status: Status { class, ..dsn.status }, ..dsn.clone() };
+    let mut dsn = dsn.clone();
+    let (disposition, status) = Disposition::of(&mut dsn, core.snapshot().bounce.is_soft());
     let delays = request.delays(core.rt.now());
     for (_, recipient) in request.recipients() {
         core.log.log(&Event::Delivery {
@@ -123,12 +116,7 @@ pub fn finish(
         dsn_passed_on: false,
         receipt: receipt.clone(),
     };
-    Outcome {
-        entry: request.entry,
-        results: request.recipients.iter().map(result).collect(),
-        message: request.message,
-        site_failure: None,
-    }
+    request.outcome(request.recipients.iter().map(result).collect(), None)
 }
 
 #[cfg(test)]

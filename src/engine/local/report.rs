@@ -29,13 +29,8 @@ impl<'a> Report<'a> {
 
     /// A recipient's delivery, which began at `started`, is over.
     pub fn settle(&mut self, index: u32, started: Instant, ending: Ending) {
-        let Ending { dsn, out_of_service } = ending;
-        let (disposition, status) = match (dsn.status.class, self.soft_bounce) {
-            (2, _) => (Disposition::Sent, "sent"),
-            (4, _) => (Disposition::Deferred, "deferred"),
-            (_, true) => (Disposition::Deferred, "SOFTBOUNCE"),
-            (_, false) => (Disposition::Bounced, "bounced"),
-        };
+        let Ending { mut dsn, out_of_service } = ending;
+        let (disposition, status) = Disposition::of(&mut dsn, self.soft_bounce);
         let message = &self.request.message;
         let recipient = &message.envelope.recipients[index as usize];
         let transmission = self.core.rt.now().since(started);
@@ -67,12 +62,6 @@ impl<'a> Report<'a> {
 
     /// The outcome.
     pub fn finish(self) -> Outcome {
-        assert_eq!(self.results.len(), self.request.recipients.len());
-        Outcome {
-            entry: self.request.entry,
-            message: self.request.message.clone(),
-            results: self.results,
-            site_failure: self.site_failure,
-        }
+        self.request.outcome(self.results, self.site_failure)
     }
 }

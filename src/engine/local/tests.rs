@@ -180,7 +180,7 @@ fn what_the_helper_says_is_what_is_logged() {
     assert!(told.logged("postfix/local[1]: warning: do something"));
     let soft = verdict(Code::CantCreate, (5, 2, 0), "a trap");
     let told = run("soft_bounce = yes\n", "alice@example.test", CONTENT, Script::Refuse(soft));
-    assert_eq!(told.ending(), "dsn=5.2.0, status=SOFTBOUNCE (a trap)");
+    assert_eq!(told.ending(), "dsn=4.2.0, status=SOFTBOUNCE (a trap)");
 }
 
 #[test]

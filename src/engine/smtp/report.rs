@@ -123,14 +123,7 @@ impl<'a> Report<'a> {
         blame: Blame,
     ) {
         let mut why = why.clone();
-        let (status, disposition) = match (why.status.is_transient(), settings.soft_bounce) {
-            (true, _) => ("deferred", Disposition::Deferred),
-            (false, true) => {
-                why.status.class = 4;
-                ("SOFTBOUNCE", Disposition::Deferred)
-            }
-            (false, false) => ("bounced", Disposition::Bounced),
-        };
+        let (disposition, status) = Disposition::of(&mut why, settings.soft_bounce);
         self.settle(&settings.daemon, index, relay, status, &why);
         self.result(index, disposition, why.clone());
         if blame == Blame::Site && disposition == Disposition::Deferred {
@@ -141,13 +134,7 @@ impl<'a> Report<'a> {
     /// The outcome.
     pub fn finish(self) -> Outcome {
         assert!(self.left.is_empty(), "every recipient is settled");
-        assert_eq!(self.results.len(), self.request.recipients.len());
-        Outcome {
-            entry: self.request.entry,
-            message: self.request.message.clone(),
-            results: self.results,
-            site_failure: self.site_failure,
-        }
+        self.request.outcome(self.results, self.site_failure)
     }
 
     fn result(&mut self, index: u32, disposition: Disposition, dsn: Dsn) {
