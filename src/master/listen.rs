@@ -6,7 +6,7 @@
 //! connection that waits in a backlog. Every TCP address has one SO_REUSEPORT socket per core.
 //!
 //! **Diagnostics**: an address that cannot be bound is [`Fatal`], in Postfix's words.
-//! **Limits**: [`BACKLOG`], [`CORES_MAX`].
+//! **Limits**: [`BACKLOG`], [`CORES_MAX`], [`RELEASE_PATIENCE`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,9 +15,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use config::master_cf::{Service, Transport};
 use config::{MasterCf, Params};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accounts::Accounts;
@@ -26,6 +28,10 @@ use crate::{Fatal, ports};
 
 /// Connections that may wait to be accepted, per socket (the kernel caps it at `somaxconn`).
 pub const BACKLOG: i32 = 4096;
+/// How long an address may still be taken: the kernel lets go of the sockets of an engine that was
+/// killed a moment after its process is gone, when it has taken its ring apart.
+pub const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+const RELEASE_LOOK: Duration = Duration::from_millis(20);
 /// The queue log's bound on cores.
 pub const CORES_MAX: usize = 64;
 /// Environment variable that lowers the number of cores.
@@ -232,12 +238,12 @@ impl Listeners {
 }
 
 fn listen_inet(address: SocketAddr, cores: usize) -> Result<Vec<OwnedFd>, Fatal> {
-    let failed = |error: rustix::io::Errno| {
+    let failed = |error: Errno| {
         let (ip, port) = (address.ip(), address.port());
         Fatal::system(format!("bind {ip} port {port}"), error)
     };
     // SO_REUSEPORT would let a second system of the same user share the address in silence.
-    drop(bound(address, false).map_err(failed)?);
+    wait_until_free(address).map_err(failed)?;
     let mut sockets = Vec::with_capacity(cores);
     for _ in 0..cores {
         let socket = bound(address, true).map_err(failed)?;
@@ -245,6 +251,16 @@ fn listen_inet(address: SocketAddr, cores: usize) -> Result<Vec<OwnedFd>, Fatal>
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+fn wait_until_free(address: SocketAddr) -> rustix::io::Result<()> {
+    let deadline = Instant::now() + RELEASE_PATIENCE;
+    loop {
+        match bound(address, false) {
+            Err(Errno::ADDRINUSE) if Instant::now() < deadline => std::thread::sleep(RELEASE_LOOK),
+            tried => return tried.map(drop),
+        }
+    }
 }
 
 fn bound(address: SocketAddr, shared: bool) -> rustix::io::Result<OwnedFd> {
