@@ -145,8 +145,8 @@ pub enum Settle {
 pub struct Notice {
     /// The message it is about.
     pub about: Arc<MessageInfo>,
-    /// That message's bytes, when they can be had.
-    pub content: Option<Content>,
+    /// That message's bytes.
+    pub content: Content,
     /// What is reported.
     pub occasion: Occasion,
     /// To whom.

@@ -87,8 +87,10 @@ impl<'a> Writer<'a> {
     }
 
     fn thread(&mut self) {
-        let content = self.notice.content.as_ref().filter(|_| self.snapshot.bounce.threaded);
-        if let Some(id) = content.and_then(original::message_id) {
+        if !self.snapshot.bounce.threaded {
+            return;
+        }
+        if let Some(id) = original::message_id(&self.notice.content) {
             self.line(format_args!("References: {id}"));
             self.line(format_args!("In-Reply-To: {id}"));
         }
@@ -263,13 +265,10 @@ impl<'a> Writer<'a> {
 
     /// The original, with its return path in front.
     fn original(&self, out: &mut Vec<u8>) {
-        let Some(content) = &self.notice.content else {
-            return out.extend_from_slice(b"\t--- Undelivered message unavailable ---\r\n");
-        };
         out.extend_from_slice(format!("Return-Path: <{}>\r\n", self.sender()).as_bytes());
         match self.is_whole() {
-            true => original::copy_whole(content, out),
-            false => original::copy_header(content, out),
+            true => original::copy_whole(&self.notice.content, out),
+            false => original::copy_header(&self.notice.content, out),
         }
     }
 }

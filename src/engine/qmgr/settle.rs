@@ -7,9 +7,10 @@
 //! | Expiry | gone |
 //! | Delay | the message is marked, deferred |
 //!
-//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, the
-//! failed recipients stay undone and the message is tried again later: twice is better than never.
-//! A report of success that cannot be made is lost, with a warning.
+//! Nothing is removed before the notice about it is durable. When a notice cannot be made now, or
+//! the message it is to return cannot be read now, the failed recipients stay undone and the message
+//! is tried again later: twice is better than never. A report of success that cannot be made is
+//! lost, with a warning.
 
 use super::{Active, FLAG_EXPIRE, FLAG_WARNED, Qmgr, Stage, Step, Wish};
 use crate::bounce::{self, Action, Entry, Occasion, Reader};
@@ -18,7 +19,7 @@ use crate::defer;
 use crate::delivery::MessageInfo;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Notice, Parcel, Settle};
-use queue::Number;
+use queue::{Number, ReadError};
 use scheduler::backoff::{SenderKind, is_delay_warning_due};
 use std::rc::Rc;
 
@@ -69,45 +70,63 @@ impl Qmgr {
             return self.remove(core, active.info.number);
         }
         let entries = active.entries(step);
-        if !entries.is_empty() && self.notify(core, &active, step.occasion(), &entries) {
-            self.noticing.insert(active.info.number, (active, step));
-        } else {
-            self.go_on(core, active, step);
+        if entries.is_empty() {
+            return self.go_on(core, active, step);
+        }
+        match self.notify(core, &active, step.occasion(), &entries) {
+            Ok(true) => {
+                self.noticing.insert(active.info.number, (active, step));
+            }
+            Ok(false) => self.go_on(core, active, step),
+            Err(error) => {
+                let text = format!("{}: no notice without the message: {error}", active.info.id);
+                core.log.warn(Daemon::Bounce, &text);
+                self.not_made(core, active, step);
+            }
         }
     }
 
     /// Sends notices to be made; whether one is to be waited for.
+    ///
+    /// Diagnostics: what the log says when the message cannot be read; then nothing was sent.
     fn notify(
         &self,
         core: &Rc<Core>,
         active: &Active,
         occasion: Occasion,
         entries: &[Entry],
-    ) -> bool {
+    ) -> Result<bool, ReadError> {
         let info = &active.info;
         let readers = bounce::audience(&core.snapshot(), info, occasion, entries);
         say_nobody(core, info, occasion, readers.as_deref());
         let readers = readers.unwrap_or_default();
         if readers.is_empty() {
-            return false;
+            return Ok(false);
         }
         let wait = readers.iter().any(|reader| *reader != Reader::Copy);
         let content = match &active.content {
-            Some(content) => Some(content.clone()),
-            None => self.content(core, info.number).ok(),
+            Some(content) => content.clone(),
+            None => self.content(core, info.number)?,
         };
         for reader in readers {
             let (about, content) = (info.clone(), content.clone());
             let notice = Notice { about, content, occasion, reader, entries: entries.to_vec() };
             core.port.send(self.home(info.number), Parcel::Notice(Box::new(notice)));
         }
-        wait
+        Ok(wait)
     }
 
     pub(super) fn noticed(&mut self, core: &Rc<Core>, about: Number, made: bool) {
-        let Some((mut active, step)) = self.noticing.remove(&about) else { return };
+        let Some((active, step)) = self.noticing.remove(&about) else { return };
+        match made {
+            true => self.go_on(core, active, step),
+            false => self.not_made(core, active, step),
+        }
+    }
+
+    /// There is no notice of this step, and will be none in this attempt.
+    fn not_made(&mut self, core: &Rc<Core>, mut active: Active, step: Step) {
         match step {
-            _ if made => self.go_on(core, active, step),
             Step::Successes => {
                 let text = format!("{}: report of success lost", active.info.id);
                 core.log.warn(Daemon::Bounce, &text);

@@ -274,3 +274,46 @@ fn mail_to_the_double_bounce_address_ends_here() {
     assert_eq!(count(&log, line), 1, "{log:#?}");
     assert_eq!((count(&log, "postfix/qmgr: "), count(&log, ": removed")), (3, 1), "{log:#?}");
 }
+
+/// Not kept in memory while it is active.
+const LARGE: usize = 300_000;
+const LARGE_OK: &str = "message_size_limit = 1000000\nbounce_size_limit = 1000000\n\
+    minimal_backoff_time = 300s\nmaximal_backoff_time = 300s\n";
+
+/// A large message to the site, as the client says it.
+fn large() -> String {
+    let line = format!("{}\r\n", "x".repeat(78));
+    format!("Subject: original\r\n\r\n{}", line.repeat(LARGE / line.len()))
+}
+
+/// A site that refuses the first so many messages after their content and takes the others.
+fn refuses(first: usize, pause: u64) -> (Rule, u64) {
+    let left = std::cell::Cell::new(first);
+    let rule = move |line: &str| {
+        let refused = line == "." && left.get() > 0;
+        left.set(left.get() - usize::from(refused));
+        refused.then(|| "550 5.1.1 nobody".to_string())
+    };
+    (Box::new(rule), pause)
+}
+
+#[test]
+fn a_large_message_that_reclaim_moves_under_its_delivery_comes_back_whole() {
+    let more = format!("{LARGE_OK}transport_maps = inline:{{z.example=discard:}}\n");
+    let log = play_new(&more, refuses(2, 200), |hands| async move {
+        hands.submit("<a@b.example>", &["<x@b.example>"], &large()).await;
+        // The log turns over while the site thinks.
+        for _ in 0..40 {
+            hands.submit("<>", &["<q@z.example>"], &large()).await;
+            hands.wait(1).await;
+        }
+        hands.wait(1500).await;
+        assert_eq!(hands.queues(), [""; 0]);
+        let mail = hands.mail();
+        let notice = mail.iter().find(|text| text.contains("multipart/report")).unwrap();
+        assert!(notice.contains("Subject: original\r\n") && notice.len() > LARGE, "{notice}");
+    });
+    assert_eq!(count(&log, "no notice without the message: "), 1, "{log:#?}");
+    assert_eq!(count(&log, "status=bounced (host 192.0.2.61[192.0.2.61] said"), 2, "{log:#?}");
+    assert_eq!(count(&log, ": sender non-delivery notification: "), 1, "{log:#?}");
+}
