@@ -2,5 +2,6 @@
 
 pub mod demo;
 pub mod inherited;
+pub mod memory;
 pub mod sandbox;
 pub mod simulate;

@@ -8,7 +8,7 @@ use engine::snapshot::Snapshot;
 use master::settings::Settings;
 use master::system;
 use ringpost::inherited::{Inherited, Service};
-use ringpost::sandbox;
+use ringpost::{memory, sandbox};
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::error::Error;
@@ -162,6 +162,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
         accounts: master::accounts::exists,
         kernel: runtime::kernel::Choice::from_environment()?,
         descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+        memory: Arc::new(memory::of_this_process()?),
         listening: inherited
             .services
             .iter()

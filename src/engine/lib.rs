@@ -23,6 +23,7 @@ pub mod localtime;
 pub mod lookup;
 pub mod maillog;
 pub mod match_list;
+pub mod memory;
 pub mod parcel;
 pub mod pickup;
 pub mod qmgr;

@@ -82,7 +82,7 @@ impl Task {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
-        if self.is_disk_full(mail.size.unwrap_or(0)) {
+        if self.core.memory.is_scarce() || self.is_disk_full(mail.size.unwrap_or(0)) {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
