@@ -16,6 +16,10 @@
 
 pub mod commit;
 pub mod envelope;
+mod map11;
+mod map1n;
+pub mod mapping;
+mod masquerade;
 
 use mail::Address;
 use mail::date::{HeaderDate, Zone};

@@ -21,6 +21,8 @@ pub mod limits;
 pub mod local;
 pub mod localtime;
 pub mod lookup;
+pub mod mail_addr_find;
+pub mod mail_addr_map;
 pub mod maillog;
 pub mod match_list;
 pub mod memory;

@@ -131,18 +131,21 @@ fn subdomains(params: &Params, parameter: &str) -> Result<bool, BadValue> {
     Ok(params.list("parent_domain_matches_subdomains")?.iter().any(|word| word == parameter))
 }
 
-impl Maps {
-    /// Whether there is no table.
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
-    }
+/// What part of something a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it: every table is asked.
+    Whole,
+    /// Less than that: tables of patterns are not asked.
+    Partial,
 }
 
-impl Table for Maps {
+impl Maps {
     /// The first answer counts, also that a table cannot tell.
-    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+    pub fn find(&self, key: &[u8], part: Part) -> Lookup<'_> {
         for item in &self.tables {
             let answer = match item {
+                Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
                 Item::Opened(opened) => opened.table().lookup(key),
                 Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
             };
@@ -151,6 +154,17 @@ impl Table for Maps {
             }
         }
         Lookup::NotFound
+    }
+
+    /// Whether there is no table.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+impl Table for Maps {
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        self.find(key, Part::Whole)
     }
 }
 

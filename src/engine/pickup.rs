@@ -12,6 +12,7 @@
 
 use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
+use crate::cleanup::mapping::Trouble;
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::maillog::{Daemon, Event};
@@ -125,11 +126,13 @@ fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
             let path = submission.path.clone();
             match take(&core, submission).await {
                 Ok(()) => taken.push(path),
-                Err(reason) => {
+                Err(Refused::Bad(reason)) => {
                     let text = format!("{}: {reason}", path.display());
                     core.log.warn(Daemon::Pickup, &text);
                     core.pickup.bad.borrow_mut().insert(path);
                 }
+                // It has been said why; the next scan finds the file again.
+                Err(Refused::NotNow) => {}
             }
         }
         core.desk.run(move || {
@@ -169,7 +172,21 @@ fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Vec<S
     Ok(found)
 }
 
-async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
+/// Why a submission stays in maildrop.
+enum Refused {
+    /// It is none.
+    Bad(String),
+    /// Its addresses cannot be mapped now.
+    NotNow,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused::Bad(reason)
+    }
+}
+
+async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let mut parsed = parse(&submission.records)?;
     let snapshot = core.snapshot();
     let resolver = &snapshot.resolver;
@@ -182,6 +199,10 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
         let resolved = resolver.resolve(&recipient.address);
         recipient.address = resolver.queued(&recipient.address, resolved);
     }
+    let mapping = &snapshot.mapping;
+    let tell = |trouble: Trouble| not_mapped(core, name, &trouble);
+    mapping.sender(core, name.id, &mut parsed.envelope.sender).map_err(tell)?;
+    mapping.recipients(core, name.id, &mut parsed.envelope).map_err(tell)?;
     let message = content(core, name, submission.uid, &parsed)?;
     let Parsed { mut envelope, .. } = parsed;
     describe(core, name, &mut envelope, &message.content);
@@ -190,7 +211,13 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     envelope.smtputf8 = snapshot.detects_smtputf8 && needs_smtputf8(&envelope);
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
-    queued.map_err(|full| full.to_string())
+    queued.map_err(|full| Refused::Bad(full.to_string()))
+}
+
+fn not_mapped(core: &Core, name: Name, trouble: &Trouble) -> Refused {
+    let (daemon, id, text) = (Daemon::Cleanup, name.id, trouble.text.as_str());
+    core.log.log(&Event::MessageWarning { daemon, id, text });
+    Refused::NotNow
 }
 
 /// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).

@@ -2,7 +2,7 @@
 //!
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
-use crate::cleanup;
+use crate::cleanup::{self, mapping::Mapping};
 use crate::lookup::{Maps, Opener};
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub resolver: Resolver,
     /// What cleanup needs.
     pub cleanup: cleanup::Settings,
+    /// Address mappings.
+    pub mapping: Mapping,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
@@ -90,6 +92,7 @@ impl Snapshot {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener)?;
+        let mapping = Mapping::new(&params, &opener)?;
         let mut warnings = opener.warnings();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;
@@ -104,6 +107,7 @@ impl Snapshot {
             smtpd,
             resolver,
             cleanup: cleanup_settings(&params)?,
+            mapping,
             qmgr,
             bounce,
             alias_maps,

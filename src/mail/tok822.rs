@@ -11,6 +11,7 @@
 //! | `a@b (comment)` | address, comment |
 //! | `Group: a, b;` | phrase, group, address, comma, address, end |
 //! | `@route:a@b`, `<@route:a@b>` | address without its route |
+//! | `a@b c@d` | address, comma, address |
 //!
 //! **Diagnostics**: none; any bytes are some list.
 //! **Limits**: after so many tokens as the caller says the rest is not looked at.
@@ -158,13 +159,24 @@ impl AddressList {
             _ => 0,
         };
         if !words.is_empty() {
-            self.pieces.push(Piece::Address(internal(&words[start..])));
+            self.addresses_among(&words[start..]);
         }
         let comments = tokens.iter().filter_map(|(token, _)| match token {
             Token::Comment(text) => Some(Piece::Comment(unfolded(text))),
             _ => None,
         });
         self.pieces.extend(comments);
+    }
+
+    /// Words after a domain begin another address: the comma is added.
+    fn addresses_among(&mut self, words: &[&(Token<'_>, bool)]) {
+        let mut rest = words;
+        while let Some(end) = next_address(rest) {
+            self.pieces.push(Piece::Address(internal(&rest[..end])));
+            self.pieces.push(Piece::Comma);
+            rest = &rest[end..];
+        }
+        self.pieces.push(Piece::Address(internal(rest)));
     }
 
     /// The addresses.
@@ -230,6 +242,16 @@ fn route_end(tokens: &[(Token<'_>, bool)]) -> usize {
         Some(at) if tokens[at].0 == Token::Special(b':') => at + 1,
         _ => 0,
     }
+}
+
+/// Where a word follows the end of a domain, with a blank before it.
+fn next_address(words: &[&(Token<'_>, bool)]) -> Option<usize> {
+    let is_word = |(token, _): &(Token<'_>, bool)| !matches!(token, Token::Special(_));
+    let at = words.iter().position(|(token, _)| *token == Token::Special(b'@'))?;
+    (at + 2..words.len()).find(|next| {
+        let (before, word) = (words[next - 1], words[*next]);
+        is_word(before) && is_word(word) && word.1
+    })
 }
 
 /// The internal form: quotes and backslashes gone, blanks between words kept as one.

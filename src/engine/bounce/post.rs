@@ -32,8 +32,14 @@ pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
 async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let name = Name::new(core);
     let mut envelope = envelope(core, notice);
+    let to = envelope.recipients[0].address.clone();
+    let mapped = core.snapshot().mapping.recipients(core, name.id, &mut envelope);
+    if let Err(trouble) = mapped {
+        core.log.warn(Daemon::Cleanup, &format!("{}: {}", name.id, trouble.text));
+        return false;
+    }
     warn_of_words(core, notice);
-    let text = report::write(core, notice, &envelope.recipients[0].address);
+    let text = report::write(core, notice, &to);
     let content = finish_content(core, name, &envelope.sender, &text);
     describe(core, name, &mut envelope, &content);
     let placed = match place(core, name, &envelope, &content, Patience::WhileBusy).await {

@@ -5,6 +5,7 @@
 
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
+use crate::cleanup::mapping::Trouble;
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -114,6 +115,7 @@ impl Transaction {
         let (_, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
+        let mapped = snapshot.mapping.sender(core, id, &mut self.envelope.sender);
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
         self.add_missing = sender.is_local || snapshot.always_add_missing;
@@ -136,6 +138,9 @@ impl Transaction {
             zone: &self.zone,
         };
         self.message = Some(Message::new(core.take_buffer(), format_args!("{received}")));
+        if let Err(trouble) = mapped {
+            self.failure = Some(self.tell(core, trouble));
+        }
     }
 
     fn note_client(&mut self, sender: &Sender<'_>) {
@@ -223,6 +228,14 @@ impl Transaction {
         result
     }
 
+    /// Why addresses cannot be mapped, in the log; for the client.
+    fn tell(&self, core: &Core, trouble: Trouble) -> Reply {
+        let (_, id) = self.opened.expect("a recipient was accepted");
+        let (daemon, text) = (Daemon::Cleanup, trouble.text.as_str());
+        core.log.log(&Event::MessageWarning { daemon, id, text });
+        trouble.reply
+    }
+
     fn fail(&mut self, core: &Core, reply: Reply) {
         if let Some(draft) = self.draft.take() {
             core.queue.borrow_mut().abandon(draft);
@@ -260,6 +273,10 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
+        let mapped = core.snapshot().mapping.recipients(core, id, &mut self.envelope);
+        if let Err(trouble) = mapped {
+            return Err(self.tell(core, trouble));
+        }
         self.complete_envelope(core, findings);
         let message = self.message.as_ref().expect("the content has begun");
         core.log.log(&Event::MessageId { id, message_id: message.message_id() });

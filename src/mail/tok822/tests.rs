@@ -29,6 +29,7 @@ fn addresses_are_found_in_every_form() {
         ("undisclosed-recipients:;", &[]),
         ("@relay.example:a@b, <@x,@y:c@d>", &["a@b", "c@d"]),
         ("a @ b . c", &["a@b.c"]),
+        ("a@b c@d (e) f", &["a@b", "c@d", "f"]),
         ("\"a b\"@c", &["\"a b\"@c"]),
         ("a@[192.0.2.1]", &["a@[192.0.2.1]"]),
         ("John Doe", &["\"John Doe\""]),
