@@ -180,7 +180,7 @@ mod tests {
             ("user+ext", "User+Ext@Ours.Example", ""),
             ("user", "user+ext@origin.example", "+ext"),
             ("@ours.example", "user+ext@ours.example", ""),
-            ("\"a b\"@x.example", "a b@x.example", ""),
+            ("\"a..b\"@x.example", "a..b@x.example", ""),
         ] {
             let found = find(&format!("inline:{{{{{key}=v}}}}"), address).unwrap();
             assert_eq!(found, Some(("v".into(), left.into())), "{key}");

@@ -13,6 +13,7 @@
 use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::Trouble;
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::maillog::{Daemon, Event};
@@ -243,7 +244,15 @@ fn content(core: &Core, name: Name, uid: u32, parsed: &Parsed) -> Result<Message
     message.content.extend_from_slice(&parsed.content);
     let full_name = parsed.full_name.as_deref();
     let sender = &parsed.envelope.sender;
-    let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing: true };
+    let origin = Origin {
+        id,
+        sender,
+        full_name,
+        unix,
+        zone: &zone,
+        add_missing: true,
+        rewriting: Rewriting::new(core, id, Context::Local),
+    };
     message.finish(&snapshot.cleanup, &origin).map_err(|reply| reply.0.into_owned())?;
     core.log.log(&Event::MessageId { id, message_id: message.message_id() });
     Ok(message)

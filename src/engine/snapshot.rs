@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub resolver: Resolver,
     /// What cleanup needs.
     pub cleanup: cleanup::Settings,
+    /// `remote_header_rewrite_domain`.
+    pub remote_rewrite_domain: String,
     /// Address mappings.
     pub mapping: Mapping,
     /// What the queue manager needs.
@@ -108,6 +110,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             mapping,
+            remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,
             bounce,
             alias_maps,
@@ -235,6 +238,7 @@ fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
         myhostname: params.text("myhostname")?,
         hopcount_limit: params.int("hopcount_limit")? as u32,
         header_size_limit: params.int("header_size_limit")? as usize,
+        address_token_limit: params.int("header_address_token_limit")? as usize,
         drop: cleanup::DropHeaders {
             bcc: drops("bcc"),
             return_path: drops("return-path"),

@@ -118,18 +118,28 @@ impl Resolver {
 
     /// The canonical form of an envelope address: qualified with the local domains.
     pub fn canonical(&self, address: &Address) -> Address {
+        self.qualified(address, &self.myorigin, self.mydomain.as_deref())
+    }
+
+    /// The canonical form of an address in a header of remote mail, where `domain` stands for the
+    /// local ones.
+    pub fn canonical_at(&self, address: &Address, domain: &str) -> Address {
+        self.qualified(address, domain, self.mydomain.is_some().then_some(domain))
+    }
+
+    fn qualified(&self, address: &Address, origin: &str, parent: Option<&str>) -> Address {
         if address.is_null() {
             return address.clone();
         }
         let mut bytes = address.as_bytes().to_vec();
         if !bytes.contains(&b'@') {
-            bytes = self.qualify(bytes);
+            bytes = self.qualify(bytes, origin);
         }
-        if let (Some(mydomain), Some(at)) = (&self.mydomain, rightmost(&bytes, b'@')) {
+        if let (Some(parent), Some(at)) = (parent, rightmost(&bytes, b'@')) {
             let domain = &bytes[at + 1..];
             if !domain.is_empty() && !domain.contains(&b'.') && domain[0] != b'[' {
                 bytes.push(b'.');
-                bytes.extend_from_slice(mydomain.as_bytes());
+                bytes.extend_from_slice(parent.as_bytes());
             }
         }
         if let [front @ .., last, b'.'] = bytes.as_slice()
@@ -148,8 +158,8 @@ impl Resolver {
         }
     }
 
-    /// A bare local part becomes an address: bang paths, the percent hack, then `@$myorigin`.
-    fn qualify(&self, bytes: Vec<u8>) -> Vec<u8> {
+    /// A bare local part becomes an address: bang paths, the percent hack, then `@origin`.
+    fn qualify(&self, bytes: Vec<u8>, origin: &str) -> Vec<u8> {
         let bang = bytes.iter().position(|byte| *byte == b'!').filter(|_| self.swap_bangpath);
         if let Some(bang) = bang {
             return [&bytes[bang + 1..], b"@", &bytes[..bang]].concat();
@@ -159,7 +169,7 @@ impl Resolver {
             return [&bytes[..percent], b"@", &bytes[percent + 1..]].concat();
         }
         if self.append_at_myorigin {
-            return [&bytes[..], b"@", self.myorigin.as_bytes()].concat();
+            return [&bytes[..], b"@", origin.as_bytes()].concat();
         }
         bytes
     }

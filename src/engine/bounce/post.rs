@@ -5,6 +5,7 @@
 
 use super::{Occasion, Reader, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::maillog::{Daemon, Event};
@@ -121,7 +122,15 @@ fn finish_content(core: &Core, name: Name, sender: &Address, text: &[u8]) -> Vec
         }
         message.content.extend_from_slice(line);
     }
-    let origin = Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true };
+    let origin = Origin {
+        id,
+        sender,
+        full_name: None,
+        unix,
+        zone: &zone,
+        add_missing: true,
+        rewriting: Rewriting::new(core, id, Context::Local),
+    };
     // Our own header is never refused: it has one Received:.
     message.finish(&snapshot.cleanup, &origin).ok();
     core.log.log(&Event::MessageId { id, message_id: message.message_id() });

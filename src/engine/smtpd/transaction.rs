@@ -6,6 +6,7 @@
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::Trouble;
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -60,6 +61,7 @@ pub struct Transaction {
     pub failure: Option<Reply>,
     draft: Option<Draft>,
     add_missing: bool,
+    context: Context,
     micros: u64,
     zone: Rc<Zone>,
     size_limit: u64,
@@ -85,6 +87,7 @@ impl Transaction {
             failure: None,
             draft: None,
             add_missing: false,
+            context: Context::Local,
             micros,
             zone: Rc::default(),
             size_limit,
@@ -118,7 +121,9 @@ impl Transaction {
         let mapped = snapshot.mapping.sender(core, id, &mut self.envelope.sender);
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
-        self.add_missing = sender.is_local || snapshot.always_add_missing;
+        self.context = if sender.is_local { Context::Local } else { Context::Remote };
+        let untouched = !sender.is_local && snapshot.remote_rewrite_domain.is_empty();
+        self.add_missing = !untouched || snapshot.always_add_missing;
         self.note_client(sender);
         let recipient = match self.envelope.recipients.as_slice() {
             [only] => Some(&only.original),
@@ -199,6 +204,7 @@ impl Transaction {
             unix: self.micros / 1_000_000,
             zone: &self.zone,
             add_missing: self.add_missing,
+            rewriting: Rewriting::new(core, id, self.context),
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
