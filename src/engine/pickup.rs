@@ -197,8 +197,7 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
     parsed.envelope.sender = resolver.canonical(&parsed.envelope.sender);
     for recipient in &mut parsed.envelope.recipients {
-        let resolved = resolver.resolve(&recipient.address);
-        recipient.address = resolver.queued(&recipient.address, resolved);
+        recipient.address = resolver.localized(&recipient.address);
     }
     let mapping = &snapshot.mapping;
     let tell = |trouble: Trouble| not_mapped(core, name, &trouble);

@@ -1,17 +1,26 @@
 //! trivial-rewrite(8): which class an address is in, and which transport takes it where.
 //!
-//! Called by smtpd for access decisions and by qmgr for routing. Tables (transport, relocated,
-//! sender dependent maps, virtual domains in tables) come with their own issue; what depends on one
-//! that is configured is answered with [`Resolved::Unknown`], never guessed.
+//! Called by smtpd for access decisions and by qmgr for routing. Where a table that decides cannot
+//! answer, that is [`Resolved::Unknown`], never a guess.
+//!
+//! The way of an address: that of its class; for relay and default, where the sender's tables and
+//! relayhost send it; over all of that transport_maps, and over these relocated_maps. Addresses of
+//! the virtual alias class have no way.
 //!
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
-use crate::lookup::Opener;
+use crate::lookup::{Maps, Opener};
+use crate::mail_addr_find::Finder;
 use crate::match_list::{Domains, Match};
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
 use std::net::IpAddr;
+use tables::{Lookup, Table};
+
+pub mod transport;
+
+use transport::TransportMaps;
 
 /// Passes over one address before it is given up; bounded by its length in any case.
 const RESOLVE_PASSES_EXTRA: usize = 100;
@@ -76,6 +85,20 @@ pub struct Resolver {
     allow_percent_hack: bool,
     append_at_myorigin: bool,
     empty_address_recipient: String,
+    allow_min_user: bool,
+    shows_table: bool,
+    finder: Finder,
+    transport_maps: TransportMaps,
+    relocated: Maps,
+    sender_relayhost: SenderMaps,
+    sender_default_transport: SenderMaps,
+}
+
+/// Tables that are asked for the sender.
+struct SenderMaps {
+    maps: Maps,
+    /// What stands for the sender without an address.
+    null_key: String,
 }
 
 impl Resolver {
@@ -89,6 +112,7 @@ impl Resolver {
         opener: &Opener,
     ) -> Result<Resolver, BadValue> {
         let domains = |name: &str| opener.domains(params, name);
+        let finder = Finder::new(params)?;
         let append_dot = params.flag("append_dot_mydomain")?;
         Ok(Resolver {
             mydestination: domains("mydestination")?,
@@ -108,6 +132,19 @@ impl Resolver {
             allow_percent_hack: params.flag("allow_percent_hack")?,
             append_at_myorigin: params.flag("append_at_myorigin")?,
             empty_address_recipient: params.text("empty_address_recipient")?,
+            allow_min_user: params.flag("allow_min_user")?,
+            shows_table: params.flag("show_user_unknown_table_name")?,
+            transport_maps: TransportMaps::new(params, opener, finder.splitting.clone())?,
+            finder,
+            relocated: opener.maps(params, "relocated_maps")?,
+            sender_relayhost: SenderMaps {
+                maps: opener.maps(params, "sender_dependent_relayhost_maps")?,
+                null_key: params.text("empty_address_relayhost_maps_lookup_key")?,
+            },
+            sender_default_transport: SenderMaps {
+                maps: opener.maps(params, "sender_dependent_default_transport_maps")?,
+                null_key: params.text("empty_address_default_transport_maps_lookup_key")?,
+            },
         })
     }
 
@@ -150,6 +187,16 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
+    /// An address without its local routing operators, as it is queued.
+    pub fn localized(&self, address: &Address) -> Address {
+        let deliverable = |address: &Address| {
+            let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
+            is_deliverable_domain(&domain)
+        };
+        let found = self.localize(address).filter(deliverable);
+        found.unwrap_or_else(|| self.canonical(address))
+    }
+
     /// A recipient as it is queued: what resolving has made of it, routing operators gone.
     pub fn queued(&self, address: &Address, resolved: Resolved) -> Address {
         match resolved {
@@ -174,11 +221,12 @@ impl Resolver {
         bytes
     }
 
-    /// Where an address goes.
-    pub fn resolve(&self, address: &Address) -> Resolved {
+    /// Where an address goes that `sender` sends to.
+    pub fn resolve(&self, sender: &Address, address: &Address) -> Resolved {
         let Some(recipient) = self.localize(address) else { return Resolved::Unknown };
         let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
-        if !is_deliverable_domain(&domain) {
+        let option = !self.allow_min_user && recipient.as_bytes().starts_with(b"-");
+        if option || !is_deliverable_domain(&domain) {
             return Resolved::BadSyntax;
         }
         let Some(class) = self.class(&domain) else { return Resolved::Unknown };
@@ -188,8 +236,12 @@ impl Resolver {
                 || *byte == b'%' && self.allow_percent_hack
         };
         let routed = recipient.local_part().iter().any(operators);
-        let (transport, nexthop) = self.route(class, &domain);
-        Resolved::Route(Route { class, transport, nexthop, recipient, routed })
+        match self.route(sender, &recipient, class, &domain) {
+            Ok((transport, nexthop)) => {
+                Resolved::Route(Route { class, transport, nexthop, recipient, routed })
+            }
+            Err(_) => Resolved::Unknown,
+        }
     }
 
     /// Takes local domains off until something else or a plain local part is left; `None` when a
@@ -257,23 +309,82 @@ impl Resolver {
         Some(Class::Default)
     }
 
-    fn route(&self, class: Class, domain: &str) -> (String, String) {
-        let relayed = || match self.relayhost.as_str() {
-            "" => domain.to_string(),
-            relayhost => relayhost.to_string(),
-        };
-        let ((transport, nexthop), fallback) = match class {
-            Class::Local => (&self.local_transport, domain.to_string()),
-            Class::VirtualMailbox => (&self.virtual_transport, domain.to_string()),
-            Class::Relay => (&self.relay_transport, relayed()),
-            Class::Default => (&self.default_transport, relayed()),
-            Class::VirtualAlias => {
-                let reason = "5.1.1 User unknown in virtual alias table";
-                return ("error".into(), reason.into());
+    /// Transport and next hop.
+    fn route(
+        &self,
+        sender: &Address,
+        recipient: &Address,
+        class: Class,
+        domain: &str,
+    ) -> Result<(String, String), String> {
+        if class == Class::VirtualAlias {
+            return Ok(("error".into(), format!("5.1.1 User unknown{}", self.in_alias_table())));
+        }
+        let (mut transport, mut nexthop) = self.class_route(sender, class, domain)?;
+        if !self.transport_maps.is_empty()
+            && let Some(value) = self.transport_maps.find(recipient)?
+        {
+            transport::apply(&value, domain, &mut transport, &mut nexthop);
+        }
+        if let Some(moved) = self.finder.find(self, &self.relocated, recipient)? {
+            let to = String::from_utf8_lossy(&moved.value).into_owned();
+            return Ok(("error".into(), format!("5.1.6 User has moved to {to}")));
+        }
+        Ok((transport, nexthop))
+    }
+
+    fn in_alias_table(&self) -> &'static str {
+        if self.shows_table { " in virtual alias table" } else { "" }
+    }
+
+    /// What the class says, before any table of addresses.
+    fn class_route(
+        &self,
+        sender: &Address,
+        class: Class,
+        domain: &str,
+    ) -> Result<(String, String), String> {
+        let (configured, relayed) = match class {
+            Class::Local => (self.local_transport.clone(), false),
+            Class::VirtualMailbox => (self.virtual_transport.clone(), false),
+            Class::Relay => (self.relay_transport.clone(), true),
+            Class::Default | Class::VirtualAlias => {
+                let found = self.for_sender(&self.sender_default_transport, sender)?;
+                let chosen = found.map(|value| transport(&value));
+                (chosen.unwrap_or_else(|| self.default_transport.clone()), true)
             }
         };
-        let nexthop = if nexthop.is_empty() { fallback } else { nexthop.clone() };
-        (transport.clone(), nexthop)
+        let (transport, nexthop) = configured;
+        if !nexthop.is_empty() {
+            return Ok((transport, nexthop));
+        }
+        let relayhost = match relayed {
+            true => self.for_sender(&self.sender_relayhost, sender)?,
+            false => None,
+        };
+        let nexthop = match relayhost {
+            Some(relayhost) => relayhost,
+            None if relayed && !self.relayhost.is_empty() => self.relayhost.clone(),
+            None => domain.to_string(),
+        };
+        Ok((transport, nexthop))
+    }
+
+    /// What a table has for the sender; `DUNNO` is nothing.
+    fn for_sender(&self, tables: &SenderMaps, sender: &Address) -> Result<Option<String>, String> {
+        if tables.maps.is_empty() {
+            return Ok(None);
+        }
+        let found = match sender.is_null() {
+            true => match tables.maps.lookup(tables.null_key.as_bytes()) {
+                Lookup::Found(value) => Some(value),
+                Lookup::NotFound => None,
+                Lookup::Retry(why) => return Err(why.into_owned()),
+            },
+            false => self.finder.find(self, &tables.maps, sender)?.map(|found| found.value),
+        };
+        let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
+        Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
     }
 }
 

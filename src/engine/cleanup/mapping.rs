@@ -197,6 +197,15 @@ impl Mapping {
         Job::new(self, core, &snapshot.resolver, id).one(class, address)
     }
 
+    /// The tables that make other recipients of one, by their parameters' names.
+    pub fn of_recipients(&self) -> [(&'static str, &Maps); 3] {
+        [
+            ("recipient_canonical_maps", &self.recipient_canonical.maps),
+            ("canonical_maps", &self.canonical.maps),
+            ("virtual_alias_maps", &self.virtual_alias.maps),
+        ]
+    }
+
     fn leaves_recipients(&self) -> bool {
         self.canonical.maps.is_empty()
             && self.recipient_canonical.maps.is_empty()
@@ -245,8 +254,7 @@ impl<'a> Job<'a> {
         let mut address = resolver.canonical(&recipient.original);
         self.one(Class::EnvelopeRecipient, &mut address)?;
         for result in self.mapping.virtual_alias.expand(self.mapper, address.clone())? {
-            let resolved = resolver.resolve(&result);
-            let address = resolver.queued(&result, resolved);
+            let address = resolver.localized(&result);
             out.push(Recipient { address, ..recipient.clone() });
         }
         Ok(address)

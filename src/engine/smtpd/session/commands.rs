@@ -152,7 +152,7 @@ impl Task {
     /// The restrictions' verdict, and the recipient as it is queued.
     fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
         let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(recipient);
+        let resolved = snapshot.resolver.resolve(sender, recipient);
         let question = self.question(&snapshot, sender, (recipient, &resolved));
         // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
         let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
@@ -192,7 +192,7 @@ impl Task {
             return Ok(());
         };
         let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(recipient);
+        let resolved = snapshot.resolver.resolve(&transaction.envelope.sender, recipient);
         let to = (recipient, &resolved);
         let question = self.question(&snapshot, &transaction.envelope.sender, to);
         self.service.restrictions.data(&question)
