@@ -291,6 +291,24 @@ fn refusals_end_with_the_footer() {
     assert!(has(&log, "Relay access denied; from="), "the log has the reply alone: {log:#?}");
 }
 
+#[test]
+fn headers_of_local_clients_are_completed() {
+    let input = format!("EHLO c\r\n{TRANSACTION}To: user\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    let added = |clients: &str| {
+        let main_cf = format!(
+            "default_transport = discard:\nrelay_domains = d.example\nrelay_transport = discard:\nmynetworks = 198.51.100.0/24\n\
+             local_header_rewrite_clients = {clients}\n"
+        );
+        let (_, log) = dialogue(&main_cf, OUTSIDE, &input);
+
+        !has(&log, "message-id=<>")
+    };
+    assert!(!added("permit_inet_interfaces"));
+    assert!(added("permit_inet_interfaces, permit_mynetworks"));
+    assert!(added("check_address_map inline:{198.51.100.7=x}"));
+    assert!(!added("fail:x") && !added(""));
+}
+
 /// Transactions of one session: more than fit the lane to another core and the outbox before it.
 const FLOOD: usize = 6000;
 const _: () = assert!(FLOOD > LANE_CAPACITY + OUTBOX_HIGH_WATER);

@@ -198,12 +198,17 @@ impl Task {
         self.service.restrictions.data(&question)
     }
 
+    fn is_local(&self) -> bool {
+        let snapshot = self.core.snapshot();
+        self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
+    }
+
     fn data(&mut self) -> Result<(), End> {
         if let Err(reply) = self.judge_data() {
             let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
             return self.refuse("DATA", reply, sender.as_ref(), None);
         }
-        let is_local = self.core.snapshot.borrow().own_addresses.contains(&self.address);
+        let is_local = self.is_local();
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();
         let Some(transaction) = &mut self.transaction else {
