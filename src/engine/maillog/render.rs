@@ -36,6 +36,7 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         }
         Event::ClientOf { id, client } => write!(out, "{id}: client={client}"),
         Event::Reject { .. } => reject(out, event),
+        Event::MessageId { id, message_id: [] } => write!(out, "{id}: message-id=<>"),
         Event::MessageId { id, message_id } => {
             write!(out, "{id}: message-id={}", Printable(message_id))
         }
