@@ -20,6 +20,7 @@ use crate::cidr::Cidr;
 use crate::combine::{Folded, Pipe, Random, Union};
 use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
+use crate::pattern::{Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
 use crate::source::{self, BadLine, LogicalLines, printable};
 use crate::{Lookup, Table};
@@ -113,7 +114,9 @@ impl Name {
         match self.kind.as_str() {
             "hash" | "btree" => Kind::Database,
             "cidr" | "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
-            | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => Kind::Other,
+            | "pcre" | "regexp" | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => {
+                Kind::Other
+            }
             _ => Kind::Unknown,
         }
     }
@@ -225,6 +228,14 @@ impl Catalog<'_> {
             "cidr" => {
                 let text = self.rules(path)?;
                 Contents::Other(Box::new(Cidr::parse(path, &text, self.warn)))
+            }
+            "regexp" => {
+                let text = self.rules(path)?;
+                Contents::Other(Box::new(Patterns::<Posix>::parse(path, &text, self.warn)))
+            }
+            "pcre" => {
+                let text = self.rules(path)?;
+                Contents::Other(Box::new(Patterns::<Perl>::parse(path, &text, self.warn)))
             }
             "texthash" => map(self.text_file(path)?),
             "inline" => map(self.inline_map(path)?),

@@ -1,7 +1,7 @@
 //! Lookup tables: a key goes in, a value or its absence comes out; no file, no socket.
 //!
 //! [`constant`] is the database behind `hash:` and `btree:`, [`source`] and [`alias`] read the
-//! texts it is built from, [`simple`] and [`combine`] are tables that live in memory, and
+//! texts it is built from, [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are tables that live in memory, and
 //! [`catalog`] opens any of them by its name. postmap(1) and postalias(1) build and query them, the
 //! engine asks them; whoever reads a table file owns its bytes.
 //!
@@ -12,7 +12,7 @@
 //! **Standards**: postmap(1), postalias(1), aliases(5), DATABASE_README of Postfix 3.7.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -25,6 +25,7 @@ pub mod combine;
 pub mod constant;
 pub mod fold;
 mod fuzz;
+pub mod pattern;
 pub mod simple;
 pub mod source;
 
