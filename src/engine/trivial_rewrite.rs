@@ -168,7 +168,7 @@ impl Resolver {
         if address.is_null() {
             return address.clone();
         }
-        let mut bytes = address.as_bytes().to_vec();
+        let mut bytes = without_route(address.as_bytes()).to_vec();
         if !bytes.contains(&b'@') {
             bytes = self.qualify(bytes, origin);
         }
@@ -392,6 +392,15 @@ impl Resolver {
 fn transport(text: &str) -> (String, String) {
     let (transport, nexthop) = text.split_once(':').unwrap_or((text, ""));
     (transport.to_string(), nexthop.to_string())
+}
+
+/// An address without `@a,@b:` in front.
+fn without_route(address: &[u8]) -> &[u8] {
+    let colon = address.iter().position(|byte| *byte == b':');
+    match (address.first(), colon) {
+        (Some(b'@'), Some(colon)) => &address[colon + 1..],
+        _ => address,
+    }
 }
 
 fn rightmost(bytes: &[u8], byte: u8) -> Option<usize> {

@@ -10,8 +10,8 @@
 //! | `Name <a@b>` | phrase, open, address, close |
 //! | `a@b (comment)` | address, comment |
 //! | `Group: a, b;` | phrase, group, address, comma, address, end |
-//! | `@route:a@b`, `<@route:a@b>` | address without its route |
-//! | `a@b c@d` | address, comma, address |
+//! | `@route:a@b`, `<@route:a@b>` | address, its route in its local part |
+//! | `a@b c@d`, `a c@d` | address, comma, address |
 //!
 //! **Diagnostics**: none; any bytes are some list.
 //! **Limits**: after so many tokens as the caller says the rest is not looked at.
@@ -119,8 +119,11 @@ impl AddressList {
         let ends =
             |(token, _): &(Token<'_>, bool)| matches!(token, Token::Special(b'>' | b',' | b';'));
         let end = route + inside[route..].iter().position(ends).unwrap_or(inside.len() - route);
+        let comment = |(token, _): &&(Token<'_>, bool)| matches!(token, Token::Comment(_));
+        let words: Vec<&(Token<'_>, bool)> =
+            inside[..end].iter().filter(|it| !comment(it)).collect();
         self.pieces.push(Piece::Open);
-        self.address(&inside[..end]);
+        self.pieces.push(Piece::Address(internal(&words)));
         self.pieces.push(Piece::Close);
         let closed = inside.get(end).is_some_and(|(token, _)| *token == Token::Special(b'>'));
         1 + end + usize::from(closed)
@@ -147,19 +150,12 @@ impl AddressList {
         }
     }
 
-    /// The tokens of one address; comments among them follow it.
+    /// The tokens of one list element; comments among them follow it.
     fn address(&mut self, tokens: &[(Token<'_>, bool)]) {
         let words: Vec<&(Token<'_>, bool)> =
             tokens.iter().filter(|(token, _)| !matches!(token, Token::Comment(_))).collect();
-        let start = match words.first() {
-            Some((Token::Special(b'@'), _)) => {
-                let colon = words.iter().rposition(|(token, _)| *token == Token::Special(b':'));
-                colon.map_or(0, |colon| colon + 1)
-            }
-            _ => 0,
-        };
         if !words.is_empty() {
-            self.addresses_among(&words[start..]);
+            self.addresses_among(&words);
         }
         let comments = tokens.iter().filter_map(|(token, _)| match token {
             Token::Comment(text) => Some(Piece::Comment(unfolded(text))),
@@ -168,7 +164,7 @@ impl AddressList {
         self.pieces.extend(comments);
     }
 
-    /// Words after a domain begin another address: the comma is added.
+    /// A word that nothing joins to the one before begins another address: the comma is added.
     fn addresses_among(&mut self, words: &[&(Token<'_>, bool)]) {
         let mut rest = words;
         while let Some(end) = next_address(rest) {
@@ -244,27 +240,18 @@ fn route_end(tokens: &[(Token<'_>, bool)]) -> usize {
     }
 }
 
-/// Where a word follows the end of a domain, with a blank before it.
+/// Where a word follows another one with nothing but a blank between.
 fn next_address(words: &[&(Token<'_>, bool)]) -> Option<usize> {
     let is_word = |(token, _): &(Token<'_>, bool)| !matches!(token, Token::Special(_));
-    let at = words.iter().position(|(token, _)| *token == Token::Special(b'@'))?;
-    (at + 2..words.len()).find(|next| {
-        let (before, word) = (words[next - 1], words[*next]);
-        is_word(before) && is_word(word) && word.1
-    })
+    (1..words.len()).find(|at| is_word(words[at - 1]) && is_word(words[*at]) && words[*at].1)
 }
 
-/// The internal form: quotes and backslashes gone, blanks between words kept as one.
+/// The internal form: quotes, backslashes and blanks gone.
 fn internal(tokens: &[&(Token<'_>, bool)]) -> Address {
     let mut out = Vec::new();
-    let is_word = |token: &Token<'_>| !matches!(token, Token::Special(_));
-    for (at, (token, blank)) in tokens.iter().enumerate() {
-        let before = at.checked_sub(1).map(|at| tokens[at].0);
-        if *blank && is_word(token) && before.is_some_and(|before| is_word(&before)) {
-            out.push(b' ');
-        }
+    for (token, _) in tokens {
         match token {
-            Token::Quoted(text) => unquote(&text[1..text.len().max(1)], &mut out),
+            Token::Quoted(text) => unquote(&text[1..], &mut out),
             Token::Word(text) => unquote(text, &mut out),
             other => other.write(&mut out),
         }
@@ -283,7 +270,8 @@ fn unquote(text: &[u8], out: &mut Vec<u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => return,
-            b'\\' => out.extend(bytes.next()),
+            // A line end is none here, not even behind a backslash.
+            b'\\' => out.extend(bytes.next().filter(|byte| !matches!(byte, b'\r' | b'\n'))),
             b'\r' | b'\n' => {}
             byte => out.push(byte),
         }

