@@ -67,6 +67,7 @@ pub enum Resolved {
 }
 
 /// Everything resolving needs of the configuration.
+#[derive(Debug)]
 pub struct Resolver {
     myhostname: String,
     myorigin: String,
@@ -95,6 +96,7 @@ pub struct Resolver {
 }
 
 /// Tables that are asked for the sender.
+#[derive(Debug)]
 struct SenderMaps {
     maps: Maps,
     /// What stands for the sender without an address.

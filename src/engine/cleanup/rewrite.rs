@@ -52,24 +52,15 @@ impl<'a> Rewriting<'a> {
     /// # Errors
     /// The reply after end-of-data: a table cannot answer.
     pub fn header(&self, line: &[u8]) -> Result<Option<Vec<u8>>, Reply> {
-        let class = match header::name(line).and_then(header::addresses) {
-            Some(Addresses::Sender) => Class::HeaderSender,
-            Some(Addresses::Recipient) => Class::HeaderRecipient,
-            None => return Ok(None),
-        };
-        let colon = line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
-        let (name, value) = line.split_at(colon);
-        let mut list = AddressList::parse(value, self.snapshot.cleanup.address_token_limit);
         let mut trouble = None;
-        let changed = list.rewrite(|address| {
-            if address.is_null() || trouble.is_some() {
-                return None;
-            }
-            self.address(class, address).map_err(|why| trouble = Some(why)).ok()
+        let limit = self.snapshot.cleanup.address_token_limit;
+        let new = rewrite_line(line, limit, |class, address| match trouble {
+            None => self.address(class, address).map_err(|why| trouble = Some(why)).ok(),
+            Some(_) => None,
         });
         match trouble {
             Some(trouble) => Err(self.tell(&trouble)),
-            None => Ok(changed.then(|| folded(name, &list))),
+            None => Ok(new),
         }
     }
 
@@ -88,6 +79,27 @@ impl<'a> Rewriting<'a> {
         self.core.log.log(&Event::MessageWarning { daemon, id, text });
         trouble.reply.clone()
     }
+}
+
+/// A logical header in wire form: what it becomes when `change` gives its addresses another form;
+/// nothing when it does not.
+pub fn rewrite_line(
+    line: &[u8],
+    tokens_max: usize,
+    mut change: impl FnMut(Class, &Address) -> Option<Address>,
+) -> Option<Vec<u8>> {
+    let class = match header::name(line).and_then(header::addresses)? {
+        Addresses::Sender => Class::HeaderSender,
+        Addresses::Recipient => Class::HeaderRecipient,
+    };
+    let colon = line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
+    let (name, value) = line.split_at(colon);
+    let mut list = AddressList::parse(value, tokens_max);
+    let changed = list.rewrite(|address| match address.is_null() {
+        true => None,
+        false => change(class, address),
+    });
+    changed.then(|| folded(name, &list))
 }
 
 /// A header in lines, in wire form.
