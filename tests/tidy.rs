@@ -562,7 +562,8 @@ const ENGINE_BLOCKING: &[(&str, &str)] = &[
 const TEST_FILES: &[&str] = &["/tests.rs", "/testing.rs"];
 
 /// Programs whose output is for people.
-const PRINTING: &[&str] = &["tools/", "bench/", "src/bin/", "src/demo", "src/simulate.rs"];
+const PRINTING: &[&str] =
+    &["tools/", "bench/", "src/bin/", "src/demo", "src/explain.rs", "src/simulate.rs"];
 
 /// Where this was written is nobody's business. In pieces, or this file would be one.
 const MACHINE: &[[&str; 2]] = &[["/wo", "rk/"], ["/ro", "ot/"]];

@@ -2,8 +2,8 @@
 //!
 //! Content comes in wire form (see `protocol::smtp::data`) at the end of [`Message::content`]; this
 //! module walks over complete logical headers, drops those nobody may see, counts Received:, notes
-//! which are missing, rewrites addresses, and at the end of the header adds the missing headers. After that, content is
-//! left alone: body bytes are never looked at or moved again.
+//! which are missing, rewrites addresses, and at the end of the header adds what is missing. After
+//! that, content is left alone: body bytes are never looked at or moved again.
 //!
 //! The places of what comes later are fixed: header_checks at `Message::header`, before addresses
 //! are rewritten, body_checks in [`Message::advance`] once the header is

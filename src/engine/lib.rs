@@ -16,6 +16,7 @@ pub mod core;
 pub mod defer;
 pub mod delivery;
 pub mod error;
+pub mod explain;
 pub mod launch;
 pub mod limits;
 pub mod local;

@@ -143,17 +143,22 @@ pub enum Part {
 impl Maps {
     /// The first answer counts, also that a table cannot tell.
     pub fn find(&self, key: &[u8], part: Part) -> Lookup<'_> {
+        self.find_in(key, part).0
+    }
+
+    /// The same, with the table that answers.
+    pub fn find_in(&self, key: &[u8], part: Part) -> (Lookup<'_>, Option<&Opened>) {
         for item in &self.tables {
-            let answer = match item {
+            let (answer, table) = match item {
                 Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
-                Item::Opened(opened) => opened.table().lookup(key),
-                Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
+                Item::Opened(opened) => (opened.table().lookup(key), Some(opened)),
+                Item::Broken(why) => (Lookup::Retry(Cow::Owned(why.clone())), None),
             };
             if answer != Lookup::NotFound {
-                return answer;
+                return (answer, table);
             }
         }
-        Lookup::NotFound
+        (Lookup::NotFound, None)
     }
 
     /// Whether there is no table.

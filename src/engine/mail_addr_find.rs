@@ -25,10 +25,15 @@ use mail::address::needs_quotes;
 use mail::extension::Splitting;
 use std::borrow::Cow;
 use tables::Lookup;
+use tables::catalog::Opened;
 
 /// What a table says of an address.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Found<'a> {
+    /// The table.
+    pub table: Option<&'a Opened>,
+    /// The key it has.
+    pub key: Vec<u8>,
     /// The value.
     pub value: Cow<'a, [u8]>,
     /// The part of the local part that the key did not have, with its delimiter.
@@ -133,10 +138,12 @@ impl<'m> Search<'_, 'm> {
     }
 
     fn ask(&self, key: &[u8], part: Part) -> Result<Option<Found<'m>>, String> {
-        match self.maps.find(key, part) {
-            Lookup::Found(value) => Ok(Some(Found { value, extension: Vec::new() })),
-            Lookup::NotFound => Ok(None),
-            Lookup::Retry(why) => Err(why.into_owned()),
+        match self.maps.find_in(key, part) {
+            (Lookup::Found(value), table) => {
+                Ok(Some(Found { table, key: key.to_vec(), value, extension: Vec::new() }))
+            }
+            (Lookup::NotFound, _) => Ok(None),
+            (Lookup::Retry(why), _) => Err(why.into_owned()),
         }
     }
 }

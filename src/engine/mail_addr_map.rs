@@ -1,20 +1,23 @@
 //! What a table makes of an address: other addresses, in canonical form.
 //!
-//! A value is a list of addresses. `@other.example` as its first one stands for the same user there.
-//! Every other result is qualified like any address, and gets the extension that its key did not
-//! have, where that is wanted.
+//! A value is a list of addresses. `@other.example` as its first one stands for the same user
+//! there. Every other result is qualified like any address, and gets the extension that its key
+//! did not have, where that is wanted.
 //!
 //! **Diagnostics**: a table that cannot answer, or a value without an address, is an error; why.
 //! **Standards**: canonical(5), virtual(5), postconf(5) `propagate_unmatched_extensions`.
 
 use crate::lookup::Maps;
-use crate::mail_addr_find::Finder;
+use crate::mail_addr_find::{Finder, Found};
 use crate::trivial_rewrite::Resolver;
 use mail::Address;
 use mail::tok822::AddressList;
 
 /// Tokens of a value that are looked at.
 const TOKENS_MAX: usize = 1 << 20;
+
+/// A step that somebody watches: the parameter, the address, what was found, what became of it.
+pub type Watch<'a> = &'a dyn Fn(&str, &Address, &Found<'_>, &[Address]);
 
 /// What it takes to map addresses.
 #[derive(Clone, Copy)]
@@ -23,15 +26,19 @@ pub struct Mapper<'a> {
     pub finder: &'a Finder,
     /// Qualifies what they say.
     pub resolver: &'a Resolver,
+    /// Who is told of each step.
+    pub watch: Option<Watch<'a>>,
 }
 
 impl Mapper<'_> {
-    /// The addresses that the tables have for `address`; none where they have nothing.
+    /// The addresses that the tables of a parameter have for `address`; none where they have
+    /// nothing.
     ///
     /// # Errors
     /// Why there is no answer.
     pub fn map(
         &self,
+        parameter: &str,
         maps: &Maps,
         address: &Address,
         propagates: bool,
@@ -50,6 +57,9 @@ impl Mapper<'_> {
         if results.is_empty() {
             let value = String::from_utf8_lossy(&found.value);
             return Err(format!("malformed result for {address}: \"{value}\""));
+        }
+        if let Some(watch) = self.watch {
+            watch(parameter, address, &found, &results);
         }
         Ok(Some(results))
     }

@@ -10,7 +10,7 @@
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
 use crate::lookup::{Maps, Opener};
-use crate::mail_addr_find::Finder;
+use crate::mail_addr_find::{Finder, Found};
 use crate::match_list::{Domains, Match};
 use config::Params;
 use config::params::BadValue;
@@ -20,7 +20,7 @@ use tables::{Lookup, Table};
 
 pub mod transport;
 
-use transport::TransportMaps;
+use transport::{Entry, TransportMaps};
 
 /// Passes over one address before it is given up; bounded by its length in any case.
 const RESOLVE_PASSES_EXTRA: usize = 100;
@@ -189,6 +189,38 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
+    /// What relocated_maps has for a recipient.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn moved(&self, recipient: &Address) -> Result<Option<Found<'_>>, String> {
+        self.finder.find(self, &self.relocated, recipient)
+    }
+
+    /// What transport_maps has for a recipient.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn transport_entry(&self, recipient: &Address) -> Result<Option<Entry<'_>>, String> {
+        self.transport_maps.find(recipient)
+    }
+
+    /// What sends a sender's mail its own way: the parameter, and the entry.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn sender_entry(&self, sender: &Address) -> Result<Vec<(&'static str, String)>, String> {
+        let tables = [
+            ("sender_dependent_default_transport_maps", &self.sender_default_transport),
+            ("sender_dependent_relayhost_maps", &self.sender_relayhost),
+        ];
+        let mut out = Vec::new();
+        for (name, tables) in tables {
+            out.extend(self.for_sender(tables, sender)?.map(|value| (name, value)));
+        }
+        Ok(out)
+    }
+
     /// An address without its local routing operators, as it is queued.
     pub fn localized(&self, address: &Address) -> Address {
         let deliverable = |address: &Address| {
@@ -324,11 +356,11 @@ impl Resolver {
         }
         let (mut transport, mut nexthop) = self.class_route(sender, class, domain)?;
         if !self.transport_maps.is_empty()
-            && let Some(value) = self.transport_maps.find(recipient)?
+            && let Some(entry) = self.transport_maps.find(recipient)?
         {
-            transport::apply(&value, domain, &mut transport, &mut nexthop);
+            transport::apply(&entry.value, domain, &mut transport, &mut nexthop);
         }
-        if let Some(moved) = self.finder.find(self, &self.relocated, recipient)? {
+        if let Some(moved) = self.moved(recipient)? {
             let to = String::from_utf8_lossy(&moved.value).into_owned();
             return Ok(("error".into(), format!("5.1.6 User has moved to {to}")));
         }

@@ -22,7 +22,7 @@ use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
 use crate::pattern::{Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
-use crate::source::{self, BadLine, LogicalLines, printable};
+use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
 use crate::{Lookup, Table};
 
 /// How deep tables may be made of tables.
@@ -169,6 +169,24 @@ impl Opened {
             Contents::Map(map) => map,
             Contents::Other(table) => table.as_ref(),
         }
+    }
+
+    /// The line of its text that answers for `key`, from 1: of the source, where postmap(1) has
+    /// built it from one that is still there.
+    pub fn line(&self, key: &[u8], system: &System) -> Option<usize> {
+        let folding = match &self.contents {
+            Contents::Database(db) => db.folding,
+            Contents::Map(map) if self.name.kind == "texthash" => map.folding,
+            Contents::Map(_) => return None,
+            Contents::Other(table) => return table.line(key),
+        };
+        let text = (system.read)(&self.name.path).ok()?;
+        let key = fold(key, folding).ok()?;
+        let has_key = |line: &LogicalLine| {
+            let entry = source::entry(line, false).ok();
+            entry.is_some_and(|entry| fold(&entry.key, folding).is_ok_and(|it| it == key))
+        };
+        LogicalLines::new(&text).find(has_key).map(|line| line.number)
     }
 
     /// All it has, if it can tell.

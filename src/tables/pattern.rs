@@ -70,6 +70,8 @@ struct Rule<P> {
     pattern: P,
     negated: bool,
     action: Action,
+    /// Where it stands, from 1.
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -96,7 +98,8 @@ impl<P: Pattern> Patterns<P> {
         reading.finish()
     }
 
-    fn find(&self, key: &[u8]) -> Option<Vec<u8>> {
+    /// The value, and the line of the rule that gives it.
+    fn find(&self, key: &[u8]) -> Option<(Vec<u8>, usize)> {
         let mut skip_until = 0;
         for at in self.prefilter.candidates(key) {
             let rule = &self.rules[at];
@@ -109,12 +112,12 @@ impl<P: Pattern> Patterns<P> {
                 }
                 Action::Result(parts) if rule.negated || rules::is_plain(parts) => {
                     if rule.pattern.matches(key) != rule.negated {
-                        return Some(rules::value(parts, key, &Vec::new()));
+                        return Some((rules::value(parts, key, &Vec::new()), rule.line));
                     }
                 }
                 Action::Result(parts) => {
                     if let Some(spans) = rule.pattern.spans(key) {
-                        return Some(rules::value(parts, key, &spans));
+                        return Some((rules::value(parts, key, &spans), rule.line));
                     }
                 }
             }
@@ -126,8 +129,12 @@ impl<P: Pattern> Patterns<P> {
 impl<P: Pattern> Table for Patterns<P> {
     fn lookup(&self, key: &[u8]) -> Lookup<'_> {
         match self.find(key) {
-            Some(value) => Lookup::Found(Cow::Owned(value)),
+            Some((value, _)) => Lookup::Found(Cow::Owned(value)),
             None => Lookup::NotFound,
         }
+    }
+
+    fn line(&self, key: &[u8]) -> Option<usize> {
+        self.find(key).map(|(_, line)| line)
     }
 }

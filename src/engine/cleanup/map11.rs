@@ -60,7 +60,7 @@ impl Map11 {
         }
         let first = address.clone();
         for _ in 0..STEPS_MAX {
-            let results = mapper.map(&self.maps, address, self.propagates);
+            let results = mapper.map(self.name, &self.maps, address, self.propagates);
             let Some(results) = results.map_err(|why| Trouble::lookup(self.name, &first, &why))?
             else {
                 return Ok(());

@@ -104,7 +104,7 @@ impl Map1n {
             if kept.contains(&from.as_bytes().to_ascii_lowercase()) {
                 return Ok(Ok(()));
             }
-            let found = mapper.map(&self.maps, &from, self.propagates);
+            let found = mapper.map(NAME, &self.maps, &from, self.propagates);
             let Some(found) = found.map_err(|why| Trouble::lookup(NAME, &from, &why))? else {
                 return Ok(Ok(()));
             };

@@ -2,8 +2,8 @@
 //!
 //! | address | canonical_maps of | masquerade | then |
 //! | --- | --- | --- | --- |
-//! | envelope sender | sender_, all | `envelope_sender` | sender_bcc_maps |
-//! | envelope recipient | recipient_, all | `envelope_recipient` | virtual_alias_maps; recipient_bcc_maps |
+//! | sender | sender_, all | `envelope_sender` | sender_bcc_maps |
+//! | recipient | recipient_, all | `envelope_recipient` | virtual_alias_maps; recipient_bcc_maps |
 //! | header | sender_ or recipient_, all | `header_sender`, `header_recipient` | - |
 //!
 //! A blind copy is a recipient like any other, without reports, and makes no further copies.
@@ -17,7 +17,7 @@ use super::masquerade::Masquerade;
 use crate::core::Core;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
-use crate::mail_addr_map::Mapper;
+use crate::mail_addr_map::{Mapper, Watch};
 use crate::maillog::{Daemon, Event};
 use crate::trivial_rewrite::Resolver;
 use config::Params;
@@ -110,8 +110,7 @@ fn not_accepted(what: &str) -> String {
 struct Job<'a> {
     mapping: &'a Mapping,
     mapper: Mapper<'a>,
-    core: &'a Core,
-    id: QueueId,
+    warn: &'a dyn Fn(&str),
 }
 
 impl Mapping {
@@ -143,8 +142,8 @@ impl Mapping {
     /// A table cannot answer.
     pub fn sender(&self, core: &Core, id: QueueId, sender: &mut Address) -> Result<(), Trouble> {
         let snapshot = core.snapshot();
-        let job = Job::new(self, core, &snapshot.resolver, id);
-        job.one(Class::EnvelopeSender, sender)
+        let warn = |text: &str| warn(core, id, text);
+        self.job(&snapshot.resolver, None, &warn).one(Class::EnvelopeSender, sender)
     }
 
     /// The recipients as they are queued, copies included; the sender is mapped already.
@@ -161,7 +160,8 @@ impl Mapping {
             return Ok(());
         }
         let snapshot = core.snapshot();
-        let job = Job::new(self, core, &snapshot.resolver, id);
+        let warn = |text: &str| warn(core, id, text);
+        let job = self.job(&snapshot.resolver, None, &warn);
         let mut out = Vec::with_capacity(envelope.recipients.len());
         let mut copies = Vec::new();
         if !envelope.sender.is_null() {
@@ -194,7 +194,8 @@ impl Mapping {
         address: &mut Address,
     ) -> Result<(), Trouble> {
         let snapshot = core.snapshot();
-        Job::new(self, core, &snapshot.resolver, id).one(class, address)
+        let warn = |text: &str| warn(core, id, text);
+        self.job(&snapshot.resolver, None, &warn).one(class, address)
     }
 
     /// The tables that make other recipients of one, by their parameters' names.
@@ -204,6 +205,37 @@ impl Mapping {
             ("canonical_maps", &self.canonical.maps),
             ("virtual_alias_maps", &self.virtual_alias.maps),
         ]
+    }
+
+    fn job<'a>(
+        &'a self,
+        resolver: &'a Resolver,
+        watch: Option<Watch<'a>>,
+        warn: &'a dyn Fn(&str),
+    ) -> Job<'a> {
+        Job { mapping: self, mapper: Mapper { finder: &self.finder, resolver, watch }, warn }
+    }
+
+    /// What an address becomes as sender or as recipient, with `watch` told of each step and `warn`
+    /// of what is odd: one address, or everybody it stands for.
+    ///
+    /// # Errors
+    /// A table cannot answer, or the address stands for too much.
+    pub fn watched(
+        &self,
+        resolver: &Resolver,
+        class: Class,
+        address: &Address,
+        watch: Watch<'_>,
+        warn: &dyn Fn(&str),
+    ) -> Result<Vec<Address>, Trouble> {
+        let job = self.job(resolver, Some(watch), warn);
+        let mut address = address.clone();
+        job.one(class, &mut address)?;
+        match class {
+            Class::EnvelopeRecipient => self.virtual_alias.expand(job.mapper, address),
+            _ => Ok(vec![address]),
+        }
     }
 
     fn leaves_recipients(&self) -> bool {
@@ -217,17 +249,11 @@ impl Mapping {
     }
 }
 
-impl<'a> Job<'a> {
-    fn new(mapping: &'a Mapping, core: &'a Core, resolver: &'a Resolver, id: QueueId) -> Job<'a> {
-        let mapper = Mapper { finder: &mapping.finder, resolver };
-        Job { mapping, mapper, core, id }
-    }
+fn warn(core: &Core, id: QueueId, text: &str) {
+    core.log.log(&Event::MessageWarning { daemon: Daemon::Cleanup, id, text });
+}
 
-    fn warn(&self, text: &str) {
-        let (daemon, id) = (Daemon::Cleanup, self.id);
-        self.core.log.log(&Event::MessageWarning { daemon, id, text });
-    }
-
+impl Job<'_> {
     /// Mappings that make one address of one.
     fn one(&self, class: Class, address: &mut Address) -> Result<(), Trouble> {
         let Mapping { canonical, masquerade, .. } = self.mapping;
@@ -238,7 +264,7 @@ impl<'a> Job<'a> {
         if address.is_null() {
             return Ok(());
         }
-        let mut warn = |text: String| self.warn(&text);
+        let mut warn = |text: String| (self.warn)(&text);
         special.apply(self.mapper, class, address, &mut warn)?;
         canonical.apply(self.mapper, class, address, &mut warn)?;
         masquerade.apply(class, address)

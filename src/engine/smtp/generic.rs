@@ -70,8 +70,8 @@ impl Generic {
     }
 
     fn address(&self, address: &Address) -> Result<Address, String> {
-        let mapper = Mapper { finder: &self.finder, resolver: &self.resolver };
-        let found = mapper.map(&self.maps, address, self.propagates)?;
+        let mapper = Mapper { finder: &self.finder, resolver: &self.resolver, watch: None };
+        let found = mapper.map("smtp_generic_maps", &self.maps, address, self.propagates)?;
         Ok(found.and_then(|found| found.into_iter().next()).unwrap_or_else(|| address.clone()))
     }
 

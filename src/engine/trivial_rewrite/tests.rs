@@ -126,7 +126,8 @@ fn who_has_moved_is_not_sent_anything() {
 
 #[test]
 fn senders_may_have_ways_of_their_own() {
-    let maps = "sender_dependent_relayhost_maps = inline:{{s@a.example=[a.example]}, {<>=[null.example]}, \
+    let maps = "sender_dependent_relayhost_maps = inline:{{s@a.example=[a.example]}, \
+        {<>=[null.example]}, \
         {@d.example=dunno}}\n\
         sender_dependent_default_transport_maps = inline:{{@b.example=lmtp}, {c@c.example=smtp:[c.example]}}\n\
         relay_domains = r.example\n";

@@ -19,6 +19,7 @@ use config::params::BadValue;
 use mail::Address;
 use mail::extension::Splitting;
 use tables::Lookup;
+use tables::catalog::Opened;
 
 /// The parameter.
 #[derive(Debug, Default)]
@@ -26,6 +27,17 @@ pub struct TransportMaps {
     maps: Maps,
     plain_parents: bool,
     splitting: Splitting,
+}
+
+/// What a table has for an address or a domain.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The value.
+    pub value: String,
+    /// The key it has.
+    pub key: Vec<u8>,
+    /// The table.
+    pub table: Option<&'a Opened>,
 }
 
 impl TransportMaps {
@@ -47,11 +59,11 @@ impl TransportMaps {
         self.maps.is_empty()
     }
 
-    /// The value for an address.
+    /// The entry for an address.
     ///
     /// # Errors
     /// A table cannot answer; why.
-    pub fn find(&self, address: &Address) -> Result<Option<String>, String> {
+    pub fn find(&self, address: &Address) -> Result<Option<Entry<'_>>, String> {
         let (local, domain) = (address.local_part(), address.domain().unwrap_or_default());
         if let Some(found) = self.ask(&address.external(), Part::Whole)? {
             return Ok(Some(found));
@@ -80,11 +92,14 @@ impl TransportMaps {
         std::iter::once(domain).chain(parents.filter(move |_| !literal))
     }
 
-    fn ask(&self, key: &[u8], part: Part) -> Result<Option<String>, String> {
-        match self.maps.find(key, part) {
-            Lookup::Found(value) => Ok(Some(String::from_utf8_lossy(&value).trim().to_string())),
-            Lookup::NotFound => Ok(None),
-            Lookup::Retry(why) => Err(why.into_owned()),
+    fn ask(&self, key: &[u8], part: Part) -> Result<Option<Entry<'_>>, String> {
+        match self.maps.find_in(key, part) {
+            (Lookup::Found(value), table) => {
+                let value = String::from_utf8_lossy(&value).trim().to_string();
+                Ok(Some(Entry { value, key: key.to_vec(), table }))
+            }
+            (Lookup::NotFound, _) => Ok(None),
+            (Lookup::Retry(why), _) => Err(why.into_owned()),
         }
     }
 }

@@ -103,10 +103,8 @@ impl<'a, P: Pattern> Reading<'a, P> {
             self.say(line.number, "no replacement text: using empty string");
         }
         let parts = self.parts(line.number, &written, pattern.groups())?;
-        self.add(
-            &written,
-            Rule { pattern, negated: written.negated, action: Action::Result(parts) },
-        );
+        let (negated, action) = (written.negated, Action::Result(parts));
+        self.add(&written, Rule { pattern, negated, action, line: line.number });
         Ok(())
     }
 
@@ -132,7 +130,8 @@ impl<'a, P: Pattern> Reading<'a, P> {
             self.say(line.number, advice);
         }
         self.open.push((self.rules.len(), line.number));
-        self.add(&written, Rule { pattern, negated: written.negated, action: Action::If(0) });
+        let (negated, action) = (written.negated, Action::If(0));
+        self.add(&written, Rule { pattern, negated, action, line: line.number });
         Ok(())
     }
 

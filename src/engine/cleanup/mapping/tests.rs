@@ -164,7 +164,8 @@ fn a_table_that_fails_takes_no_mail() {
 
 #[test]
 fn blind_copies_are_made_once_and_make_no_more() {
-    let bcc = "always_bcc = all@x.example\nsender_bcc_maps = inline:{{s@a.example=sent@x.example}}\n\
+    let bcc = "always_bcc = all@x.example\n\
+        sender_bcc_maps = inline:{{s@a.example=sent@x.example}}\n\
         recipient_bcc_maps = inline:{{r@y.example=got@x.example}, {@x.example=never@x.example}, {v@y.example=vcopy@x.example}}\n\
         virtual_alias_maps = inline:{{v@y.example=w@y.example}}\n";
     let to = recipients(bcc, &["r@y.example", "r@y.example", "v@y.example"]);

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const GENERIC: &str = "recipient_delimiter = +\nmyorigin = ours.example\nmydestination = ours.example\n\
+const GENERIC: &str = "recipient_delimiter = +\nmyorigin = ours.example\n\
+    mydestination = ours.example\n\
     default_transport = smtp:[192.0.2.61]\nmessage_size_limit = 1000000\n\
     smtp_generic_maps = inline:{{a@ours.example=public@isp.example}, {@ours.example=all@isp.example},\
     {t@b.example=u@b.example}, {u@b.example=never@b.example}}\n";
@@ -10,7 +11,8 @@ const GENERIC: &str = "recipient_delimiter = +\nmyorigin = ours.example\nmydesti
 #[test]
 fn envelope_and_header_get_the_names_for_outside() {
     let log = play_new(GENERIC, takes_all(0), |hands| async move {
-        let header = "From: A <a@ours.example>\r\nTo: t@b.example, x@b.example\r\nCc: c@ours.example\r\n\
+        let header = "From: A <a@ours.example>\r\nTo: t@b.example, x@b.example\r\n\
+                      Cc: c@ours.example\r\n\
                       X-To: a@ours.example\r\nSubject: s";
         let content = format!("{header}\r\n\r\na@ours.example in the body");
         hands.submit("<a@ours.example>", &["<t@b.example>", "<x@b.example>"], &content).await;
