@@ -176,7 +176,8 @@ fn slowly<P: Pattern>(table: &Patterns<P>, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Rules with and without literals.
-const RULE: &str = "[!]?/[\\^]?(ab|bc|[ab]c|a+b|\\(ab\\|cd\\)|b\\?c|abc[.]|Ab|c\\{2\\}|a\\*bc|\\\\.b)\
+const RULE: &str = "[!]?/[\\^]?\
+                    (ab|bc|[ab]c|a+b|\\(ab\\|cd\\)|b\\?c|abc[.]|Ab|c\\{2\\}|a\\*bc|\\\\.b)\
                     (ab|ca|[.]|b+)?[$]?/i? [x]";
 
 proptest::proptest! {
@@ -190,7 +191,8 @@ proptest::proptest! {
         let perl = open::<Perl>(&text).0;
         for key in &keys {
             let key = key.as_bytes();
-            let quick = [posix.find(key), perl.find(key)].map(|found| found.map(|(value, _)| value));
+            let quick = [posix.find(key), perl.find(key)];
+            let quick = quick.map(|found| found.map(|(value, _)| value));
             proptest::prop_assert_eq!(quick, [slowly(&posix, key), slowly(&perl, key)], "{}", text);
         }
     }
