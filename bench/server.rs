@@ -80,12 +80,14 @@ impl Server {
     ) -> Result<Server, Box<dyn Error>> {
         let name = format!("ringpost-{tool}-{}-{kind}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(directory.join("queue"))?;
-        std::fs::create_dir_all(directory.join("data"))?;
+        // Postfix's start looks at every file below its configuration: the queue is beside it.
+        for name in ["conf", "queue", "data"] {
+            std::fs::create_dir_all(directory.join(name))?;
+        }
         let (address, sink) = (free_address()?, free_address()?);
         let main_cf = main_cf(&directory, sink) + &more(sink);
-        std::fs::write(directory.join("main.cf"), main_cf)?;
-        std::fs::write(directory.join("master.cf"), master_cf(address))?;
+        std::fs::write(directory.join("conf/main.cf"), main_cf)?;
+        std::fs::write(directory.join("conf/master.cf"), master_cf(address))?;
         let server = Server { kind, address, sink, master: 0, directory };
         if kind == Kind::Postfix {
             server.run("chown", &["postfix", "data"])?;
@@ -175,8 +177,8 @@ impl Server {
             Kind::Postfix => Path::new(POSTFIX_COMMANDS).join(name),
             Kind::Ringpost => std::env::current_exe()?.with_file_name(name),
         };
-        let directory = self.directory.to_string_lossy().into_owned();
-        self.run(&program.to_string_lossy(), &[&["-c", &directory], arguments].concat())
+        let conf = self.directory.join("conf").to_string_lossy().into_owned();
+        self.run(&program.to_string_lossy(), &[&["-c", &conf], arguments].concat())
     }
 
     /// Runs a program in its directory; what it said.
