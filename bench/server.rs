@@ -90,7 +90,9 @@ impl Server {
         std::fs::write(directory.join("conf/master.cf"), master_cf(address))?;
         let server = Server { kind, address, sink, master: 0, directory };
         if kind == Kind::Postfix {
-            server.run("chown", &["postfix", "data"])?;
+            // A start after a crash has something to log before anybody logs for it.
+            std::fs::write(server.directory.join("maillog"), "")?;
+            server.run("chown", &["postfix", "data", "maillog"])?;
         }
         Ok(server)
     }

@@ -153,3 +153,41 @@ impl Verdict {
         counts.iter().sum::<u64>() as f64 / counts.len() as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extra_copy_is_the_price_of_the_kill_after_the_copy_before_it() {
+        let ledger = Ledger::default();
+        for number in 0..3 {
+            ledger.acknowledge(number);
+            let copy = ledger.arrive(number);
+            if number == 0 {
+                ledger.answer(number, copy);
+            }
+        }
+        ledger.kill(Victim::Services);
+        // Known to be answered, under way, and never sent again.
+        ledger.arrive(0);
+        ledger.arrive(1);
+        ledger.kill(Victim::Everything);
+        let verdict = ledger.verdict();
+        let counts: Vec<(u64, u64)> =
+            verdict.kills.iter().map(|kill| (kill.duplicates, kill.answered)).collect();
+        assert_eq!(counts, [(2, 1), (0, 0)]);
+        assert_eq!((verdict.lost.len(), verdict.unasked, verdict.unexplained), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_never_came_is_lost_and_what_nobody_promised_is_unasked() {
+        let ledger = Ledger::default();
+        ledger.acknowledge(7);
+        ledger.arrive(8);
+        ledger.arrive(8);
+        let verdict = ledger.verdict();
+        assert_eq!(verdict.lost, [7]);
+        assert_eq!((verdict.unasked, verdict.unexplained), (1, 1));
+    }
+}
