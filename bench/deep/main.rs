@@ -9,9 +9,9 @@
 //!
 //! Usage: `deep [--messages N] [--size BYTES] [--cold yes] [--depths N,N...|none] [--postfix N]`.
 //! The programs are taken from beside this one: build the workspace first. `--cold yes` drops the
-//! page cache before each start (as root). `--messages 0` leaves the first table out. `TMPDIR`
-//! chooses the disk; a queue takes about `N * (SIZE + 600)` bytes, and those of all depths are there
-//! at once.
+//! page cache before each start (as root). `--messages 0` leaves ringpost's column out. `TMPDIR`
+//! chooses the disk; a queue takes about `N * (SIZE + 600)` bytes, and those of all depths are
+//! there at once.
 
 mod drain;
 mod figures;

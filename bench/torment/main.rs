@@ -13,11 +13,11 @@
 //!
 //! Usage: `torment [--rounds N] [--only postfix|ringpost] [--seed N] [--rate N]`. The programs are
 //! taken from beside this one: build the workspace first. Postfix needs root and Debian's package;
-//! without them ringpost runs alone. Only processes of the server that was started here are killed:
-//! master by its pid file, the others because it is their parent.
+//! without them ringpost runs alone. Only processes of the server that was started here are
+//! killed: master by its pid file, the others because it is their parent.
 //!
-//! **Diagnostics**: exit status 1 when anything is lost, or ringpost's median of duplicates for each
-//! kill is above Postfix's. A server that loses mail leaves its directory to be looked at.
+//! **Diagnostics**: exit status 1 when anything is lost, or ringpost's median of duplicates for
+//! each kill is above Postfix's. A server that loses mail leaves its directory to be looked at.
 
 mod chance;
 mod kill;
