@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard};
 struct Copy {
     /// Kills before it came.
     came: usize,
-    /// Kills before its answer was sent, when it was.
-    answered: Option<usize>,
+    /// Whether its answer was sent before the next kill began.
+    answered: bool,
 }
 
 #[derive(Default)]
@@ -21,6 +21,8 @@ struct Books {
     /// Every copy of every message that came.
     copies: BTreeMap<u64, Vec<Copy>>,
     kills: Vec<Victim>,
+    /// Whether a kill is under way: nobody may read answers any more.
+    striking: bool,
 }
 
 /// The books of one trial.
@@ -73,23 +75,30 @@ impl Ledger {
         let mut books = self.books();
         let came = books.kills.len();
         let copies = books.copies.entry(number).or_default();
-        copies.push(Copy { came, answered: None });
+        copies.push(Copy { came, answered: false });
         copies.len() - 1
     }
 
     /// The sink has said 250 to a copy.
     pub fn answer(&self, number: u64, copy: usize) {
         let mut books = self.books();
-        let kills = books.kills.len();
+        let (kills, striking) = (books.kills.len(), books.striking);
         let copy = books.copies.get_mut(&number).and_then(|copies| copies.get_mut(copy));
         if let Some(copy) = copy {
-            copy.answered = Some(kills);
+            copy.answered = copy.came == kills && !striking;
         }
     }
 
-    /// Somebody was killed, and is gone.
+    /// Somebody is about to be killed.
+    pub fn strike(&self) {
+        self.books().striking = true;
+    }
+
+    /// He is gone.
     pub fn kill(&self, victim: Victim) {
-        self.books().kills.push(victim);
+        let mut books = self.books();
+        books.kills.push(victim);
+        books.striking = false;
     }
 
     /// How many that got 250 have not come yet.
@@ -134,16 +143,26 @@ impl Kill {
     /// A copy that came before this kill was followed by another one.
     fn count(&mut self, copy: &Copy) {
         self.duplicates += 1;
-        self.answered += u64::from(copy.answered == Some(copy.came));
+        self.answered += u64::from(copy.answered);
     }
 }
 
 impl Verdict {
-    /// The middle one of all kills' duplicates.
-    pub fn median(&self) -> u64 {
-        let mut counts: Vec<u64> = self.kills.iter().map(|kill| kill.duplicates).collect();
+    /// The middle one of all kills' counts.
+    pub fn median(&self, of: fn(&Kill) -> u64) -> u64 {
+        let mut counts: Vec<u64> = self.kills.iter().map(of).collect();
         counts.sort_unstable();
         counts.get(counts.len() / 2).copied().unwrap_or(0)
+    }
+
+    /// The largest of all kills' counts.
+    pub fn most(&self, of: fn(&Kill) -> u64) -> u64 {
+        self.kills.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// The sum of all kills' counts.
+    pub fn sum(&self, of: fn(&Kill) -> u64) -> u64 {
+        self.kills.iter().map(of).sum()
     }
 
     /// The mean over some kills; not a number over none.
@@ -168,6 +187,9 @@ mod tests {
                 ledger.answer(number, copy);
             }
         }
+        ledger.strike();
+        // Too late for whoever is being killed.
+        ledger.answer(1, 0);
         ledger.kill(Victim::Services);
         // Known to be answered, under way, and never sent again.
         ledger.arrive(0);

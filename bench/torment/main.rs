@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
 fn passes(verdicts: &[(Kind, Verdict)]) -> bool {
     let median = |kind: Kind| {
         let found = verdicts.iter().find(|(found, _)| *found == kind);
-        found.map(|(_, verdict)| verdict.median())
+        found.map(|(_, verdict)| verdict.median(|kill| kill.duplicates))
     };
     let worse = match (median(Kind::Postfix), median(Kind::Ringpost)) {
         (Some(postfix), Some(ringpost)) => ringpost > postfix,

@@ -1,7 +1,7 @@
 //! The table: a column for each system.
 
 use crate::kill::Victim;
-use crate::ledger::Verdict;
+use crate::ledger::{Kill, Verdict};
 use ringpost_bench::server::Kind;
 
 type Column = (Kind, Verdict);
@@ -18,23 +18,25 @@ pub fn print(rounds: u32, rate: u32, seed: u64, verdicts: &[Column]) {
     row("arrived, 250 lost", &|verdict| verdict.unasked.to_string());
     row("lost", &|verdict| verdict.lost.len().to_string());
     row("kills", &|verdict| verdict.kills.len().to_string());
-    row("duplicates", &|verdict| {
-        verdict.kills.iter().map(|k| k.duplicates).sum::<u64>().to_string()
-    });
-    row("  the sink had answered", &|verdict| {
-        verdict.kills.iter().map(|k| k.answered).sum::<u64>().to_string()
-    });
+    row("duplicates", &|verdict| verdict.sum(duplicates).to_string());
+    row("  the sink had answered", &|verdict| verdict.sum(answered).to_string());
     row("  since the last kill", &|verdict| verdict.unexplained.to_string());
-    row("duplicates per kill, median", &|verdict| verdict.median().to_string());
-    row("duplicates per kill, mean", &|verdict| number(verdict.mean(None, |kill| kill.duplicates)));
-    for victim in Victim::ALL {
-        row(&format!("  kills of {victim}"), &|verdict| {
-            number(verdict.mean(Some(victim), |kill| kill.duplicates))
-        });
-        row("    the sink had answered", &|verdict| {
-            number(verdict.mean(Some(victim), |kill| kill.answered))
-        });
+    for (name, of) in [("duplicates", duplicates as fn(&Kill) -> u64), ("answered", answered)] {
+        row(&format!("{name} per kill, median"), &|verdict| verdict.median(of).to_string());
+        row("  mean", &|verdict| number(verdict.mean(None, of)));
+        for victim in Victim::ALL {
+            row(&format!("  mean of {victim}"), &|v| number(v.mean(Some(victim), of)));
+        }
+        row("  most", &|verdict| verdict.most(of).to_string());
     }
+}
+
+fn duplicates(kill: &Kill) -> u64 {
+    kill.duplicates
+}
+
+fn answered(kill: &Kill) -> u64 {
+    kill.answered
 }
 
 fn line(name: &str, values: &[String]) {

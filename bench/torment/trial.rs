@@ -86,6 +86,7 @@ fn suffer(
 ) -> Result<(), Box<dyn Error>> {
     wait_for_service(ledger)?;
     std::thread::sleep(load);
+    ledger.strike();
     strike(server, victim)?;
     ledger.kill(victim);
     if !process::runs(server.master) {
