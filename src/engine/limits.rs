@@ -16,9 +16,11 @@ pub const INPUT_BYTES: usize = 64 * 1024;
 pub const REPLY_BYTES: usize = 16 * 1024;
 /// Content bytes a session collects before they go to the log as an extent.
 pub const EXTENT_BYTES: usize = 128 * 1024;
-/// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash
-/// in between delivers again what was delivered, as any crash before a commit does.
-pub const LAZY_COMMIT: Duration = Duration::from_millis(50);
+/// How long a record nobody waits for (a mark, a removal) waits for a commit to share, after it was
+/// appended and after the write that was under way then. A busy core's next message comes sooner; a
+/// quiet one's disk has time. A crash in between delivers again what was delivered, as any crash
+/// before a commit does.
+pub const LAZY_COMMIT: Duration = Duration::from_millis(1);
 /// Messages in the last commit that make a core busy enough to wait for a fuller one.
 pub const PACED_GROUP: usize = 4;
 /// How long after the start of the last commit a busy core may start the next one, unless as many
