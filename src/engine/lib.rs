@@ -16,6 +16,7 @@ pub mod core;
 pub mod defer;
 pub mod delivery;
 pub mod error;
+mod fuzz;
 pub mod launch;
 pub mod limits;
 pub mod local;
@@ -37,3 +38,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod trivial_rewrite;
+
+pub use bounce::fuzz_dsn;
+pub use pickup::fuzz_pickup;
+pub use resolver::fuzz_dns_answer;

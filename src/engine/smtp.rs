@@ -25,7 +25,7 @@ mod delivery;
 mod downgrade;
 pub mod filter;
 mod fold;
-mod hosts;
+pub(crate) mod hosts;
 pub mod idle;
 pub mod nexthop;
 mod report;
