@@ -197,7 +197,9 @@ fn check_header(content: &[u8], address_len: usize) {
 /// Three parts and the end; the report has one block of fields for the message and one for each
 /// recipient that is to be told of.
 fn check_parts(text: &[u8], recipients: usize) {
-    let quoted = text.split(|byte| *byte == b'"').nth(1).expect("the boundary is quoted");
+    let parameter = |line: &&[u8]| line.starts_with(b"\tboundary=\"");
+    let line = text.split(|byte| *byte == b'\n').find(parameter).expect("the boundary");
+    let quoted = line.split(|byte| *byte == b'"').nth(1).expect("it is quoted");
     let delimiter = [b"--", quoted].concat();
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let at: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with(&delimiter)).collect();
