@@ -340,7 +340,7 @@ impl Rcpt {
 fn routed_original(path: &[u8]) -> Option<Vec<u8>> {
     let inner = path.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(path);
     let is_routed = inner.first() == Some(&b'@') && inner.contains(&b':');
-    is_routed.then(|| [b"rfc822;", inner].concat())
+    is_routed.then(|| [b"rfc822;", inner].concat()).filter(|orcpt| dsn::is_orcpt(orcpt))
 }
 
 /// `name=value`.
