@@ -412,4 +412,26 @@ mod tests {
             assert!(parse(&file[..cut]).is_err(), "a torn file is not a message");
         }
     }
+
+    #[test]
+    fn what_smtp_could_not_carry_is_not_taken() {
+        let file = records(&[
+            (b'F', "a\r\nBcc: b"),
+            (b'S', "a\r\n@b"),
+            (b'A', "notify_flags=99"),
+            (b'A', "dsn_orig_rcpt=x\r\nDATA;y"),
+            (b'A', "envelope_id=a RET=HDRS"),
+            (b'R', "c@d"),
+            (b'M', ""),
+            (b'X', ""),
+            (b'E', ""),
+        ]);
+        let Parsed { envelope, full_name, .. } = parse(&file).unwrap();
+        assert_eq!(full_name.as_deref(), Some("a  Bcc: b"));
+        assert_eq!((envelope.sender.as_bytes(), envelope.envid), (b"a  @b".as_slice(), None));
+        let recipient = &envelope.recipients[0];
+        assert_eq!((recipient.notify, &recipient.dsn_orcpt), (0, &None));
+        let long = "x".repeat(ADDRESS_MAX + 1);
+        assert!(parse(&records(&[(b'S', &long)])).is_err());
+    }
 }

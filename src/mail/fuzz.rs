@@ -11,13 +11,14 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 /// Parses `data` as an SMTP path. An address whose domain is a host name (or that has none) parses
-/// back from its external form; what goes to the log is free of control characters.
+/// back from its external form; neither it nor what goes to the log has control characters.
 ///
 /// # Panics
 /// When that does not hold.
 pub fn fuzz_address(data: &[u8]) {
     let Ok(address) = Address::parse_path(data) else { return };
     assert!(address.as_bytes().len() <= data.len(), "parsing removes, never adds");
+    assert!(!address.as_bytes().iter().any(u8::is_ascii_control), "a command stays one line");
     let shown = address.to_string();
     assert!(!shown.chars().any(char::is_control), "a log line stays one line");
     let literal = |domain: &[u8]| match domain {

@@ -8,9 +8,9 @@
 //! | Delay | the message is marked, deferred |
 //!
 //! Nothing is removed before the notice about it is durable. When a notice cannot be made now, or
-//! the message it is to return cannot be read now, the failed recipients stay undone and the message
-//! is tried again later: twice is better than never. A report of success that cannot be made is
-//! lost, with a warning.
+//! what it is to return cannot be read now, the failed recipients stay undone and the message is
+//! tried again later: twice is better than never. A report of success that cannot be made is lost,
+//! with a warning.
 
 use super::{Active, FLAG_EXPIRE, FLAG_WARNED, Qmgr, Stage, Step, Wish};
 use crate::bounce::{self, Action, Entry, Occasion, Reader};
