@@ -8,8 +8,8 @@
 //! Diagnostics: a file that is not a submission is left where it is, with a warning; one that can
 //! never be taken (no recipients) too.
 //!
-//! Limits: [`BATCH`] files and, but for the last of them, [`BATCH_BYTES`] are in memory at a time;
-//! [`ADDRESS_MAX`].
+//! Limits: 64 files and, but for the last of them, 16 MiB are in memory at a time; an address is as
+//! long as a command line may be.
 //!
 //! Standards: pickup(8), postdrop(1).
 
