@@ -540,5 +540,22 @@ mod tests {
         assert_eq!(parsed.notify, notify::SUCCESS | notify::DELAY);
         assert_eq!(parsed.orcpt.unwrap(), b"rfc822;x+y@z");
         assert_eq!(xtext(b"a b+c"), "a+20b+2Bc");
+        assert_eq!(xtext_word(b"\"a b\"@c"), "\"a+20b\"@c");
+        assert_eq!(xtext_word(b"a\"b"), "a+22b");
+    }
+
+    #[test]
+    fn what_would_not_be_one_word_or_one_line_is_refused() {
+        for line in [
+            "MAIL FROM:<\"a\rb\"@c>",
+            "MAIL FROM:<\"a\\\rb\"@c>",
+            "MAIL FROM:<a@b> ENVID=\"a b\"",
+            "MAIL FROM:<a@b> ENVID=a+0D",
+        ] {
+            assert!(mail(line).is_err(), "{line:?}");
+        }
+        assert!(rcpt("RCPT TO:<a@b> ORCPT=a\rb;c").is_err());
+        assert_eq!(rcpt("RCPT TO:<@a\rb:c@d>").unwrap().orcpt, None);
+        assert_eq!(rcpt("RCPT TO:<@a:c@d>").unwrap().orcpt.unwrap(), b"rfc822;@a:c@d");
     }
 }
