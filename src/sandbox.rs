@@ -3,12 +3,11 @@
 //! | process | gives up | by |
 //! | --- | --- | --- |
 //! | engine | new privileges, execution of anything | no_new_privs, seccomp |
-//! | engine | writing outside its queue and data directories | landlock |
+//! | engine | files outside its directories and those of its tables, see [`places`] | landlock |
 //! | engine | ring operations it does not use | io_uring restrictions, in `runtime::ring` |
 //! | all | what no mail system needs: tracing, mounting, code in the kernel, ... | seccomp |
 //!
-//! The engine may read what `mail_owner` may read: tables stand wherever main.cf says, and NSS
-//! looks where it likes. Called before the first thread exists, so that every thread is bound.
+//! Called before the first thread exists, so that every thread is bound.
 //!
 //! **Diagnostics**: what a kernel cannot do is in the returned list, a line each for the log; what
 //! it can do and refuses is an error.
@@ -18,6 +17,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
+use crate::sandbox::places::Places;
+
 use landlock::{
     ABI, Access, AccessFs, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     path_beneath_rules,
@@ -26,6 +27,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 #[allow(unsafe_code)]
 mod filter;
+pub mod places;
 
 /// The newest rules we know; an older kernel keeps those it knows.
 const RULES: ABI = ABI::V5;
@@ -63,21 +65,21 @@ const NEVER: &[i64] = &[
 /// System calls that run another program.
 const EXECUTION: &[i64] = &[libc::SYS_execve, libc::SYS_execveat];
 
-/// Binds the engine: it may write below those of the `writable` directories that are there, and
-/// execute nothing.
+/// Binds the engine: it may write and read below those of its `places` that are there, and execute
+/// nothing.
 ///
 /// # Errors
 /// The kernel refuses what it offers.
-pub fn bind_engine(writable: &[PathBuf]) -> Result<Vec<String>, Box<dyn Error>> {
+pub fn bind_engine(places: &Places) -> Result<Vec<String>, Box<dyn Error>> {
     rustix::thread::set_no_new_privs(true)?;
     let mut missing = Vec::new();
-    match restrict_writing(writable)? {
+    match restrict_files(places)? {
         RulesetStatus::FullyEnforced => {}
         RulesetStatus::PartiallyEnforced => {
             missing.push("landlock: this kernel enforces only some of the rules".into());
         }
         RulesetStatus::NotEnforced => {
-            missing.push("landlock is not available: writing is not confined".into());
+            missing.push("landlock is not available: files are not confined".into());
         }
     }
     let calls: Vec<i64> = NEVER.iter().chain(EXECUTION).copied().collect();
@@ -94,22 +96,23 @@ pub fn bind_supervisor() -> Option<String> {
     forbid(NEVER)
 }
 
-fn restrict_writing(writable: &[PathBuf]) -> Result<RulesetStatus, Box<dyn Error>> {
+fn restrict_files(places: &Places) -> Result<RulesetStatus, Box<dyn Error>> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
-    let there: Vec<&PathBuf> = writable.iter().filter(|path| path.is_dir()).collect();
+    let readable: Vec<&PathBuf> = places.read.iter().filter(|path| path.exists()).collect();
+    let writable: Vec<&PathBuf> = places.write.iter().filter(|path| path.is_dir()).collect();
     let write = AccessFs::from_all(RULES) & !BitFlags::from(AccessFs::Execute);
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(RULES))?
         .create()?
-        .add_rules(path_beneath_rules(["/"], read))?
-        .add_rules(path_beneath_rules(there, write))?
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(writable, write))?
         .restrict_self()?;
     Ok(status.ruleset)
 }
 
 /// Makes system calls fail with EPERM, for this thread and all that come from it. What is missing,
 /// when the kernel has no filters.
-fn forbid(calls: &[i64]) -> Option<String> {
+pub fn forbid(calls: &[i64]) -> Option<String> {
     let bind = || -> Result<(), Box<dyn Error>> {
         let rules: BTreeMap<i64, Vec<_>> = calls.iter().map(|call| (*call, Vec::new())).collect();
         let denied = SeccompAction::Errno(libc::EPERM as u32);

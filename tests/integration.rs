@@ -11,6 +11,7 @@ mod support;
 
 /// One file per promise.
 mod integration {
+    mod blocked;
     mod bounce;
     mod container;
     mod crash;

@@ -542,6 +542,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/runtime/ring/buffers.rs", "buffers that the kernel may hold"),
     ("src/runtime/net/system.rs", "descriptors out of completions"),
     ("queue/src/map.rs", "read-only maps of segments"),
+    ("src/tables/pattern/posix.rs", "the system's regular expressions"),
     ("src/deliver/fork.rs", "fork in a process with one thread"),
     ("src/inherited.rs", "descriptors that the supervisor hands over"),
     ("src/sandbox/filter.rs", "loading a system call filter"),
@@ -561,7 +562,8 @@ const ENGINE_BLOCKING: &[(&str, &str)] = &[
 const TEST_FILES: &[&str] = &["/tests.rs", "/testing.rs"];
 
 /// Programs whose output is for people.
-const PRINTING: &[&str] = &["tools/", "bench/", "src/bin/", "src/demo", "src/simulate.rs"];
+const PRINTING: &[&str] =
+    &["tools/", "bench/", "src/bin/", "src/demo", "src/explain.rs", "src/simulate.rs"];
 
 /// Where this was written is nobody's business. In pieces, or this file would be one.
 const MACHINE: &[[&str; 2]] = &[["/wo", "rk/"], ["/ro", "ot/"]];

@@ -18,18 +18,31 @@ const REASON: &str =
 
 type Outcome = Result<u64, Box<dyn Error + Send + Sync>>;
 
-/// Appends `messages` of `size` bytes; returns the bytes of log.
+/// What is filled in.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    /// How many.
+    pub messages: u64,
+    /// Content bytes of each.
+    pub size: usize,
+    /// The domain of all recipients, unless they have a thousand.
+    pub domain: Option<&'static str>,
+}
+
+/// Appends messages; returns the bytes of log.
 ///
 /// # Errors
 /// What the disk said.
-pub fn fill(queue: &Path, cores: u8, messages: u64, size: usize) -> Result<u64, Box<dyn Error>> {
+pub fn fill(queue: &Path, filling: &Filling) -> Result<u64, Box<dyn Error>> {
+    let cores = std::thread::available_parallelism()?.get() as u8;
     let store = Store::open(queue, Options { cores, ..Options::default() })?;
-    let share = messages / u64::from(cores);
-    let rest = messages - share * u64::from(cores);
+    let share = filling.messages / u64::from(cores);
+    let rest = filling.messages - share * u64::from(cores);
     let threads: Vec<_> = (0..cores)
         .map(|core| {
             let (store, extra) = (store.clone(), if core == 0 { rest } else { 0 });
-            std::thread::spawn(move || fill_core(&store, core, share + extra, size))
+            let part = Filling { messages: share + extra, ..*filling };
+            std::thread::spawn(move || fill_core(&store, core, &part))
         })
         .collect();
     let mut bytes = 0;
@@ -40,7 +53,8 @@ pub fn fill(queue: &Path, cores: u8, messages: u64, size: usize) -> Result<u64, 
     Ok(bytes)
 }
 
-fn fill_core(store: &Store, core: u8, messages: u64, size: usize) -> Outcome {
+fn fill_core(store: &Store, core: u8, filling: &Filling) -> Outcome {
+    let Filling { messages, size, domain } = *filling;
     let core = Core::new(core).ok_or("too many cores")?;
     let (mut log, _) = Log::join(store, core)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -55,7 +69,7 @@ fn fill_core(store: &Store, core: u8, messages: u64, size: usize) -> Outcome {
         let mut numbers: Vec<Number> = Vec::new();
         for serial in &group {
             let micros = now.as_micros() as u64 - (messages - serial);
-            let envelope = envelope(*serial, micros, size);
+            let envelope = envelope(*serial, micros, size, domain);
             let number = log.reserve_number();
             log.append(number, micros, 0, &envelope, &[&content])?;
             bytes += (envelope.len() + size + reason.len()) as u64;
@@ -76,8 +90,11 @@ fn content(size: usize) -> Vec<u8> {
     line.iter().copied().cycle().take(size).collect()
 }
 
-fn envelope(serial: u64, micros: u64, size: usize) -> Vec<u8> {
-    let to = format!("user{serial}@domain{}.example", serial % 1000);
+fn envelope(serial: u64, micros: u64, size: usize, domain: Option<&str>) -> Vec<u8> {
+    let to = match domain {
+        Some(domain) => format!("user{serial}@{domain}"),
+        None => format!("user{serial}@domain{}.example", serial % 1000),
+    };
     let envelope = Envelope {
         arrival_micros: micros,
         size: size as u64,

@@ -1,5 +1,5 @@
-//! The source: a number of sessions that send messages one after the other as fast as they are
-//! taken.
+//! The source: a number of sessions that send messages one after the other, as fast as they are
+//! taken or at a steady rate.
 
 use super::{Until, take_reply};
 use runtime::kernel::{Choice, Kernel};
@@ -35,6 +35,16 @@ pub struct Load {
     pub sender: String,
 }
 
+/// How a load is offered, where not as fast as it is taken.
+#[derive(Clone, Default)]
+pub struct Manner {
+    /// Messages that all sessions together begin in a second, at most. What an outage kept from
+    /// being sent is not made up for.
+    pub rate: Option<u32>,
+    /// Is told the number of each message that got 250.
+    pub acknowledged: Option<Arc<dyn Fn(u64) + Send + Sync>>,
+}
+
 /// What became of the messages.
 #[derive(Default)]
 pub struct Counts {
@@ -49,18 +59,27 @@ pub struct Source {
     /// What became of the messages.
     pub counts: Arc<Counts>,
     done: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl Source {
-    /// Starts sending.
+    /// Starts sending, as fast as it is taken.
     ///
     /// # Errors
     /// When io_uring is not available.
     pub fn start(load: Load) -> io::Result<Source> {
+        Source::start_as(load, Manner::default())
+    }
+
+    /// Starts sending.
+    ///
+    /// # Errors
+    /// When io_uring is not available.
+    pub fn start_as(load: Load, manner: Manner) -> io::Result<Source> {
         let counts = Arc::new(Counts::default());
-        let done = Arc::new(AtomicBool::new(false));
-        let (counts2, done2) = (counts.clone(), done.clone());
+        let (done, enough) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (counts2, done2, enough2) = (counts.clone(), done.clone(), enough.clone());
         let thread = std::thread::Builder::new().name("source".into()).spawn(move || {
             let waker = Waker::new()?;
             let kernel = Kernel::open(Choice::from_environment()?, waker.clone())?;
@@ -68,20 +87,28 @@ impl Source {
             let job = Rc::new(Job {
                 rt: rt.clone(),
                 next: Cell::new(0),
+                turn: Cell::new(rt.now()),
                 running: Cell::new(load.sessions),
                 load,
+                manner,
                 counts: counts2,
                 done: done2.clone(),
+                enough: enough2,
             });
             (0..job.load.sessions).for_each(|_| job.clone().spawn());
             rt.run(&mut Until(done2))
         })?;
-        Ok(Source { counts, done, thread })
+        Ok(Source { counts, done, enough, thread })
     }
 
     /// Whether everything was sent or has failed.
     pub fn is_done(&self) -> bool {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// Begins no more messages.
+    pub fn stop(&self) {
+        self.enough.store(true, Ordering::Relaxed);
     }
 
     /// Waits for the end.
@@ -96,10 +123,14 @@ impl Source {
 struct Job {
     rt: Rt,
     load: Load,
+    manner: Manner,
     next: Cell<u64>,
+    /// When the next message may begin.
+    turn: Cell<Instant>,
     running: Cell<u64>,
     counts: Arc<Counts>,
     done: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -107,7 +138,7 @@ impl Job {
         let rt = self.rt.clone();
         rt.spawn(async move {
             // A session that fails starts again while there is something to send.
-            while self.next.get() < self.load.messages && self.session().await.is_err() {
+            while self.is_more() && self.session().await.is_err() {
                 self.rt.sleep_until(self.rt.now() + Duration::from_millis(100)).await;
             }
             self.running.set(self.running.get() - 1);
@@ -117,11 +148,21 @@ impl Job {
         });
     }
 
-    fn take(&self) -> Option<u64> {
-        let number = self.next.get();
-        if number >= self.load.messages {
+    fn is_more(&self) -> bool {
+        self.next.get() < self.load.messages && !self.enough.load(Ordering::Relaxed)
+    }
+
+    /// The next message, when it is its turn.
+    async fn take(&self) -> Option<u64> {
+        if let Some(rate) = self.manner.rate {
+            let turn = self.turn.get().max(self.rt.now());
+            self.turn.set(turn + Duration::from_secs(1) / rate);
+            self.rt.sleep_until(turn).await;
+        }
+        if !self.is_more() {
             return None;
         }
+        let number = self.next.get();
         self.next.set(number + 1);
         Some(number)
     }
@@ -131,8 +172,11 @@ impl Job {
         self.expect(&stream, 220).await?;
         self.say(&stream, b"EHLO source.example\r\n".to_vec()).await?;
         self.expect(&stream, 250).await?;
-        while let Some(number) = self.take() {
+        while let Some(number) = self.take().await {
             let sent = self.message(&stream, number).await;
+            if let (Ok(true), Some(acknowledged)) = (&sent, &self.manner.acknowledged) {
+                acknowledged(number);
+            }
             let counter = match &sent {
                 Ok(true) => &self.counts.accepted,
                 _ => &self.counts.refused,

@@ -10,11 +10,10 @@
 
 mod measure;
 mod memory;
-mod server;
 mod table;
 
 use measure::{Sample, run_load};
-use server::{Kind, Server};
+use ringpost_bench::server::{Kind, Server};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -66,11 +65,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         // Interleaved: what disturbs the machine for a while disturbs both.
         for round in 0..arguments.rounds {
             for (kind, samples) in &mut samples {
-                let server = Server::start(*kind)?;
+                let server = started(*kind)?;
                 let sample = run_load(&server, &scaled(*workload, *kind));
-                server.stop()?;
+                remove(server)?;
                 let sample = sample?;
-                eprintln!("round {}: {kind:?} {sample}", round + 1);
+                eprintln!("round {}: {kind} {sample}", round + 1);
                 samples.push(sample);
             }
         }
@@ -80,6 +79,19 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         memory::run(arguments.rounds)?;
     }
     Ok(())
+}
+
+/// A server that serves.
+fn started(kind: Kind) -> Result<Server, Box<dyn Error>> {
+    let mut server = Server::install("versus", kind, |_| String::new())?;
+    server.start()?;
+    Ok(server)
+}
+
+/// Stops it and removes what it had.
+fn remove(mut server: Server) -> Result<(), Box<dyn Error>> {
+    server.stop()?;
+    server.remove()
 }
 
 fn scaled(workload: Workload, kind: Kind) -> Workload {

@@ -2,9 +2,10 @@
 //! flushes of the device its queue is on.
 
 use crate::Workload;
-use crate::server::Server;
 use ringpost_bench::load::sink::Sink;
 use ringpost_bench::load::source::{Load, Source};
+use ringpost_bench::process::{Pages, cpu_seconds, family, memory_mib};
+use ringpost_bench::server::Server;
 use std::error::Error;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -15,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// How long the last message may take after the first.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Kernel clock ticks per second in /proc, fixed by its interface.
-const TICKS: f64 = 100.0;
 
 /// What one run gave.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,7 @@ impl fmt::Display for Sample {
 /// When mail is refused or does not arrive.
 pub fn run_load(server: &Server, workload: &Workload) -> Result<Sample, Box<dyn Error>> {
     let sink = Sink::start(server.sink)?;
-    let flushes_before = flushes(&server.queue_directory())?;
+    let flushes_before = flushes(&server.queue())?;
     let cpu_before = cpu_seconds(server.master);
     let commits_before = server.commits();
     let began = Instant::now();
@@ -85,75 +84,12 @@ pub fn run_load(server: &Server, workload: &Workload) -> Result<Sample, Box<dyn 
         accepted: messages / accepted_after.as_secs_f64(),
         delivered: messages / delivered_after.as_secs_f64(),
         cpu_ms: (cpu_seconds(server.master) - cpu_before) * 1000.0 / messages,
-        flushes: (flushes(&server.queue_directory())? - flushes_before) as f64 / messages,
+        flushes: (flushes(&server.queue())? - flushes_before) as f64 / messages,
         commits: commits.map(|((now, _), (before, _))| (now - before) as f64 / messages),
-        memory_mib: memory_mib(server.master, Pages::All),
+        memory_mib: memory_mib(&family(server.master), Pages::All),
     };
     sink.stop()?;
     Ok(sample)
-}
-
-/// The process and everything below it.
-fn family(master: u32) -> Vec<u32> {
-    let mut family = vec![master];
-    let parents: Vec<(u32, u32)> = processes();
-    let mut at = 0;
-    while at < family.len() {
-        let children = parents.iter().filter(|(_, parent)| *parent == family[at]);
-        let children: Vec<u32> = children.map(|(pid, _)| *pid).collect();
-        family.extend(children);
-        at += 1;
-    }
-    family
-}
-
-fn processes() -> Vec<(u32, u32)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(|pid| Some((pid, stat(pid)?.first().copied()? as u32))).collect()
-}
-
-/// Fields of /proc/PID/stat from the parent's number on.
-fn stat(pid: u32) -> Option<Vec<u64>> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything.
-    let rest = text.rsplit_once(") ")?.1;
-    Some(rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect())
-}
-
-/// CPU time of the family, with that of children that have ended.
-fn cpu_seconds(master: u32) -> f64 {
-    let ticks: u64 = family(master)
-        .into_iter()
-        .filter_map(stat)
-        .map(|fields| fields.get(10..14).map_or(0, |times| times.iter().sum::<u64>()))
-        .sum();
-    ticks as f64 / TICKS
-}
-
-/// Which pages count as a process's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pages {
-    /// Its share of everything that is mapped: program, libraries, files, its own.
-    All,
-    /// Its own: what it has allocated. Pages of mapped files go whenever the kernel needs them.
-    Own,
-}
-
-/// Memory of the family, MiB.
-pub fn memory_mib(master: u32, pages: Pages) -> f64 {
-    let kib: u64 = family(master).into_iter().filter_map(|pid| kib(pid, pages)).sum();
-    kib as f64 / 1024.0
-}
-
-fn kib(pid: u32, pages: Pages) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let name = match pages {
-        Pages::All => "Pss:",
-        Pages::Own => "Pss_Anon:",
-    };
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Flush requests that the device under `path` has completed since boot.

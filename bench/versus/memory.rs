@@ -1,10 +1,11 @@
 //! Two figures of memory: what an idle client costs, and what a large message costs while it is
 //! relayed. Postfix has no counterpart for the first: its clients cost a process each.
 
-use crate::measure::{Pages, memory_mib};
-use crate::server::{Kind, Server};
+use crate::{remove, started};
 use ringpost_bench::load::sink::Sink;
 use ringpost_bench::load::source::{Load, Source};
+use ringpost_bench::process::{Pages, family, memory_mib};
+use ringpost_bench::server::{Kind, Server};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -29,16 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// When the server does not do its part.
 pub fn run(rounds: usize) -> Result<(), Box<dyn Error>> {
-    let server = Server::start(Kind::Ringpost)?;
+    let server = started(Kind::Ringpost)?;
     let (clients, bytes) = idle(&server)?;
-    server.stop()?;
+    remove(server)?;
     println!("\nmemory of the engine");
     println!("  {clients} idle clients after EHLO: {bytes:.0} bytes each");
     let mut extra = Vec::new();
     for _ in 0..rounds {
-        let server = Server::start(Kind::Ringpost)?;
+        let server = started(Kind::Ringpost)?;
         extra.push(large(&server)?);
-        server.stop()?;
+        remove(server)?;
     }
     let list: Vec<String> = extra.iter().map(|mib| format!("{mib:.1}")).collect();
     println!("  a message of 50 MiB is relayed within {} MiB more", list.join(", "));
@@ -54,10 +55,10 @@ fn idle(server: &Server) -> Result<(u64, f64), Box<dyn Error>> {
     let clients = IDLE_CLIENTS.min(room);
     // One session has been there: what is made once is made.
     drop(greet(server)?);
-    let before = memory_mib(server.master, Pages::All);
+    let before = memory_mib(&family(server.master), Pages::All);
     let connections: Vec<TcpStream> =
         (0..clients).map(|_| greet(server)).collect::<Result<_, _>>()?;
-    let after = memory_mib(server.master, Pages::All);
+    let after = memory_mib(&family(server.master), Pages::All);
     drop(connections);
     Ok((clients, (after - before) * f64::from(1 << 20) / clients as f64))
 }
@@ -83,7 +84,7 @@ fn greet(server: &Server) -> Result<TcpStream, Box<dyn Error>> {
 /// are mapped for reading are the kernel's and not counted.
 fn large(server: &Server) -> Result<f64, Box<dyn Error>> {
     let sink = Sink::start(server.sink)?;
-    let before = memory_mib(server.master, Pages::Own);
+    let before = memory_mib(&family(server.master), Pages::Own);
     let source = Source::start(Load {
         to: server.address,
         messages: 1,
@@ -98,7 +99,7 @@ fn large(server: &Server) -> Result<f64, Box<dyn Error>> {
         if began.elapsed() > PATIENCE {
             return Err("the large message did not arrive".into());
         }
-        most = most.max(memory_mib(server.master, Pages::Own));
+        most = most.max(memory_mib(&family(server.master), Pages::Own));
         std::thread::sleep(LOOK);
     }
     source.join()?;

@@ -2,7 +2,7 @@
 
 use crate::Workload;
 use crate::measure::Sample;
-use crate::server::Kind;
+use ringpost_bench::server::Kind;
 
 /// Says what was measured on and how.
 ///
@@ -24,7 +24,7 @@ pub fn print_conditions(rounds: usize) -> std::io::Result<()> {
 /// Prints one workload's medians.
 pub fn print(workload: &Workload, samples: &[(Kind, Vec<Sample>)]) {
     println!("\n{} bytes, {} sessions", workload.size, workload.sessions);
-    let names: Vec<String> = samples.iter().map(|(kind, _)| format!("{kind:?}")).collect();
+    let names: Vec<String> = samples.iter().map(|(kind, _)| kind.to_string()).collect();
     println!("  {:<26}{:>12}{:>12}{:>10}", "", column(&names, 0), column(&names, 1), "ratio");
     let more = |name: &str, of: fn(&Sample) -> f64| row(name, samples, of, Better::More);
     let less = |name: &str, of: fn(&Sample) -> f64| row(name, samples, of, Better::Less);

@@ -8,12 +8,13 @@ use engine::snapshot::Snapshot;
 use master::settings::Settings;
 use master::system;
 use ringpost::inherited::{Inherited, Service};
-use ringpost::sandbox;
+use ringpost::memory;
+use ringpost::sandbox::{self, places::Places};
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -40,9 +41,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let inherited = Inherited::from_environment()?;
     // Before any thread exists, so that every thread leaves these signals to this one.
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
-    let snapshot = Arc::new(read(&directory)?);
+    let own_log = inherited.maillog.is_none();
+    let (snapshot, places) = read(&directory, own_log, None)?;
+    let snapshot = Arc::new(snapshot);
     let queue_directory = std::env::current_dir()?;
-    let missing = sandbox::bind_engine(&writable(&snapshot, &inherited)?)?;
+    let missing = sandbox::bind_engine(&places)?;
     let launch = launch(&snapshot, &inherited)?;
     let log = Maillog::new(launch.identity.clone(), (launch.sink)()?, LocalTime::system().into());
     end_on_panic(&launch);
@@ -57,22 +60,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         if signal != SIGHUP {
             break;
         }
-        match read(&directory) {
-            Ok(snapshot) => engine.reload(&Arc::new(snapshot)),
+        match read(&directory, own_log, Some(&places)) {
+            Ok((snapshot, _)) => engine.reload(&Arc::new(snapshot)),
             Err(error) => keep(&log, error.as_ref()),
         }
     }
     Ok(engine.stop()?)
-}
-
-/// Where the engine writes: its queue, its data, and its log unless master has opened that.
-fn writable(snapshot: &Snapshot, inherited: &Inherited) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let text = |name: &str| snapshot.params.text(name).map_err(|error| error.to_string());
-    let mut places = vec![std::env::current_dir()?, text("data_directory")?.into()];
-    if inherited.maillog.is_none() {
-        places.extend(PathBuf::from(text("maillog_file")?).parent().map(PathBuf::from));
-    }
-    Ok(places)
 }
 
 /// What the kernel should know before the first thread exists.
@@ -124,11 +117,24 @@ fn config_directory() -> Result<PathBuf, Box<dyn Error>> {
     }
 }
 
-fn read(directory: &std::path::Path) -> Result<Snapshot, Box<dyn Error>> {
+/// Reads the configuration, unless it needs places that the engine was not `bound` to.
+fn read(
+    directory: &Path,
+    own_log: bool,
+    bound: Option<&Places>,
+) -> Result<(Snapshot, Places), Box<dyn Error>> {
     let settings = Settings::load(&directory.to_string_lossy(), "engine")?;
     let master = settings.master()?;
+    let places = Places::of(&settings.params, &master, own_log)?;
+    if let Some(place) = bound.and_then(|bound| bound.missing(&places)) {
+        let place = place.display();
+        return Err(format!(
+            "{place}: the engine was not given this place at its start; stop and start"
+        )
+        .into());
+    }
     let snapshot = Snapshot::new(settings.params, &master, tables());
-    Ok(snapshot.map_err(|error| error.to_string())?)
+    Ok((snapshot.map_err(|error| error.to_string())?, places))
 }
 
 /// What tables are made of.
@@ -162,6 +168,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
         accounts: master::accounts::exists,
         kernel: runtime::kernel::Choice::from_environment()?,
         descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+        memory: Arc::new(memory::of_this_process()?),
         listening: inherited
             .services
             .iter()

@@ -2,11 +2,11 @@
 //!
 //! Content comes in wire form (see `protocol::smtp::data`) at the end of [`Message::content`]; this
 //! module walks over complete logical headers, drops those nobody may see, counts Received:, notes
-//! which are missing, and at the end of the header adds the missing ones. After that, content is
-//! left alone: body bytes are never looked at or moved again.
+//! which are missing, rewrites addresses, and at the end of the header adds what is missing. After
+//! that, content is left alone: body bytes are never looked at or moved again.
 //!
-//! The places of what comes later are fixed: header_checks at `Message::header`, address
-//! rewriting of headers right after it, body_checks in [`Message::advance`] once the header is
+//! The places of what comes later are fixed: header_checks at `Message::header`, before addresses
+//! are rewritten, body_checks in [`Message::advance`] once the header is
 //! over.
 //!
 //! Limits: `hopcount_limit`, `message_size_limit`; a header that is not complete waits at most for
@@ -16,11 +16,17 @@
 
 pub mod commit;
 pub mod envelope;
+mod map11;
+mod map1n;
+pub mod mapping;
+mod masquerade;
+pub mod rewrite;
 
 use mail::Address;
 use mail::date::{HeaderDate, Zone};
 use mail::header::{self, Known};
 use protocol::smtp::reply::Reply;
+use rewrite::Rewriting;
 use std::io::Write as _;
 
 /// What cleanup needs of the configuration.
@@ -34,6 +40,8 @@ pub struct Settings {
     pub header_size_limit: usize,
     /// `message_drop_headers` has these four by default; each may be kept.
     pub drop: DropHeaders,
+    /// `header_address_token_limit`.
+    pub address_token_limit: usize,
     /// `undisclosed_recipients_header`, empty for none.
     pub undisclosed_recipients: String,
     /// `duplicate_filter_limit`, 0 for none.
@@ -68,6 +76,8 @@ pub struct Origin<'a> {
     /// Whether missing headers are added (the client is in `local_header_rewrite_clients`, or
     /// `always_add_missing_headers` is set).
     pub add_missing: bool,
+    /// What rewrites addresses in headers, unless they are left alone.
+    pub rewriting: Option<Rewriting<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,7 +163,7 @@ impl Message {
     pub fn advance(&mut self, settings: &Settings, origin: &Origin<'_>) -> Result<(), Reply> {
         while self.part == Part::Header {
             match self.next_header(settings.header_size_limit) {
-                Next::Header { end } => self.header(end, settings)?,
+                Next::Header { end } => self.header(end, settings, origin)?,
                 Next::End { blank } => self.end_of_header(blank, settings, origin),
                 Next::Incomplete => break,
             }
@@ -180,7 +190,7 @@ impl Message {
         if self.part == Part::Header {
             let end = self.content.len();
             if self.at < end {
-                self.header(end, settings)?;
+                self.header(end, settings, origin)?;
             }
             self.end_of_header(true, settings, origin);
         }
@@ -229,7 +239,12 @@ impl Message {
     }
 
     /// A complete header ends at `end`.
-    fn header(&mut self, end: usize, settings: &Settings) -> Result<(), Reply> {
+    fn header(
+        &mut self,
+        end: usize,
+        settings: &Settings,
+        origin: &Origin<'_>,
+    ) -> Result<(), Reply> {
         let line = &self.content[self.at..end];
         let known = header::name(line).map_or(Known::Other, header::classify);
         self.header_8bit |= !line.is_ascii();
@@ -240,13 +255,24 @@ impl Message {
                 return Err(Reply::fixed("554 5.4.0 Error: too many hops"));
             }
         }
-        if settings.drop.drops(known) {
+        let dropped = settings.drop.drops(known);
+        let end = if dropped { end } else { self.rewrite(end, origin)? };
+        if dropped {
             self.gap += end - self.at;
         } else if self.gap > 0 {
             self.content.copy_within(self.at..end, self.at - self.gap);
         }
         self.at = end;
         Ok(())
+    }
+
+    /// Puts a header that ends at `end` in its new form; where that ends.
+    fn rewrite(&mut self, end: usize, origin: &Origin<'_>) -> Result<usize, Reply> {
+        let Some(rewriting) = &origin.rewriting else { return Ok(end) };
+        let Some(new) = rewriting.header(&self.content[self.at..end])? else { return Ok(end) };
+        let new_end = self.at + new.len();
+        self.content.splice(self.at..end, new);
+        Ok(new_end)
     }
 
     fn note(&mut self, known: Known, end: usize) {

@@ -5,6 +5,9 @@
 //! reached stable storage. After a failed write the log is poisoned: everybody waiting is told so,
 //! nothing more is promised, and the engine ends so that master can start a new one that recovers.
 
+#[cfg(test)]
+mod tests;
+
 use crate::core::Core;
 use crate::limits::{LAZY_COMMIT, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGMENT_RETRY};
 use crate::maillog::Daemon;
@@ -42,8 +45,10 @@ pub struct Totals {
 /// What waits for a write.
 pub struct Commits {
     waiting: RefCell<VecDeque<(Lsn, Waiter)>>,
-    /// When records that nobody waits for are written at the latest.
+    /// When records that nobody waits for are written, if nothing else is before.
     lazy_until: Cell<Option<Instant>>,
+    /// Whether something is to be written as soon as it can be.
+    soon: Cell<bool>,
     /// Messages in the last commit, and when the next one may start with fewer.
     paced: Cell<(usize, Instant)>,
     alarm: Cell<Option<Instant>>,
@@ -56,6 +61,7 @@ impl Commits {
         Commits {
             waiting: RefCell::default(),
             lazy_until: Cell::new(None),
+            soon: Cell::new(false),
             paced: Cell::new((0, Instant(0))),
             alarm: Cell::new(None),
             totals,
@@ -117,17 +123,23 @@ impl Core {
     /// A record was appended that nobody waits for: it may share the next commit, within bounds.
     pub(crate) fn commit_lazily(&self) {
         if self.commits.lazy_until.get().is_none() {
-            let until = self.rt.now() + LAZY_COMMIT;
-            self.commits.lazy_until.set(Some(until));
-            // The alarm gives the loop a turn when it is time.
-            let rt = self.rt.clone();
-            self.rt.spawn(async move { rt.sleep_until(until).await });
+            self.be_lazy();
         }
+    }
+
+    /// From now on records that nobody waits for wait for company; never shorter than messages do.
+    fn be_lazy(&self) {
+        let (_, next) = self.commits.paced.get();
+        let until = (self.rt.now() + LAZY_COMMIT).max(next);
+        self.commits.lazy_until.set(Some(until));
+        // The alarm gives the loop a turn when it is time.
+        let rt = self.rt.clone();
+        self.rt.spawn(async move { rt.sleep_until(until).await });
     }
 
     /// Content is on its way to the log: the disk should have it soon.
     pub(crate) fn commit_soon(&self) {
-        self.commits.lazy_until.set(Some(self.rt.now()));
+        self.commits.soon.set(true);
     }
 
     /// Starts the next write, unless one is in flight or nothing is to be written. Once per turn.
@@ -138,6 +150,7 @@ impl Core {
         for (index, log) in self.logs().enumerate() {
             let Some(flush) = log.borrow_mut().seal() else { continue };
             self.commits.lazy_until.set(None);
+            self.commits.soon.set(false);
             if index == 0 {
                 self.pace();
             }
@@ -154,8 +167,11 @@ impl Core {
     }
 
     fn is_commit_due(&self) -> bool {
-        let Commits { waiting, lazy_until, paced, .. } = &self.commits;
+        let Commits { waiting, lazy_until, soon, paced, .. } = &self.commits;
         let now = self.rt.now();
+        if soon.get() {
+            return true;
+        }
         // Each message waits twice: its reply, and its way to the queue manager.
         let messages = waiting.borrow().len() / 2;
         let (group, next) = paced.get();
@@ -183,11 +199,13 @@ impl Core {
         let own = log == 0;
         let log = self.logs().nth(log).expect("logs are never taken away");
         let flushed = log.borrow_mut().flushed(flush.id, result);
-        // A write ends with its segment: what was appended behind that has nobody else to start it.
-        if log.borrow().durable() < log.borrow().appended()
-            && self.commits.lazy_until.get().is_none()
-        {
-            self.commit_soon();
+        if log.borrow().durable() < log.borrow().appended() {
+            match self.commits.lazy_until.get() {
+                // Those who get their answers now may send the next messages: let these come.
+                Some(_) => self.be_lazy(),
+                // A write ends with its segment: what is behind that has nobody else to start it.
+                None => self.commit_soon(),
+            }
         }
         self.commits.totals.commits.fetch_add(1, Ordering::Relaxed);
         match flushed {

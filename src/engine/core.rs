@@ -12,6 +12,7 @@ use crate::delivery::DeliverRequest;
 use crate::limits::{OUTBOX_HIGH_WATER, PARCELS_PER_TURN, SPARE_BUFFER_BYTES, SPARE_BUFFERS};
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Event, Maillog};
+use crate::memory::{self, Memory};
 use crate::parcel::{Parcel, Settle};
 use crate::qmgr::Qmgr;
 use crate::smtpd::door::Doors;
@@ -72,6 +73,8 @@ pub struct Core {
     pub doors: Arc<Doors>,
     /// What clients do, over all cores.
     pub anvil: Arc<Anvil>,
+    /// Whether memory is scarce.
+    pub memory: Arc<Memory>,
     /// The queue manager, on [`crate::qmgr::CORE`] only.
     pub qmgr: Option<RefCell<Qmgr>>,
     /// Changes that found the log full, to be tried again.
@@ -120,6 +123,8 @@ pub struct Parts {
     pub doors: Arc<Doors>,
     /// What clients do, over all cores.
     pub anvil: Arc<Anvil>,
+    /// The memory of all cores.
+    pub memory: Arc<Memory>,
     /// Counts of all cores.
     pub totals: Arc<Totals>,
 }
@@ -146,6 +151,7 @@ impl Core {
             accounts: parts.accounts,
             doors: parts.doors,
             anvil: parts.anvil,
+            memory: parts.memory,
             qmgr,
             unsettled: RefCell::default(),
             desk: parts.desk,
@@ -221,7 +227,8 @@ impl Core {
     /// Takes a content buffer back.
     pub fn give_buffer(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BUFFER_BYTES {
+        let spare = buffers.len() < SPARE_BUFFERS && !self.memory.is_scarce();
+        if spare && buffer.capacity() <= SPARE_BUFFER_BYTES {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -434,6 +441,7 @@ impl Core {
         if self.qmgr.is_some() {
             pickup::start(self);
             rates::keep_statistics(self);
+            memory::watch(self);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::core::{Core, Parts};
 use crate::limits::TAIL_BYTES;
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Identity, Maillog, Sink};
+use crate::memory::Memory;
 use crate::parcel::Parcel;
 use crate::resolver::{Resolver, Source};
 use crate::side::Side;
@@ -70,6 +71,8 @@ pub struct Launch {
     pub kernel: Choice,
     /// How many descriptors this process may have.
     pub descriptors: u64,
+    /// How much memory this process may have.
+    pub memory: Arc<Memory>,
     /// What to listen to.
     pub listening: Vec<Listening>,
 }
@@ -206,6 +209,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         seed: rt.now().0 ^ index as u64,
         doors: shared.doors.clone(),
         anvil: shared.anvil.clone(),
+        memory: launch.memory.clone(),
         totals: shared.totals.clone(),
         rt,
     })?;
@@ -233,6 +237,7 @@ pub(crate) struct Assembly {
     pub seed: u64,
     pub doors: Arc<Doors>,
     pub anvil: Arc<Anvil>,
+    pub memory: Arc<Memory>,
     pub totals: Arc<Totals>,
 }
 
@@ -263,6 +268,7 @@ pub(crate) fn assemble(parts: Assembly) -> io::Result<Rc<Core>> {
         accounts: parts.accounts,
         doors: parts.doors,
         anvil: parts.anvil,
+        memory: parts.memory,
         totals: parts.totals,
     });
     rollcall::call(&core);

@@ -11,11 +11,16 @@ pub const PINNED_BYTES: u64 = 64 << 20;
 pub const PINNED_MESSAGE_BYTES: u64 = 256 << 10;
 /// Input bytes a session works on at a time: content is handed on before more is looked at.
 pub const INPUT_BYTES: usize = 64 * 1024;
+/// Bytes of replies a session collects while commands keep coming, before it sends them and waits
+/// until the client takes them.
+pub const REPLY_BYTES: usize = 16 * 1024;
 /// Content bytes a session collects before they go to the log as an extent.
 pub const EXTENT_BYTES: usize = 128 * 1024;
-/// How long a record nobody waits for (a mark, a removal) may wait for a commit to share. A crash
-/// in between delivers again what was delivered, as any crash before a commit does.
-pub const LAZY_COMMIT: Duration = Duration::from_millis(50);
+/// How long a record nobody waits for (a mark, a removal) waits for a commit to share, after it was
+/// appended and after the write that was under way then. A busy core's next message comes sooner; a
+/// quiet one's disk has time. A crash in between delivers again what was delivered, as any crash
+/// before a commit does.
+pub const LAZY_COMMIT: Duration = Duration::from_millis(1);
 /// Messages in the last commit that make a core busy enough to wait for a fuller one.
 pub const PACED_GROUP: usize = 4;
 /// How long after the start of the last commit a busy core may start the next one, unless as many
@@ -41,6 +46,12 @@ pub const STRESS_WARNING: Duration = Duration::from_secs(1000);
 /// The longest command line, whatever `line_length_limit` says: a session looks at no more input
 /// at a time.
 pub const COMMAND_LINE_MAX: usize = 32 * 1024;
+/// How often the memory in use is looked at.
+pub const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
+/// Per cent of the memory from which on no new mail is taken.
+pub const SCARCE_SHARE: u64 = 90;
+/// Per cent of the memory below which mail is taken again.
+pub const PLENTY_SHARE: u64 = 80;
 /// How often a full log is looked at again.
 pub const FULL_RETRY: Duration = Duration::from_millis(250);
 /// How often the preparation of a segment is tried again after a failure.
@@ -51,6 +62,8 @@ pub const RECLAIM_BUDGET: usize = 64 * 1024;
 pub const PARCELS_PER_TURN: usize = 4096;
 /// Parcels waiting for a full lane at which a core stops reading commands.
 pub const OUTBOX_HIGH_WATER: usize = 1024;
+/// How often a core whose parcels wait looks whether they still do.
+pub const BACKLOG_RETRY: Duration = Duration::from_millis(1);
 /// Client names remembered per core.
 pub const PEER_NAMES: usize = 16 * 1024;
 /// Messages one turn imports into the active queue.

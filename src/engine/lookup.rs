@@ -131,7 +131,36 @@ fn subdomains(params: &Params, parameter: &str) -> Result<bool, BadValue> {
     Ok(params.list("parent_domain_matches_subdomains")?.iter().any(|word| word == parameter))
 }
 
+/// What part of something a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it: every table is asked.
+    Whole,
+    /// Less than that: tables of patterns are not asked.
+    Partial,
+}
+
 impl Maps {
+    /// The first answer counts, also that a table cannot tell.
+    pub fn find(&self, key: &[u8], part: Part) -> Lookup<'_> {
+        self.find_in(key, part).0
+    }
+
+    /// The same, with the table that answers.
+    pub fn find_in(&self, key: &[u8], part: Part) -> (Lookup<'_>, Option<&Opened>) {
+        for item in &self.tables {
+            let (answer, table) = match item {
+                Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
+                Item::Opened(opened) => (opened.table().lookup(key), Some(opened)),
+                Item::Broken(why) => (Lookup::Retry(Cow::Owned(why.clone())), None),
+            };
+            if answer != Lookup::NotFound {
+                return (answer, table);
+            }
+        }
+        (Lookup::NotFound, None)
+    }
+
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
@@ -139,18 +168,8 @@ impl Maps {
 }
 
 impl Table for Maps {
-    /// The first answer counts, also that a table cannot tell.
     fn lookup(&self, key: &[u8]) -> Lookup<'_> {
-        for item in &self.tables {
-            let answer = match item {
-                Item::Opened(opened) => opened.table().lookup(key),
-                Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
-            };
-            if answer != Lookup::NotFound {
-                return answer;
-            }
-        }
-        Lookup::NotFound
+        self.find(key, Part::Whole)
     }
 }
 

@@ -15,6 +15,8 @@
 
 use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
+use crate::cleanup::mapping::Trouble;
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::localtime::LocalTime;
@@ -147,11 +149,13 @@ fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
             let path = submission.path.clone();
             match take(&core, submission).await {
                 Ok(()) => taken.push(path),
-                Err(reason) => {
+                Err(Refused::Bad(reason)) => {
                     let text = format!("{}: {reason}", path.display());
                     core.log.warn(Daemon::Pickup, &text);
                     core.pickup.bad.borrow_mut().insert(path);
                 }
+                // It has been said why; the next scan finds the file again.
+                Err(Refused::NotNow) => {}
             }
         }
         core.desk.run(move || {
@@ -193,7 +197,21 @@ fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Found
     Ok(found)
 }
 
-async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
+/// Why a submission stays in maildrop.
+enum Refused {
+    /// It is none.
+    Bad(String),
+    /// Its addresses cannot be mapped now.
+    NotNow,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused::Bad(reason)
+    }
+}
+
+async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let mut parsed = parse(&submission.records)?;
     let snapshot = core.snapshot();
     let name = Name::new(core);
@@ -201,13 +219,25 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), String> {
     let sender = &parsed.envelope.sender;
     core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
     let scene = Scene { snapshot: &snapshot, local: &core.local, micros: name.micros };
-    let message = scene.message(name.id, submission.uid, &mut parsed)?;
+    scene.localize(&mut parsed.envelope);
+    let mapping = &snapshot.mapping;
+    let tell = |trouble: Trouble| not_mapped(core, name, &trouble);
+    mapping.sender(core, name.id, &mut parsed.envelope.sender).map_err(tell)?;
+    mapping.recipients(core, name.id, &mut parsed.envelope).map_err(tell)?;
+    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let Parsed { mut envelope, .. } = parsed;
     describe(core, name, &mut envelope, &message.content);
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
-    queued.map_err(|full| full.to_string())
+    queued.map_err(|full| Refused::Bad(full.to_string()))
+}
+
+fn not_mapped(core: &Core, name: Name, trouble: &Trouble) -> Refused {
+    let (daemon, id, text) = (Daemon::Cleanup, name.id, trouble.text.as_str());
+    core.log.log(&Event::MessageWarning { daemon, id, text });
+    Refused::NotNow
 }
 
 /// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).
@@ -226,16 +256,24 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The envelope as the queue manager wants it, and the content.
-    fn message(&self, id: QueueId, uid: u32, parsed: &mut Parsed) -> Result<Message, String> {
+    /// Addresses as the queue manager wants them.
+    fn localize(&self, envelope: &mut Envelope) {
         let resolver = &self.snapshot.resolver;
-        let envelope = &mut parsed.envelope;
         envelope.sender = resolver.canonical(&envelope.sender);
         for recipient in &mut envelope.recipients {
-            let resolved = resolver.resolve(&recipient.address);
-            recipient.address = resolver.queued(&recipient.address, resolved);
+            recipient.address = resolver.localized(&recipient.address);
         }
-        let message = self.content(id, uid, parsed)?;
+    }
+
+    /// The content, and what the envelope says about it.
+    fn message(
+        &self,
+        id: QueueId,
+        uid: u32,
+        rewriting: Option<Rewriting<'_>>,
+        parsed: &mut Parsed,
+    ) -> Result<Message, String> {
+        let message = self.content(id, uid, rewriting, parsed)?;
         let envelope = &mut parsed.envelope;
         envelope.header_8bit = message.header_8bit();
         drop_duplicates(envelope, self.snapshot.cleanup.duplicate_filter_limit);
@@ -244,7 +282,13 @@ impl Scene<'_> {
     }
 
     /// The content as the queue stores it: our Received:, missing headers, wire form.
-    fn content(&self, id: QueueId, uid: u32, parsed: &Parsed) -> Result<Message, String> {
+    fn content(
+        &self,
+        id: QueueId,
+        uid: u32,
+        rewriting: Option<Rewriting<'_>>,
+        parsed: &Parsed,
+    ) -> Result<Message, String> {
         let unix = self.micros / 1_000_000;
         let zone = self.local.at(unix);
         let date = HeaderDate { unix, zone: &zone };
@@ -256,7 +300,8 @@ impl Scene<'_> {
         message.content.extend_from_slice(&parsed.content);
         let full_name = parsed.full_name.as_deref();
         let sender = &parsed.envelope.sender;
-        let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing: true };
+        let origin =
+            Origin { id, sender, full_name, unix, zone: &zone, add_missing: true, rewriting };
         let finished = message.finish(&self.snapshot.cleanup, &origin);
         finished.map_err(|reply| reply.0.into_owned())?;
         Ok(message)

@@ -25,6 +25,7 @@ mod delivery;
 mod downgrade;
 pub mod filter;
 mod fold;
+pub mod generic;
 pub(crate) mod hosts;
 pub mod idle;
 pub mod nexthop;

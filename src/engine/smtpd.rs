@@ -24,6 +24,7 @@ use tables::{Lookup, Table};
 
 pub mod door;
 mod footer;
+mod local_clients;
 pub mod rates;
 pub mod restrictions;
 mod session;
@@ -101,6 +102,8 @@ pub struct Service {
     pub rates: rates::Limits,
     /// `mynetworks`.
     pub mynetworks: Networks,
+    /// Whose headers are completed.
+    local_clients: local_clients::LocalClients,
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
     /// `smtpd_discard_ehlo_keywords`.
@@ -131,6 +134,7 @@ impl Service {
             rates: rates::Limits::new(name, params, opener)?,
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,
+            local_clients: local_clients::LocalClients::new(params, opener)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
             discarded: named(&params.list("smtpd_discard_ehlo_keywords")?),
             discarded_for: opener.maps(params, "smtpd_discard_ehlo_keyword_address_maps")?,

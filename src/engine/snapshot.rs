@@ -2,8 +2,9 @@
 //!
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
-use crate::cleanup;
+use crate::cleanup::{self, mapping::Mapping};
 use crate::lookup::{Maps, Opener};
+use crate::smtp::generic::Generic;
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
 use crate::{bounce, local, qmgr, smtp};
@@ -37,9 +38,13 @@ pub struct Snapshot {
     /// The smtpd services, in master.cf's order.
     pub smtpd: Vec<Smtpd>,
     /// Address classes and routes.
-    pub resolver: Resolver,
+    pub resolver: Arc<Resolver>,
     /// What cleanup needs.
     pub cleanup: cleanup::Settings,
+    /// `remote_header_rewrite_domain`.
+    pub remote_rewrite_domain: String,
+    /// Address mappings.
+    pub mapping: Mapping,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
@@ -84,12 +89,13 @@ impl Snapshot {
             false => Maps::default(),
         };
         let own_addresses = own_addresses(&params)?;
-        let resolver = Resolver::new(&params, own_addresses.clone(), &opener)?;
+        let resolver = Arc::new(Resolver::new(&params, own_addresses.clone(), &opener)?);
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
-        let smtp = smtp_services(&params, master, &own_addresses, &opener)?;
+        let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
+        let mapping = Mapping::new(&params, &opener)?;
         let mut warnings = opener.warnings();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;
@@ -104,6 +110,8 @@ impl Snapshot {
             smtpd,
             resolver,
             cleanup: cleanup_settings(&params)?,
+            mapping,
+            remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,
             bounce,
             alias_maps,
@@ -174,12 +182,14 @@ fn smtp_services(
     master: &MasterCf,
     own: &[IpAddr],
     opener: &Opener,
+    resolver: &Arc<Resolver>,
 ) -> Result<Vec<(String, Arc<smtp::Settings>)>, BadValue> {
     let mut services = Vec::new();
     for service in master.services() {
         if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
             let params = params.with_overrides(&service.overrides);
-            let settings = smtp::Settings::read(&params, own.to_vec(), opener)?;
+            let mut settings = smtp::Settings::read(&params, own.to_vec(), opener)?;
+            settings.generic = Generic::read(&params, opener, resolver, &service.command)?;
             services.push((service.name.clone(), Arc::new(settings)));
         }
     }
@@ -231,6 +241,7 @@ fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
         myhostname: params.text("myhostname")?,
         hopcount_limit: params.int("hopcount_limit")? as u32,
         header_size_limit: params.int("header_size_limit")? as usize,
+        address_token_limit: params.int("header_address_token_limit")? as usize,
         drop: cleanup::DropHeaders {
             bcc: drops("bcc"),
             return_path: drops("return-path"),

@@ -15,7 +15,7 @@ use crate::smtpd::door::Doors;
 use crate::snapshot::Snapshot;
 use config::{Host, MainCf, MasterCf, Params};
 use queue::{Options, Store};
-use runtime::lane::mesh;
+use runtime::lane::{Port, mesh};
 use runtime::net::{Arrived, Stream};
 use runtime::sim::SimIo;
 use runtime::wake::Waker;
@@ -97,23 +97,43 @@ pub fn world(directory: &Path, main_cf: &str, seed: u64) -> World {
 
 /// The same with smtpd services of its own, the first of which listens.
 pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> World {
+    let waker = Waker::new().unwrap();
+    let port = mesh(std::slice::from_ref(&waker)).pop().unwrap();
+    seat(directory, snapshot_with(main_cf, master_cf), seed, waker, port)
+}
+
+/// The second of two cores; the caller is the first one, where the queue manager would be.
+pub fn second_of_two(directory: &Path, main_cf: &str, seed: u64) -> (World, Port<Parcel>) {
+    let wakers = [Waker::new().unwrap(), Waker::new().unwrap()];
+    let mut ports = mesh(&wakers);
+    let (own, [_, waker]) = (ports.pop().unwrap(), wakers);
+    let world = seat(directory, snapshot(main_cf), seed, waker, own);
+    (world, ports.pop().unwrap())
+}
+
+/// Builds the core that a port belongs to.
+fn seat(
+    directory: &Path,
+    snapshot: Arc<Snapshot>,
+    seed: u64,
+    waker: Waker,
+    port: Port<Parcel>,
+) -> World {
     let mut io = SimIo::new(seed);
     let helper = io.listen_local(Path::new(local::helper::SOCKET));
     let smtpd_sock = io.listen(SMTPD.parse().unwrap());
     let site = io.listen(SITE.parse().unwrap());
-    let waker = Waker::new().unwrap();
-    let rt = Rt::new(Box::new(io), waker.clone());
-    let snapshot = snapshot_with(main_cf, master_cf);
+    let rt = Rt::new(Box::new(io), waker);
     let memory = Rc::new(RefCell::new(String::new()));
     let identity = Identity { hostname: "mx".into(), syslog_name: "postfix".into(), pid: 1 };
     let local = Rc::new(LocalTime::system());
     let log = Rc::new(Maillog::new(identity, Sink::Memory(memory.clone()), local.clone()));
-    let store = Store::open(directory, Options { segment_bytes: 1 << 20, ..Options::default() });
-    let store = store.unwrap();
-    let port = mesh(std::slice::from_ref(&waker)).pop().unwrap();
+    let cores = port.cores();
+    let options = Options { segment_bytes: 1 << 20, cores: cores as u8, ..Options::default() };
+    let store = Store::open(directory, options).unwrap();
     let core = assemble(Assembly {
-        index: 0,
-        cores: 1,
+        index: port.core(),
+        cores,
         port,
         snapshot,
         log,
@@ -125,6 +145,7 @@ pub fn world_of(directory: &Path, main_cf: &str, master_cf: &str, seed: u64) -> 
         seed,
         doors: Arc::new(Doors::new(1024)),
         anvil: Arc::default(),
+        memory: Arc::default(),
         totals: Arc::default(),
         rt,
     })

@@ -1,17 +1,26 @@
 //! trivial-rewrite(8): which class an address is in, and which transport takes it where.
 //!
-//! Called by smtpd for access decisions and by qmgr for routing. Tables (transport, relocated,
-//! sender dependent maps, virtual domains in tables) come with their own issue; what depends on one
-//! that is configured is answered with [`Resolved::Unknown`], never guessed.
+//! Called by smtpd for access decisions and by qmgr for routing. Where a table that decides cannot
+//! answer, that is [`Resolved::Unknown`], never a guess.
+//!
+//! The way of an address: that of its class; for relay and default, where the sender's tables and
+//! relayhost send it; over all of that transport_maps, and over these relocated_maps. Addresses of
+//! the virtual alias class have no way.
 //!
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
-use crate::lookup::Opener;
+use crate::lookup::{Maps, Opener};
+use crate::mail_addr_find::{Finder, Found};
 use crate::match_list::{Domains, Match};
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
 use std::net::IpAddr;
+use tables::{Lookup, Table};
+
+pub mod transport;
+
+use transport::{Entry, TransportMaps};
 
 /// Passes over one address before it is given up; bounded by its length in any case.
 const RESOLVE_PASSES_EXTRA: usize = 100;
@@ -58,6 +67,7 @@ pub enum Resolved {
 }
 
 /// Everything resolving needs of the configuration.
+#[derive(Debug)]
 pub struct Resolver {
     myhostname: String,
     myorigin: String,
@@ -76,6 +86,21 @@ pub struct Resolver {
     allow_percent_hack: bool,
     append_at_myorigin: bool,
     empty_address_recipient: String,
+    allow_min_user: bool,
+    shows_table: bool,
+    finder: Finder,
+    transport_maps: TransportMaps,
+    relocated: Maps,
+    sender_relayhost: SenderMaps,
+    sender_default_transport: SenderMaps,
+}
+
+/// Tables that are asked for the sender.
+#[derive(Debug)]
+struct SenderMaps {
+    maps: Maps,
+    /// What stands for the sender without an address.
+    null_key: String,
 }
 
 impl Resolver {
@@ -89,6 +114,7 @@ impl Resolver {
         opener: &Opener,
     ) -> Result<Resolver, BadValue> {
         let domains = |name: &str| opener.domains(params, name);
+        let finder = Finder::new(params)?;
         let append_dot = params.flag("append_dot_mydomain")?;
         Ok(Resolver {
             mydestination: domains("mydestination")?,
@@ -108,6 +134,19 @@ impl Resolver {
             allow_percent_hack: params.flag("allow_percent_hack")?,
             append_at_myorigin: params.flag("append_at_myorigin")?,
             empty_address_recipient: params.text("empty_address_recipient")?,
+            allow_min_user: params.flag("allow_min_user")?,
+            shows_table: params.flag("show_user_unknown_table_name")?,
+            transport_maps: TransportMaps::new(params, opener, finder.splitting.clone())?,
+            finder,
+            relocated: opener.maps(params, "relocated_maps")?,
+            sender_relayhost: SenderMaps {
+                maps: opener.maps(params, "sender_dependent_relayhost_maps")?,
+                null_key: params.text("empty_address_relayhost_maps_lookup_key")?,
+            },
+            sender_default_transport: SenderMaps {
+                maps: opener.maps(params, "sender_dependent_default_transport_maps")?,
+                null_key: params.text("empty_address_default_transport_maps_lookup_key")?,
+            },
         })
     }
 
@@ -118,18 +157,28 @@ impl Resolver {
 
     /// The canonical form of an envelope address: qualified with the local domains.
     pub fn canonical(&self, address: &Address) -> Address {
+        self.qualified(address, &self.myorigin, self.mydomain.as_deref())
+    }
+
+    /// The canonical form of an address in a header of remote mail, where `domain` stands for the
+    /// local ones.
+    pub fn canonical_at(&self, address: &Address, domain: &str) -> Address {
+        self.qualified(address, domain, self.mydomain.is_some().then_some(domain))
+    }
+
+    fn qualified(&self, address: &Address, origin: &str, parent: Option<&str>) -> Address {
         if address.is_null() {
             return address.clone();
         }
-        let mut bytes = address.as_bytes().to_vec();
+        let mut bytes = without_route(address.as_bytes()).to_vec();
         if !bytes.contains(&b'@') {
-            bytes = self.qualify(bytes);
+            bytes = self.qualify(bytes, origin);
         }
-        if let (Some(mydomain), Some(at)) = (&self.mydomain, rightmost(&bytes, b'@')) {
+        if let (Some(parent), Some(at)) = (parent, rightmost(&bytes, b'@')) {
             let domain = &bytes[at + 1..];
             if !domain.is_empty() && !domain.contains(&b'.') && domain[0] != b'[' {
                 bytes.push(b'.');
-                bytes.extend_from_slice(mydomain.as_bytes());
+                bytes.extend_from_slice(parent.as_bytes());
             }
         }
         if let [front @ .., last, b'.'] = bytes.as_slice()
@@ -140,6 +189,48 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
+    /// What relocated_maps has for a recipient.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn moved(&self, recipient: &Address) -> Result<Option<Found<'_>>, String> {
+        self.finder.find(self, &self.relocated, recipient)
+    }
+
+    /// What transport_maps has for a recipient.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn transport_entry(&self, recipient: &Address) -> Result<Option<Entry<'_>>, String> {
+        self.transport_maps.find(recipient)
+    }
+
+    /// What sends a sender's mail its own way: the parameter, and the entry.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn sender_entry(&self, sender: &Address) -> Result<Vec<(&'static str, String)>, String> {
+        let tables = [
+            ("sender_dependent_default_transport_maps", &self.sender_default_transport),
+            ("sender_dependent_relayhost_maps", &self.sender_relayhost),
+        ];
+        let mut out = Vec::new();
+        for (name, tables) in tables {
+            out.extend(self.for_sender(tables, sender)?.map(|value| (name, value)));
+        }
+        Ok(out)
+    }
+
+    /// An address without its local routing operators, as it is queued.
+    pub fn localized(&self, address: &Address) -> Address {
+        let deliverable = |address: &Address| {
+            let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
+            is_deliverable_domain(&domain)
+        };
+        let found = self.localize(address).filter(deliverable);
+        found.unwrap_or_else(|| self.canonical(address))
+    }
+
     /// A recipient as it is queued: what resolving has made of it, routing operators gone.
     pub fn queued(&self, address: &Address, resolved: Resolved) -> Address {
         match resolved {
@@ -148,8 +239,8 @@ impl Resolver {
         }
     }
 
-    /// A bare local part becomes an address: bang paths, the percent hack, then `@$myorigin`.
-    fn qualify(&self, bytes: Vec<u8>) -> Vec<u8> {
+    /// A bare local part becomes an address: bang paths, the percent hack, then `@origin`.
+    fn qualify(&self, bytes: Vec<u8>, origin: &str) -> Vec<u8> {
         let bang = bytes.iter().position(|byte| *byte == b'!').filter(|_| self.swap_bangpath);
         if let Some(bang) = bang {
             return [&bytes[bang + 1..], b"@", &bytes[..bang]].concat();
@@ -159,16 +250,17 @@ impl Resolver {
             return [&bytes[..percent], b"@", &bytes[percent + 1..]].concat();
         }
         if self.append_at_myorigin {
-            return [&bytes[..], b"@", self.myorigin.as_bytes()].concat();
+            return [&bytes[..], b"@", origin.as_bytes()].concat();
         }
         bytes
     }
 
-    /// Where an address goes.
-    pub fn resolve(&self, address: &Address) -> Resolved {
+    /// Where an address goes that `sender` sends to.
+    pub fn resolve(&self, sender: &Address, address: &Address) -> Resolved {
         let Some(recipient) = self.localize(address) else { return Resolved::Unknown };
         let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
-        if !is_deliverable_domain(&domain) {
+        let option = !self.allow_min_user && recipient.as_bytes().starts_with(b"-");
+        if option || !is_deliverable_domain(&domain) {
             return Resolved::BadSyntax;
         }
         let Some(class) = self.class(&domain) else { return Resolved::Unknown };
@@ -178,8 +270,12 @@ impl Resolver {
                 || *byte == b'%' && self.allow_percent_hack
         };
         let routed = recipient.local_part().iter().any(operators);
-        let (transport, nexthop) = self.route(class, &domain);
-        Resolved::Route(Route { class, transport, nexthop, recipient, routed })
+        match self.route(sender, &recipient, class, &domain) {
+            Ok((transport, nexthop)) => {
+                Resolved::Route(Route { class, transport, nexthop, recipient, routed })
+            }
+            Err(_) => Resolved::Unknown,
+        }
     }
 
     /// Takes local domains off until something else or a plain local part is left; `None` when a
@@ -247,23 +343,82 @@ impl Resolver {
         Some(Class::Default)
     }
 
-    fn route(&self, class: Class, domain: &str) -> (String, String) {
-        let relayed = || match self.relayhost.as_str() {
-            "" => domain.to_string(),
-            relayhost => relayhost.to_string(),
-        };
-        let ((transport, nexthop), fallback) = match class {
-            Class::Local => (&self.local_transport, domain.to_string()),
-            Class::VirtualMailbox => (&self.virtual_transport, domain.to_string()),
-            Class::Relay => (&self.relay_transport, relayed()),
-            Class::Default => (&self.default_transport, relayed()),
-            Class::VirtualAlias => {
-                let reason = "5.1.1 User unknown in virtual alias table";
-                return ("error".into(), reason.into());
+    /// Transport and next hop.
+    fn route(
+        &self,
+        sender: &Address,
+        recipient: &Address,
+        class: Class,
+        domain: &str,
+    ) -> Result<(String, String), String> {
+        if class == Class::VirtualAlias {
+            return Ok(("error".into(), format!("5.1.1 User unknown{}", self.in_alias_table())));
+        }
+        let (mut transport, mut nexthop) = self.class_route(sender, class, domain)?;
+        if !self.transport_maps.is_empty()
+            && let Some(entry) = self.transport_maps.find(recipient)?
+        {
+            transport::apply(&entry.value, domain, &mut transport, &mut nexthop);
+        }
+        if let Some(moved) = self.moved(recipient)? {
+            let to = String::from_utf8_lossy(&moved.value).into_owned();
+            return Ok(("error".into(), format!("5.1.6 User has moved to {to}")));
+        }
+        Ok((transport, nexthop))
+    }
+
+    fn in_alias_table(&self) -> &'static str {
+        if self.shows_table { " in virtual alias table" } else { "" }
+    }
+
+    /// What the class says, before any table of addresses.
+    fn class_route(
+        &self,
+        sender: &Address,
+        class: Class,
+        domain: &str,
+    ) -> Result<(String, String), String> {
+        let (configured, relayed) = match class {
+            Class::Local => (self.local_transport.clone(), false),
+            Class::VirtualMailbox => (self.virtual_transport.clone(), false),
+            Class::Relay => (self.relay_transport.clone(), true),
+            Class::Default | Class::VirtualAlias => {
+                let found = self.for_sender(&self.sender_default_transport, sender)?;
+                let chosen = found.map(|value| transport(&value));
+                (chosen.unwrap_or_else(|| self.default_transport.clone()), true)
             }
         };
-        let nexthop = if nexthop.is_empty() { fallback } else { nexthop.clone() };
-        (transport.clone(), nexthop)
+        let (transport, nexthop) = configured;
+        if !nexthop.is_empty() {
+            return Ok((transport, nexthop));
+        }
+        let relayhost = match relayed {
+            true => self.for_sender(&self.sender_relayhost, sender)?,
+            false => None,
+        };
+        let nexthop = match relayhost {
+            Some(relayhost) => relayhost,
+            None if relayed && !self.relayhost.is_empty() => self.relayhost.clone(),
+            None => domain.to_string(),
+        };
+        Ok((transport, nexthop))
+    }
+
+    /// What a table has for the sender; `DUNNO` is nothing.
+    fn for_sender(&self, tables: &SenderMaps, sender: &Address) -> Result<Option<String>, String> {
+        if tables.maps.is_empty() {
+            return Ok(None);
+        }
+        let found = match sender.is_null() {
+            true => match tables.maps.lookup(tables.null_key.as_bytes()) {
+                Lookup::Found(value) => Some(value),
+                Lookup::NotFound => None,
+                Lookup::Retry(why) => return Err(why.into_owned()),
+            },
+            false => self.finder.find(self, &tables.maps, sender)?.map(|found| found.value),
+        };
+        let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
+        Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
     }
 }
 
@@ -271,6 +426,15 @@ impl Resolver {
 fn transport(text: &str) -> (String, String) {
     let (transport, nexthop) = text.split_once(':').unwrap_or((text, ""));
     (transport.to_string(), nexthop.to_string())
+}
+
+/// An address without `@a,@b:` in front.
+fn without_route(address: &[u8]) -> &[u8] {
+    let colon = address.iter().position(|byte| *byte == b':');
+    match (address.first(), colon) {
+        (Some(b'@'), Some(colon)) => &address[colon + 1..],
+        _ => address,
+    }
 }
 
 fn rightmost(bytes: &[u8], byte: u8) -> Option<usize> {

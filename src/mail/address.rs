@@ -199,6 +199,11 @@ fn unquote(path: &[u8]) -> Result<Vec<u8>, PathError> {
     if quoted || literal { Err(PathError::Syntax) } else { Ok(out) }
 }
 
+/// Whether a local part has to be quoted in the external form.
+pub fn needs_quotes(local: &[u8]) -> bool {
+    !is_dot_string(local)
+}
+
 fn is_dot_string(local: &[u8]) -> bool {
     !local.is_empty()
         && local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty())

@@ -37,6 +37,43 @@ pub enum Known {
     Other,
 }
 
+/// Whose addresses a header has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// Of those the message comes from.
+    Sender,
+    /// Of those it goes to.
+    Recipient,
+}
+
+/// Headers with addresses, as Postfix groups them.
+const ADDRESS_HEADERS: &[(&str, Addresses)] = &[
+    ("apparently-to", Addresses::Recipient),
+    ("bcc", Addresses::Recipient),
+    ("cc", Addresses::Recipient),
+    ("disposition-notification-to", Addresses::Sender),
+    ("errors-to", Addresses::Sender),
+    ("from", Addresses::Sender),
+    ("mail-followup-to", Addresses::Sender),
+    ("reply-to", Addresses::Sender),
+    ("resent-bcc", Addresses::Recipient),
+    ("resent-cc", Addresses::Recipient),
+    ("resent-from", Addresses::Sender),
+    ("resent-reply-to", Addresses::Recipient),
+    ("resent-sender", Addresses::Sender),
+    ("resent-to", Addresses::Recipient),
+    ("return-path", Addresses::Sender),
+    ("return-receipt-to", Addresses::Sender),
+    ("sender", Addresses::Sender),
+    ("to", Addresses::Recipient),
+];
+
+/// Whose addresses the header of this name has, whatever its letter case.
+pub fn addresses(name: &[u8]) -> Option<Addresses> {
+    let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+    ADDRESS_HEADERS.iter().find(|(known, _)| is(known)).map(|(_, whose)| *whose)
+}
+
 /// The longest header name that is told from body text; as Postfix's header table has it.
 const NAME_MAX: usize = 256;
 

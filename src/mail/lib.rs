@@ -19,6 +19,7 @@ pub mod header;
 pub mod queue_id;
 pub mod received;
 pub mod record;
+pub mod tok822;
 
 pub use address::Address;
 pub use dsn::{Dsn, Status};

@@ -20,12 +20,16 @@ use crate::cidr::Cidr;
 use crate::combine::{Folded, Pipe, Random, Union};
 use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
+use crate::pattern::{Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
-use crate::source::{self, BadLine, LogicalLines, printable};
+use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
 use crate::{Lookup, Table};
 
 /// How deep tables may be made of tables.
 pub const NESTING_MAX: usize = 10;
+
+/// Types whose keys are patterns, or whose server is asked for whole addresses only.
+const PATTERNS: [&str; 6] = ["cidr", "fail", "pcre", "randmap", "regexp", "tcp"];
 
 /// What a table that lives in memory holds.
 pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -110,7 +114,9 @@ impl Name {
         match self.kind.as_str() {
             "hash" | "btree" => Kind::Database,
             "cidr" | "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
-            | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => Kind::Other,
+            | "pcre" | "regexp" | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => {
+                Kind::Other
+            }
             _ => Kind::Unknown,
         }
     }
@@ -134,6 +140,7 @@ pub struct Opened {
     /// Its name.
     pub name: Name,
     contents: Contents,
+    fixed: bool,
 }
 
 enum Contents {
@@ -149,6 +156,12 @@ impl fmt::Debug for Opened {
 }
 
 impl Opened {
+    /// Whether keys are compared as they are. A table of patterns is asked for whole addresses
+    /// only: a part of one might match what was written for a whole one.
+    pub fn is_fixed(&self) -> bool {
+        self.fixed
+    }
+
     /// It, for lookups; keys are folded where the type has it so.
     pub fn table(&self) -> &dyn Table {
         match &self.contents {
@@ -156,6 +169,24 @@ impl Opened {
             Contents::Map(map) => map,
             Contents::Other(table) => table.as_ref(),
         }
+    }
+
+    /// The line of its text that answers for `key`, from 1: of the source, where postmap(1) has
+    /// built it from one that is still there.
+    pub fn line(&self, key: &[u8], system: &System) -> Option<usize> {
+        let folding = match &self.contents {
+            Contents::Database(db) => db.folding,
+            Contents::Map(map) if self.name.kind == "texthash" => map.folding,
+            Contents::Map(_) => return None,
+            Contents::Other(table) => return table.line(key),
+        };
+        let text = (system.read)(&self.name.path).ok()?;
+        let key = fold(key, folding).ok()?;
+        let has_key = |line: &LogicalLine| {
+            let entry = source::entry(line, false).ok();
+            entry.is_some_and(|entry| fold(&entry.key, folding).is_ok_and(|it| it == key))
+        };
+        LogicalLines::new(&text).find(has_key).map(|line| line.number)
     }
 
     /// All it has, if it can tell.
@@ -207,6 +238,7 @@ impl Catalog<'_> {
         }
         let path = name.path.as_str();
         let map = |table| Contents::Map(Folded { table, folding: self.folding });
+        let mut fixed = !PATTERNS.contains(&name.kind.as_str());
         let contents = match name.kind.as_str() {
             "hash" | "btree" => {
                 Contents::Database(Folded { table: self.database(path)?, folding: self.folding })
@@ -214,6 +246,14 @@ impl Catalog<'_> {
             "cidr" => {
                 let text = self.rules(path)?;
                 Contents::Other(Box::new(Cidr::parse(path, &text, self.warn)))
+            }
+            "regexp" => {
+                let text = self.rules(path)?;
+                Contents::Other(Box::new(Patterns::<Posix>::parse(path, &text, self.warn)))
+            }
+            "pcre" => {
+                let text = self.rules(path)?;
+                Contents::Other(Box::new(Patterns::<Perl>::parse(path, &text, self.warn)))
             }
             "texthash" => map(self.text_file(path)?),
             "inline" => map(self.inline_map(path)?),
@@ -229,14 +269,24 @@ impl Catalog<'_> {
                 let table = Environ(self.system.variable);
                 Contents::Other(Box::new(Folded { table, folding: self.folding }))
             }
-            "unionmap" => Contents::Other(Box::new(Union(self.members(&name, depth)?))),
-            "pipemap" => Contents::Other(Box::new(Pipe(self.members(&name, depth)?))),
+            "unionmap" | "pipemap" => {
+                let (tables, all_fixed) = self.members(&name, depth)?;
+                fixed = all_fixed;
+                match name.kind.as_str() {
+                    "unionmap" => Contents::Other(Box::new(Union(tables))),
+                    _ => Contents::Other(Box::new(Pipe(tables))),
+                }
+            }
             "randmap" => Contents::Other(self.random(&name)?),
             "unix" => map(self.accounts(&name)?),
-            "proxy" => self.proxied(path, depth)?.contents,
+            "proxy" => {
+                let opened = self.proxied(path, depth)?;
+                fixed = opened.fixed;
+                opened.contents
+            }
             kind => return Err(BadTable(format!("unsupported dictionary type: {kind}"))),
         };
-        Ok(Opened { name, contents })
+        Ok(Opened { name, contents, fixed })
     }
 
     fn database(&self, path: &str) -> Result<ConstantDb<Vec<u8>>, BadTable> {
@@ -299,16 +349,19 @@ impl Catalog<'_> {
         Ok(out)
     }
 
-    fn members(&self, name: &Name, depth: usize) -> Result<Vec<SharedTable>, BadTable> {
+    /// The tables a table is made of, and whether all of them compare keys as they are.
+    fn members(&self, name: &Name, depth: usize) -> Result<(Vec<SharedTable>, bool), BadTable> {
         let bad = || bad_syntax(name, "type:name");
         let words = list(&name.path).filter(|words| !words.is_empty()).ok_or_else(bad)?;
-        let mut out = Vec::new();
+        let (mut out, mut fixed) = (Vec::new(), true);
         for word in words {
             let (kind, path) = word.split_once(':').ok_or_else(bad)?;
             let member = Name { kind: kind.to_owned(), path: path.to_owned() };
-            out.push(self.nested(member, depth + 1)?.into_table());
+            let opened = self.nested(member, depth + 1)?;
+            fixed &= opened.fixed;
+            out.push(opened.into_table());
         }
-        Ok(out)
+        Ok((out, fixed))
     }
 
     fn random(&self, name: &Name) -> Result<SharedTable, BadTable> {

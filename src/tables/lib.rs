@@ -1,9 +1,10 @@
 //! Lookup tables: a key goes in, a value or its absence comes out; no file, no socket.
 //!
 //! [`constant`] is the database behind `hash:` and `btree:`, [`source`] and [`alias`] read the
-//! texts it is built from, [`simple`] and [`combine`] are tables that live in memory, and
-//! [`catalog`] opens any of them by its name. postmap(1) and postalias(1) build and query them, the
-//! engine asks them; whoever reads a table file owns its bytes.
+//! texts it is built from, [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are
+//! tables that live in memory, and [`catalog`] opens any of them by its name. postmap(1) and
+//! postalias(1) build and query them, the engine asks them; whoever reads a table file owns its
+//! bytes.
 //!
 //! **Diagnostics**: a text line that cannot be used is a [`source::BadLine`] with Postfix's
 //! warning; a file that is no database is a [`constant::BadDb`]; a table that cannot answer now
@@ -12,7 +13,7 @@
 //! **Standards**: postmap(1), postalias(1), aliases(5), DATABASE_README of Postfix 3.7.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub mod combine;
 pub mod constant;
 pub mod fold;
 mod fuzz;
+pub mod pattern;
 pub mod simple;
 pub mod source;
 
@@ -47,4 +49,9 @@ pub enum Lookup<'a> {
 pub trait Table {
     /// The value of exactly `key`; folding is the caller's, see [`fold`].
     fn lookup(&self, key: &[u8]) -> Lookup<'_>;
+
+    /// The line of the table's text that answers for `key`, from 1, where the table knows it.
+    fn line(&self, _key: &[u8]) -> Option<usize> {
+        None
+    }
 }

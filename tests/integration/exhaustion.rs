@@ -1,5 +1,5 @@
-//! Running out: of descriptors. Clients wait in the backlog, deliveries go on, and service returns
-//! by itself. A full disk is in `full_disk`, everything else that is bounded beside its bound.
+//! Running out: of descriptors and of memory. Deliveries go on, and service returns by itself. A
+//! full disk is in `full_disk`, everything else that is bounded beside its bound.
 
 use crate::support::client::Client;
 use crate::support::keeper::Keeper;
@@ -46,4 +46,46 @@ fn clients_beyond_the_descriptors_wait_and_are_served_when_others_go() {
     let greeted = |stream: &TcpStream| stream.peek(&mut [0]).is_ok_and(|count| count > 0);
     wait("greetings for those that waited", || waiting.iter().all(greeted));
     assert_eq!(system.logged("Too many open files"), 0, "{}", system.log());
+}
+
+/// Memory the engine may have, and content a client gives it to keep.
+const MEMORY: u64 = 64 << 20;
+const KEPT_BYTES: usize = 120_000;
+
+/// A client in the middle of a message that the engine has to keep in memory.
+fn half_a_message(port: u16) -> std::io::Result<Client> {
+    let mut client = Client::connect(port)?;
+    for line in ["EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<c@sink.example>", "DATA"] {
+        client.ask(line)?;
+    }
+    let line = format!("{}\r\n", "x".repeat(98));
+    client.say(&line.repeat(KEPT_BYTES / line.len()))?;
+    Ok(client)
+}
+
+#[test]
+fn mail_is_refused_while_memory_is_scarce_and_taken_when_it_is_not() {
+    let system = System::new("smtpd_client_connection_count_limit = 0\n");
+    let start =
+        system.command("postfix").arg("start").env("RINGPOST_MEMORY", MEMORY.to_string()).status();
+    assert!(start.unwrap().success());
+    let sink = Keeper::start(system.sink);
+    let mut held = Vec::new();
+    while system.logged("no new mail") == 0 {
+        held.push(half_a_message(system.port).unwrap());
+        assert!(held.len() < 2000, "{}", system.log());
+    }
+    let mut client = Client::connect(system.port).unwrap();
+    let refused =
+        client.send("a@source.example", "user@sink.example", "Subject: no\r\n\r\nx").unwrap();
+    assert_eq!(refused, "452 4.3.1 Insufficient system storage");
+    // Who is in the middle of a message may end it.
+    let reply = held[0].ask("\r\n.").unwrap();
+    assert!(reply.starts_with("250 2.0.0 Ok: queued"), "{reply}");
+    wait("the delivery", || sink.mail().len() == 1);
+    drop(held);
+    wait("memory", || system.logged("mail again") > 0);
+    let taken = client.send("a@source.example", "user@sink.example", "Subject: yes\r\n\r\nx");
+    assert!(taken.unwrap().starts_with("250 2.0.0 Ok: queued"), "{}", system.log());
+    assert_eq!(system.logged("killed by signal"), 0);
 }

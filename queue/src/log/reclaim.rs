@@ -24,6 +24,10 @@ use crate::{
     replay::within,
 };
 
+/// Stragglers make room for the next segment after so many eighths of the active one; before, quick
+/// mail has the time to go by itself.
+const COPY_FROM: usize = 1;
+
 /// What a step did.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -89,9 +93,9 @@ impl From<ReadError> for Stop {
 }
 
 impl Log {
-    /// Recycles segments without live content and, when the log is larger than twice its live
-    /// bytes and two segments (or no segment can be had), copies up to about `budget` bytes of
-    /// stragglers out of the oldest one.
+    /// Recycles segments without live content and, when the log's files are larger than twice its
+    /// live bytes and two segments (or no segment can be had), copies up to about `budget` bytes
+    /// of stragglers out of the oldest one.
     pub fn reclaim_step(&mut self, budget: usize) -> Reclaimed {
         let mut done = Reclaimed::default();
         self.finish_moves();
@@ -110,11 +114,33 @@ impl Log {
         used.map(|ledger| ledger.segment.head.size).sum()
     }
 
+    /// Bytes of all files, and of the next one that is about to be made.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let held = self.ledgers.iter().map(|ledger| &ledger.segment);
+        let all = held.chain(self.retired.iter().map(|retired| &retired.segment));
+        let missing = self.writer.ready_count() == 0 && self.retired.is_empty();
+        let next = missing && self.writer.is_used(COPY_FROM);
+        let next = if next { self.store.segment_bytes() } else { 0 };
+        all.map(|segment| segment.head.size).sum::<u64>() + next
+    }
+
+    /// What the files may take.
+    pub(super) fn disk_bound(&self) -> u64 {
+        2 * self.index.live_bytes() + 2 * self.store.segment_bytes()
+    }
+
+    /// Whether stragglers are being copied forward.
+    pub(super) fn is_reclaiming(&self) -> bool {
+        !self.moves.is_empty() || self.mostly_dead()
+    }
+
     fn mostly_dead(&self) -> bool {
         let (used, live) = (self.log_bytes(), self.index.live_bytes());
         let segment = self.store.segment_bytes();
         let starved = self.hold_off && self.writer.ready_count() == 0;
-        used > 2 * live + 2 * segment || starved && used > live + live / 8 + segment
+        // The copies themselves need a segment before they free one.
+        let begin = (self.disk_bound() - segment).max(2 * segment);
+        self.disk_bytes() > begin || starved && used > live + live / 8 + segment
     }
 
     /// Retires the oldest segment when nothing needs it any more.

@@ -7,7 +7,8 @@
 //! withdrawn from readers) -> ready again (reuse, once no reader holds it) | absent (remove).
 //! Files leave `retired` strictly in the order they entered it: see FORMAT.md, "Recycling".
 //!
-//! Limits: one ready segment ahead and one retired one in waiting; more are removed.
+//! Limits: one ready segment ahead, made when a quarter of the active one is used, and one retired
+//! one in waiting; what is more, or more than `Log::disk_bound`, is removed.
 
 use std::{
     io,
@@ -27,6 +28,11 @@ use crate::{
 const RETIRED_MAX: usize = 1;
 /// Segments kept ready ahead of the active one.
 const READY_AHEAD: usize = 1;
+/// Eighths of the active segment after which it is made ready: what was quick mail in the segment
+/// before is gone by then, and its file can be used again.
+const READY_FROM: usize = 2;
+/// The same while reclaim is about to free a file.
+const READY_FROM_WITH_RECLAIM: usize = 6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
@@ -120,15 +126,18 @@ impl Log {
     }
 
     fn next_job(&mut self) -> Option<(Job, u32)> {
-        let enough = self.writer.ready_count() >= READY_AHEAD;
+        let ready = self.writer.ready_count() >= READY_AHEAD;
+        let from = if self.is_reclaiming() { READY_FROM_WITH_RECLAIM } else { READY_FROM };
+        let enough = ready || !self.writer.is_used(from);
         let size = self.store.segment_bytes();
-        let retired_count = self.retired.len();
+        let surplus =
+            self.retired.len() > RETIRED_MAX || ready && self.disk_bytes() > self.disk_bound();
         if let Some(retired) = self.retired.front_mut() {
             let slot = retired.segment.head.slot;
             // Unique again: no reader is left, and none can come, it was withdrawn.
             let free = Arc::get_mut(&mut retired.segment).is_some();
             let other_size = retired.segment.head.size != size;
-            let surplus = retired_count > RETIRED_MAX || other_size;
+            let surplus = surplus || other_size;
             match (free, enough) {
                 (true, false) if !other_size => return Some((Job::Reuse, slot)),
                 (true, _) if surplus => return Some((Job::Remove, slot)),

@@ -8,7 +8,7 @@
 //! Limits: `BATCH_BYTES_MAX` of content waits besides the batch in flight; state records may go
 //! to twice that, so that back-pressure on content never stops a mark or a remove.
 
-use std::{collections::VecDeque, io, os::fd::BorrowedFd, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::{
     Full, Lsn, Poisoned,
@@ -114,6 +114,8 @@ pub(super) struct Writer {
     flushes: u64,
     reserve: usize,
     tail_bytes: usize,
+    /// Something did not fit for want of another segment.
+    short: Cell<bool>,
     /// Bytes of batches so far.
     pub(super) sealed_bytes: u64,
     pub(super) appended: Lsn,
@@ -137,6 +139,7 @@ impl Writer {
             in_flight: None,
             flushes: 0,
             tail_bytes,
+            short: Cell::new(false),
             sealed_bytes: 0,
             appended: last,
             durable: last,
@@ -177,11 +180,19 @@ impl Writer {
         assert!(target.key.epoch > newest, "segments are used in order of epoch");
         assert_eq!(target.at, PAGE, "a ready segment is empty");
         self.ready.push_back(target);
+        self.short.set(false);
     }
 
     /// Bytes left in the active segment.
     pub(super) fn left(&self) -> usize {
         self.active.size - self.active.at - self.builder.len()
+    }
+
+    /// Whether more than so many eighths of the active segment are used, or something did not fit
+    /// already.
+    pub(super) fn is_used(&self, eighths: usize) -> bool {
+        let used = self.active.size - self.left();
+        self.short.get() || used > self.active.size / 8 * eighths
     }
 
     fn ready_bytes(&self) -> usize {
@@ -203,7 +214,7 @@ impl Writer {
         } else if self.ready.front().is_some_and(|next| need <= next.size - PAGE) {
             self.ready_bytes()
         } else {
-            return Err(Full::NoSpace);
+            return Err(self.no_space());
         };
         self.admit_space(usable, need, claim)
     }
@@ -233,7 +244,12 @@ impl Writer {
             Claim::Straggler => self.reserve / 2,
             Claim::State => 0,
         };
-        if usable < need + keep { Err(Full::NoSpace) } else { Ok(()) }
+        if usable < need + keep { Err(self.no_space()) } else { Ok(()) }
+    }
+
+    fn no_space(&self) -> Full {
+        self.short.set(true);
+        Full::NoSpace
     }
 
     /// Appends a record that was admitted.

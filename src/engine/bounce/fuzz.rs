@@ -155,7 +155,7 @@ fn notify(choice: u8, kinds: u8, envelope: Envelope, dsn: Dsn, original: &[u8]) 
     let to = post::envelope(scene, &notice);
     let text = report::write(scene, &notice, &to.recipients[0].address);
     check_parts(&text, notice.entries.len());
-    let message = post::finish_content(scene, id, &to.sender, &text);
+    let message = post::finish_content(scene, id, None, &to.sender, &text);
     check_wire_form(&message.content);
     check_header(&message.content, to.recipients[0].address.as_bytes().len());
 }

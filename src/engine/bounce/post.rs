@@ -5,6 +5,7 @@
 
 use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::maillog::{Daemon, Event};
@@ -36,9 +37,16 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let unix = name.micros / 1_000_000;
     let scene = Scene { snapshot: &snapshot, local: &core.local, unix };
     let mut envelope = envelope(scene, notice);
+    let to = envelope.recipients[0].address.clone();
+    let mapped = snapshot.mapping.recipients(core, name.id, &mut envelope);
+    if let Err(trouble) = mapped {
+        core.log.warn(Daemon::Cleanup, &format!("{}: {}", name.id, trouble.text));
+        return false;
+    }
     warn_of_words(core, notice);
-    let text = report::write(scene, notice, &envelope.recipients[0].address);
-    let message = finish_content(scene, name.id, &envelope.sender, &text);
+    let text = report::write(scene, notice, &to);
+    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let message = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let content = message.content;
     describe(core, name, &mut envelope, &content);
@@ -107,6 +115,7 @@ pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
 pub(super) fn finish_content(
     scene: Scene<'_>,
     id: QueueId,
+    rewriting: Option<Rewriting<'_>>,
     sender: &Address,
     text: &[u8],
 ) -> Message {
@@ -124,7 +133,8 @@ pub(super) fn finish_content(
         }
         message.content.extend_from_slice(line);
     }
-    let origin = Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true };
+    let origin =
+        Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true, rewriting };
     // Our own header is never refused: it has one Received:.
     message.finish(&snapshot.cleanup, &origin).ok();
     message

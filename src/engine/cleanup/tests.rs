@@ -11,6 +11,7 @@ fn settings() -> Settings {
         myhostname: "mx.example.test".into(),
         hopcount_limit: 50,
         header_size_limit: 102_400,
+        address_token_limit: 10_240,
         drop: DropHeaders { bcc: true, return_path: true, content_length: true },
         undisclosed_recipients: String::new(),
         duplicate_filter_limit: 1000,
@@ -29,6 +30,7 @@ fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<
         unix: 1_704_110_400,
         zone: &zone,
         add_missing,
+        rewriting: None,
     };
     let settings = settings();
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
@@ -90,8 +92,15 @@ fn a_body_that_is_taken_away_leaves_room_for_little_pieces() {
     let sender = Address::null();
     let zone = Zone { offset: 0, name: "UTC".into() };
     let id = QueueId { micros: 1, number: 1, long: true };
-    let origin =
-        Origin { id, sender: &sender, full_name: None, unix: 1, zone: &zone, add_missing: false };
+    let origin = Origin {
+        id,
+        sender: &sender,
+        full_name: None,
+        unix: 1,
+        zone: &zone,
+        add_missing: false,
+        rewriting: None,
+    };
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
     message.content.extend_from_slice(b"Bcc: x\r\nSubject: x\r\n\r\nbody\r\n");
     message.advance(&settings(), &origin).unwrap();

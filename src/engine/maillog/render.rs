@@ -36,6 +36,7 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         }
         Event::ClientOf { id, client } => write!(out, "{id}: client={client}"),
         Event::Reject { .. } => reject(out, event),
+        Event::MessageId { id, message_id: [] } => write!(out, "{id}: message-id=<>"),
         Event::MessageId { id, message_id } => {
             write!(out, "{id}: message-id={}", Printable(message_id))
         }
@@ -102,7 +103,11 @@ fn delivery(out: &mut String, event: &Event<'_>) -> fmt::Result {
     };
     write!(out, "{id}: to=<{recipient}>")?;
     if !is_same(recipient, original) {
-        write!(out, ", orig_to=<{original}>")?;
+        // A route is no local part: it is shown as it came.
+        match original.as_bytes() {
+            [b'@', ..] => write!(out, ", orig_to=<{}>", Printable(original.as_bytes()))?,
+            _ => write!(out, ", orig_to=<{original}>")?,
+        }
     }
     write!(out, ", relay={relay}")?;
     if *conn_use > 1 {

@@ -47,9 +47,9 @@ fn take(choice: u8, records: &[u8]) {
     let snapshot = fuzz::snapshot(choice);
     let local = fuzz::local_time();
     let scene = Scene { snapshot: &snapshot, local: &local, micros: fuzz::NOW * 1_000_000 };
-    let Ok(message) = scene.message(fuzz::queue_id(snapshot.long_ids), 1000, &mut parsed) else {
-        return;
-    };
+    scene.localize(&mut parsed.envelope);
+    let id = fuzz::queue_id(snapshot.long_ids);
+    let Ok(message) = scene.message(id, 1000, None, &mut parsed) else { return };
     check_content(&message, &parsed);
     check_envelope(&parsed.envelope, records.len());
 }

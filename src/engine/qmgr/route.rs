@@ -57,7 +57,8 @@ impl Qmgr {
         urge: Urge,
     ) -> Vec<Routed> {
         let address = |index: u32| &info.envelope.recipients[index as usize].address;
-        let route = |index: &u32| self.route(core, address(*index), *index, urge);
+        let sender = &info.envelope.sender;
+        let route = |index: &u32| self.route(core, (sender, address(*index)), *index, urge);
         let mut routes: Vec<Routed> = indices.iter().map(route).collect();
         if routes.len() > 1 {
             routes.sort_by_cached_key(|it| {
@@ -69,10 +70,16 @@ impl Qmgr {
         routes
     }
 
-    fn route(&self, core: &Core, address: &Address, index: u32, urge: Urge) -> Routed {
+    fn route(
+        &self,
+        core: &Core,
+        (sender, address): (&Address, &Address),
+        index: u32,
+        urge: Urge,
+    ) -> Routed {
         let snapshot = core.snapshot.borrow();
         let to = |transport: &str, text: &str| self.routed_to(index, transport, text, None);
-        match snapshot.resolver.resolve(address) {
+        match snapshot.resolver.resolve(sender, address) {
             Resolved::Route(route) if self.is_undeliverable_notice(&route) => {
                 Routed { discarded: true, ..to("", "") }
             }

@@ -1,6 +1,7 @@
 //! The queue manager on a simulated core: virtual time, a site that answers by rules.
 
 mod adopted;
+mod generic;
 mod notices;
 mod operator;
 mod scheduling;

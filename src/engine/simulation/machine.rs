@@ -186,6 +186,7 @@ impl Machine {
             seed: self.seed ^ self.starts << 8 ^ index as u64,
             doors: shared.doors.clone(),
             anvil: shared.anvil.clone(),
+            memory: Arc::default(),
             totals: shared.totals.clone(),
             rt,
         })?;

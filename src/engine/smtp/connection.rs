@@ -7,6 +7,7 @@
 
 use super::content::Sends;
 use super::filter::Filter;
+use super::generic::Head;
 use super::settings::Settings;
 use protocol::mx::Candidate;
 use protocol::smtp::client::{Session, Stage, Want};
@@ -81,6 +82,8 @@ pub struct Connection {
 pub struct Body<'a> {
     /// The bytes in wire form.
     pub content: &'a Content,
+    /// A header in place of the content's own.
+    pub head: Option<Head>,
     /// What they go through.
     pub filter: Option<Filter>,
 }
@@ -144,7 +147,7 @@ impl Connection {
         body: Body<'_>,
         after: &'static [u8],
     ) -> Result<(), Broken> {
-        for data in Sends::new(body.content, body.filter, after) {
+        for data in Sends::new(body.content, body.head, body.filter, after) {
             let deadline = rt.now() + settings.timeouts.of(Stage::Body);
             self.stream.send(data, deadline).await.map_err(|error| broken(&error))?;
         }

@@ -5,6 +5,7 @@
 //! bounded, whatever the size of the message.
 
 use super::filter::Filter;
+use super::generic::Head;
 use queue::{Content, Piece, Pieces};
 use runtime::io::SEND_CHUNKS_MAX;
 use runtime::{Chunk, SendData, Shared};
@@ -17,6 +18,9 @@ pub const SEND_BYTES_MAX: usize = 256 * 1024;
 pub struct Sends<'a> {
     pieces: Pieces<'a>,
     rest: Option<Piece>,
+    head: Option<Vec<u8>>,
+    /// Bytes of the content in whose place the head is.
+    skip: usize,
     filter: Option<Filter>,
     /// The last two bytes sent.
     last: [u8; 2],
@@ -24,22 +28,42 @@ pub struct Sends<'a> {
 }
 
 impl<'a> Sends<'a> {
-    /// Sends of `content` and of the bytes that follow it.
-    pub fn new(content: &'a Content, filter: Option<Filter>, after: &'static [u8]) -> Sends<'a> {
+    /// Sends of `content`, its header replaced by another one if there is any, and of the bytes
+    /// that follow it.
+    pub fn new(
+        content: &'a Content,
+        head: Option<Head>,
+        filter: Option<Filter>,
+        after: &'static [u8],
+    ) -> Sends<'a> {
         let (pieces, last) = (content.pieces(), *b"\r\n");
-        Sends { pieces, rest: None, filter, last, after: Some(after) }
+        let Head { bytes, instead: skip } = head.unwrap_or_default();
+        let head = (!bytes.is_empty()).then_some(bytes);
+        Sends { pieces, rest: None, head, skip, filter, last, after: Some(after) }
     }
 
     fn piece(&mut self) -> Option<Piece> {
         let piece = match self.rest.take() {
             Some(rest) => rest,
-            None => self.pieces.next()?,
+            None => self.next_piece()?,
         };
         if piece.len() <= SEND_BYTES_MAX {
             return Some(piece);
         }
         self.rest = Some(piece.slice(SEND_BYTES_MAX..piece.len()));
         Some(piece.slice(0..SEND_BYTES_MAX))
+    }
+
+    /// The next piece of what is not skipped.
+    fn next_piece(&mut self) -> Option<Piece> {
+        loop {
+            let piece = self.pieces.next()?;
+            if self.skip < piece.len() {
+                let skipped = std::mem::take(&mut self.skip);
+                return Some(piece.slice(skipped..piece.len()));
+            }
+            self.skip -= piece.len();
+        }
     }
 
     fn end(&mut self) -> Option<Vec<u8>> {
@@ -56,15 +80,23 @@ impl<'a> Sends<'a> {
         Some(out)
     }
 
-    fn chunk(&mut self, piece: Piece) -> Chunk {
-        let Some(filter) = &mut self.filter else {
-            self.last = last_two(self.last, &piece);
-            return Chunk::Shared(Shared::whole(Arc::new(piece)));
-        };
-        let mut out = Vec::with_capacity(piece.len() + piece.len() / 8);
-        filter.write(&piece, &mut out);
+    /// Bytes that are not the log's.
+    fn owned(&mut self, bytes: &[u8]) -> Chunk {
+        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
+        match &mut self.filter {
+            Some(filter) => filter.write(bytes, &mut out),
+            None => out.extend_from_slice(bytes),
+        }
         self.last = last_two(self.last, &out);
         Chunk::Owned(out)
+    }
+
+    fn chunk(&mut self, piece: Piece) -> Chunk {
+        if self.filter.is_some() {
+            return self.owned(&piece);
+        }
+        self.last = last_two(self.last, &piece);
+        Chunk::Shared(Shared::whole(Arc::new(piece)))
     }
 }
 
@@ -83,6 +115,10 @@ impl Iterator for Sends<'_> {
         self.after?;
         let mut data = SendData::with_capacity(4);
         let mut bytes = 0;
+        if let Some(head) = self.head.take() {
+            bytes += head.len();
+            data.push(self.owned(&head));
+        }
         while bytes < SEND_BYTES_MAX && data.len() < SEND_CHUNKS_MAX {
             match self.piece() {
                 Some(piece) => {

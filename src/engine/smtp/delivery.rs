@@ -5,6 +5,7 @@
 
 use super::connection::{Body, Broken, Connection, Host, error_text};
 use super::filter::{EightBit, Filter};
+use super::generic::Head;
 use super::hosts::{Hosts, Lookup, NoHosts};
 use super::nexthop::{self, Destination};
 use super::report::{Blame, PassedOn, Relay, Report};
@@ -15,6 +16,7 @@ use mail::{Dsn, Envelope, Status};
 use protocol::mx::Candidate;
 use protocol::smtp::client::{self, Ending, Handshake, Manner, Progress, Said, Stage, Verdict};
 use protocol::smtp::ehlo::Keywords;
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -261,8 +263,19 @@ impl<'a> Delivery<'a> {
             return Used::Yes;
         }
         let ending = self.ending(&connection);
-        let filter = self.begin(&mut connection, ending);
-        let body = Body { content: &self.request.content, filter };
+        let (envelope, head) = match self.outside() {
+            Ok(outside) => outside,
+            Err(why) => {
+                let relay = Relay { host: &connection.host, uses: connection.uses };
+                let reason = format!("generic address mapping failure: {why}");
+                let dsn = Dsn::local(Status::new(4, 3, 0), reason);
+                self.fail_all(dsn, Some(relay), Blame::Mail);
+                return Used::Yes;
+            }
+        };
+        let filter = self.begin(&mut connection, &envelope, ending);
+        drop(envelope);
+        let body = Body { content: &self.request.content, head, filter };
         let settled = |session: &client::Session| session.is_settled();
         let rt = &self.client.rt;
         let talked = connection.talk(rt, self.settings, Some(body), settled).await;
@@ -303,9 +316,23 @@ impl<'a> Delivery<'a> {
         None
     }
 
-    /// Writes the commands; what the content has to go through.
-    fn begin(&self, connection: &mut Connection, ending: Ending) -> Option<Filter> {
+    /// Envelope and header as they are outside.
+    fn outside(&self) -> Result<(Cow<'_, Envelope>, Option<Head>), String> {
         let envelope = &self.request.message.envelope;
+        let Some(generic) = &self.settings.generic else {
+            return Ok((Cow::Borrowed(envelope), None));
+        };
+        let mapped = generic.envelope(envelope, self.report.left())?;
+        Ok((Cow::Owned(mapped), Some(generic.head(&self.request.content)?)))
+    }
+
+    /// Writes the commands; what the content has to go through.
+    fn begin(
+        &self,
+        connection: &mut Connection,
+        envelope: &Envelope,
+        ending: Ending,
+    ) -> Option<Filter> {
         let all = &envelope.recipients;
         let recipients = self.report.left().iter().map(|index| &all[*index as usize]);
         let manner = Manner { quoting: self.settings.quoting, ending };

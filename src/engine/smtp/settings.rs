@@ -2,6 +2,7 @@
 //!
 //! Limits: `smtp_connect_timeout = 0` means the system's own limit, taken as [`CONNECT_TIME_MAX`].
 
+use super::generic::Generic;
 use crate::lookup::Opener;
 use crate::maillog::Daemon;
 use crate::match_list::Domains;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub address_limit: usize,
     /// `smtp_mx_session_limit`; 0 for none.
     pub session_limit: usize,
+    /// `smtp_generic_maps`, if there are any.
+    pub generic: Option<Generic>,
     /// `smtp_randomize_addresses`
     pub randomize: bool,
     /// `smtp_address_preference`
@@ -138,6 +141,7 @@ impl Settings {
             timeouts: read_timeouts(params)?,
             address_limit: number("smtp_mx_address_limit")?,
             session_limit: number("smtp_mx_session_limit")?,
+            generic: None,
             randomize: params.flag("smtp_randomize_addresses")?,
             family: match params.text("smtp_address_preference")?.as_str() {
                 "ipv4" => FamilyPreference::Ipv4,

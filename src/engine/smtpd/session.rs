@@ -8,7 +8,7 @@ use super::door::Pass;
 use super::transaction::Transaction;
 use crate::anvil::Visit;
 use crate::core::Core;
-use crate::limits::INPUT_BYTES;
+use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
 use crate::maillog::{Client, Event as LogEvent};
 use mail::Address;
 use protocol::smtp::data::BareNewline;
@@ -170,15 +170,19 @@ impl Task {
     /// Sends what has collected and waits for the client.
     async fn wait_for_input(&mut self) -> Result<(), End> {
         self.flush().await.map_err(ended)?;
-        while self.core.is_backed_up() {
-            self.core.rt.yield_now().await;
-        }
         let stopping = || self.core.is_stopping() && !self.session.in_content();
         match self.stream.readable_unless(self.request_deadline(), stopping).await {
             Ok(Arrived::Bytes) => Ok(()),
             Ok(Arrived::Eof) => Err(End::Lost),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(self.shut_down()),
             Err(error) => Err(ended(error)),
+        }
+    }
+
+    /// Waits while other cores cannot keep up: what is done for this client makes work for them.
+    async fn wait_for_lanes(&self) {
+        while self.core.is_backed_up() {
+            self.core.rt.sleep_until(self.core.rt.now() + BACKLOG_RETRY).await;
         }
     }
 
@@ -192,8 +196,9 @@ impl Task {
     /// Works on everything that has arrived.
     async fn work(&mut self) -> Result<(), End> {
         loop {
+            self.wait_for_lanes().await;
             let slow = self.session.errors() >= self.service.soft_errors;
-            if slow && self.session.has_output() {
+            if slow && self.session.has_output() || self.session.output_end() > REPLY_BYTES {
                 self.flush().await.map_err(ended)?;
             }
             let content = self.session.in_content();

@@ -1,7 +1,13 @@
 //! Whole sessions on the simulated kernel.
 
+use crate::core::Core;
+use crate::limits::OUTBOX_HIGH_WATER;
+use crate::parcel::Parcel;
 use crate::testing::World;
-use std::cell::RefCell;
+use runtime::Chunk;
+use runtime::lane::{LANE_CAPACITY, Port};
+use runtime::net::{Arrived, Stream};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -283,4 +289,80 @@ fn refusals_end_with_the_footer() {
     assert!(has(&got, "500 5.5.2 Error: command not recognized. c@d.example at"), "{got:?}");
     assert_eq!(got.last().unwrap(), "221 2.0.0 Bye");
     assert!(has(&log, "Relay access denied; from="), "the log has the reply alone: {log:#?}");
+}
+
+#[test]
+fn headers_of_local_clients_are_completed() {
+    let input = format!("EHLO c\r\n{TRANSACTION}To: user\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    let added = |clients: &str| {
+        let main_cf = format!(
+            "default_transport = discard:\nrelay_domains = d.example\nrelay_transport = discard:\nmynetworks = 198.51.100.0/24\n\
+             local_header_rewrite_clients = {clients}\n"
+        );
+        let (_, log) = dialogue(&main_cf, OUTSIDE, &input);
+
+        !has(&log, "message-id=<>")
+    };
+    assert!(!added("permit_inet_interfaces"));
+    assert!(added("permit_inet_interfaces, permit_mynetworks"));
+    assert!(added("check_address_map inline:{198.51.100.7=x}"));
+    assert!(!added("fail:x") && !added(""));
+}
+
+/// Transactions of one session: more than fit the lane to another core and the outbox before it.
+const FLOOD: usize = 6000;
+const _: () = assert!(FLOOD > LANE_CAPACITY + OUTBOX_HIGH_WATER);
+
+/// Says so many transactions at once, and counts those that were taken.
+async fn flood(core: Rc<Core>, taken: Rc<Cell<usize>>) {
+    let rt = &core.rt;
+    let deadline = rt.now() + Duration::from_secs(3600);
+    let (from, to) = (INSIDE.parse().unwrap(), crate::testing::SMTPD.parse().unwrap());
+    let stream = Stream::connect(rt, to, Some(from), deadline).await.unwrap();
+    let input = format!("{TRANSACTION}\r\nx\r\n.\r\n").repeat(FLOOD);
+    let input = format!("EHLO c\r\n{input}QUIT\r\n").into_bytes();
+    stream.send(vec![Chunk::Owned(input)], deadline).await.unwrap();
+    while let Ok(Arrived::Bytes) = stream.readable(deadline).await {
+        let whole = |line: &&[u8]| line.ends_with(b"\n");
+        stream.input(|bytes| {
+            let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(whole);
+            let queued = lines.clone().filter(|line| line.starts_with(b"250 2.0.0 Ok: queued"));
+            taken.set(taken.get() + queued.count());
+            (lines.map(<[u8]>::len).sum(), ())
+        });
+    }
+}
+
+/// Messages that came to the queue manager.
+fn incoming(port: &Port<Parcel>) -> usize {
+    let parcels = std::iter::from_fn(|| port.receive());
+    parcels.filter(|parcel| matches!(parcel, Parcel::Incoming(_))).count()
+}
+
+#[test]
+fn while_the_lane_to_another_core_is_full_no_commands_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (world, queue_manager) = crate::testing::second_of_two(directory.path(), "", 1);
+    let (core, taken) = (world.core.clone(), Rc::new(Cell::new(0)));
+    world.run(async move {
+        let wait = async |ms| core.rt.sleep_until(core.rt.now() + Duration::from_millis(ms)).await;
+        core.rt.spawn(flood(core.clone(), taken.clone()));
+        while !core.is_backed_up() {
+            wait(10).await;
+        }
+        wait(60_000).await;
+        let before = taken.get();
+        assert!((LANE_CAPACITY..FLOOD).contains(&before), "{before}");
+        wait(60_000).await;
+        assert_eq!(taken.get(), before, "it waits");
+        let mut arrived = 0;
+        while arrived < FLOOD {
+            arrived += incoming(&queue_manager);
+            wait(10).await;
+        }
+        assert_eq!((arrived, taken.get()), (FLOOD, FLOOD));
+        [Parcel::Stop, Parcel::Last].into_iter().for_each(|parcel| queue_manager.send(1, parcel));
+        queue_manager.flush();
+    });
+    assert!(has(&world.lines(), "disconnect from"), "{:#?}", world.lines().last());
 }

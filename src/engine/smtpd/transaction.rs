@@ -5,6 +5,8 @@
 
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
+use crate::cleanup::mapping::Trouble;
+use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -59,6 +61,7 @@ pub struct Transaction {
     pub failure: Option<Reply>,
     draft: Option<Draft>,
     add_missing: bool,
+    context: Context,
     micros: u64,
     zone: Rc<Zone>,
     size_limit: u64,
@@ -84,6 +87,7 @@ impl Transaction {
             failure: None,
             draft: None,
             add_missing: false,
+            context: Context::Local,
             micros,
             zone: Rc::default(),
             size_limit,
@@ -114,9 +118,12 @@ impl Transaction {
         let (_, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
+        let mapped = snapshot.mapping.sender(core, id, &mut self.envelope.sender);
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
-        self.add_missing = sender.is_local || snapshot.always_add_missing;
+        self.context = if sender.is_local { Context::Local } else { Context::Remote };
+        let untouched = !sender.is_local && snapshot.remote_rewrite_domain.is_empty();
+        self.add_missing = !untouched || snapshot.always_add_missing;
         self.note_client(sender);
         let recipient = match self.envelope.recipients.as_slice() {
             [only] => Some(&only.original),
@@ -136,6 +143,9 @@ impl Transaction {
             zone: &self.zone,
         };
         self.message = Some(Message::new(core.take_buffer(), format_args!("{received}")));
+        if let Err(trouble) = mapped {
+            self.failure = Some(self.tell(core, trouble));
+        }
     }
 
     fn note_client(&mut self, sender: &Sender<'_>) {
@@ -194,6 +204,7 @@ impl Transaction {
             unix: self.micros / 1_000_000,
             zone: &self.zone,
             add_missing: self.add_missing,
+            rewriting: Rewriting::new(core, id, self.context),
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
@@ -221,6 +232,14 @@ impl Transaction {
         core.commit_soon();
         self.draft = Some(draft);
         result
+    }
+
+    /// Why addresses cannot be mapped, in the log; for the client.
+    fn tell(&self, core: &Core, trouble: Trouble) -> Reply {
+        let (_, id) = self.opened.expect("a recipient was accepted");
+        let (daemon, text) = (Daemon::Cleanup, trouble.text.as_str());
+        core.log.log(&Event::MessageWarning { daemon, id, text });
+        trouble.reply
     }
 
     fn fail(&mut self, core: &Core, reply: Reply) {
@@ -260,6 +279,10 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
+        let mapped = core.snapshot().mapping.recipients(core, id, &mut self.envelope);
+        if let Err(trouble) = mapped {
+            return Err(self.tell(core, trouble));
+        }
         self.complete_envelope(core, findings);
         let message = self.message.as_ref().expect("the content has begun");
         core.log.log(&Event::MessageId { id, message_id: message.message_id() });

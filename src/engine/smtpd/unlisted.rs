@@ -1,30 +1,24 @@
 //! Recipients that nobody has: refused at RCPT, so that no bounce has to be made for them.
 //!
-//! Called by `session` after the restrictions have accepted a recipient. A local recipient is
-//! looked up in `local_recipient_maps`, whose `unix:passwd.byname` is the system's accounts; one
-//! that is routed to the error transport is refused with the transport's words. While a table that
-//! could rewrite the recipient is configured and not acted upon, nobody can tell and nobody is
-//! refused.
+//! Called by `session` after the restrictions have accepted a recipient. Who is in canonical_maps,
+//! recipient_canonical_maps or virtual_alias_maps is somebody. Anybody else is looked up in the
+//! table of the recipient's class; `unix:passwd.byname` in it is the system's accounts. What is
+//! routed to the error or retry transport is refused with the transport's words.
 //!
 //! **Standards**: smtpd(8), LOCAL_RECIPIENT_README, postconf(5) `smtpd_reject_unlisted_recipient`.
 
 use crate::core::Core;
 use crate::lookup::{Maps, Opener};
+use crate::mail_addr_find::Finder;
 use crate::maillog::Daemon;
-use crate::trivial_rewrite::{Class, Resolved};
+use crate::trivial_rewrite::{Class, Resolved, Route};
 use config::Params;
 use config::params::BadValue;
-use mail::extension::Splitting;
 use mail::{Address, Status};
 use protocol::smtp::reply::Reply;
-use tables::{Lookup, Table};
 
 /// How the system's accounts are named in `local_recipient_maps`.
 const ACCOUNTS: [&str; 2] = ["proxy:unix:passwd.byname", "unix:passwd.byname"];
-/// Tables that make another recipient of a recipient.
-const REWRITING: [&str; 4] =
-    ["canonical_maps", "recipient_canonical_maps", "virtual_alias_maps", "relocated_maps"];
-
 /// Whether somebody has a recipient.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Listed {
@@ -39,17 +33,28 @@ pub enum Listed {
 /// Who is listed.
 #[derive(Debug)]
 pub struct Recipients {
-    /// `smtpd_reject_unlisted_recipient`, and nothing stands in the way.
+    /// `smtpd_reject_unlisted_recipient`.
     asked: bool,
-    /// `local_recipient_maps` is not empty.
-    local: bool,
+    local: ClassTable,
     accounts: bool,
-    maps: Maps,
-    splitting: Splitting,
-    /// `unknown_local_recipient_reject_code`.
-    code: u16,
+    virtual_mailbox: ClassTable,
+    relay: ClassTable,
+    finder: Finder,
     /// `show_user_unknown_table_name`.
     shows_table: bool,
+}
+
+/// The recipients of one class.
+#[derive(Debug)]
+struct ClassTable {
+    parameter: &'static str,
+    maps: Maps,
+    /// The parameter is not empty: who is not there is nobody.
+    complete: bool,
+    /// What the reply calls it.
+    name: &'static str,
+    /// The code of the reply.
+    code: u16,
 }
 
 impl Recipients {
@@ -58,23 +63,33 @@ impl Recipients {
     /// # Errors
     /// The first whose value is not valid.
     pub fn new(params: &Params, opener: &Opener) -> Result<Recipients, BadValue> {
-        let words = params.list("local_recipient_maps")?;
         let is_accounts = |word: &String| ACCOUNTS.contains(&word.as_str());
-        let tables: Vec<String> = words.iter().filter(|word| !is_accounts(word)).cloned().collect();
-        let mut rewritten = false;
-        for parameter in REWRITING {
-            rewritten |= !params.list(parameter)?.is_empty();
-        }
+        let table = |parameter, name, code: &str| -> Result<ClassTable, BadValue> {
+            let words = params.list(parameter)?;
+            let complete = !words.is_empty();
+            let others: Vec<String> = words.into_iter().filter(|word| !is_accounts(word)).collect();
+            let maps = opener.maps_of(parameter, &others);
+            Ok(ClassTable { parameter, maps, complete, name, code: params.int(code)? as u16 })
+        };
         Ok(Recipients {
-            asked: params.flag("smtpd_reject_unlisted_recipient")? && !rewritten,
-            local: !words.is_empty(),
-            accounts: words.iter().any(is_accounts),
-            maps: opener.maps_of("local_recipient_maps", &tables),
-            splitting: Splitting {
-                delimiters: params.text("recipient_delimiter")?,
-                owner_request_special: params.flag("owner_request_special")?,
-            },
-            code: params.int("unknown_local_recipient_reject_code")? as u16,
+            asked: params.flag("smtpd_reject_unlisted_recipient")?,
+            local: table(
+                "local_recipient_maps",
+                "local recipient",
+                "unknown_local_recipient_reject_code",
+            )?,
+            accounts: params.list("local_recipient_maps")?.iter().any(is_accounts),
+            virtual_mailbox: table(
+                "virtual_mailbox_maps",
+                "virtual mailbox",
+                "unknown_virtual_mailbox_reject_code",
+            )?,
+            relay: table(
+                "relay_recipient_maps",
+                "relay recipient",
+                "unknown_relay_recipient_reject_code",
+            )?,
+            finder: Finder::new(params)?,
             shows_table: params.flag("show_user_unknown_table_name")?,
         })
     }
@@ -85,37 +100,49 @@ impl Recipients {
         if !self.asked {
             return Listed::Yes;
         }
-        if route.transport == "error" {
-            return Listed::No(refused_by_transport(recipient, &route.nexthop));
+        match self.is_rewritten(core, &route.recipient) {
+            Ok(true) => return Listed::Yes,
+            Ok(false) => {}
+            Err(why) => return Listed::No(temporary(core, recipient, &why)),
         }
-        if route.class != Class::Local || !self.local {
+        if let "error" | "retry" = route.transport.as_str() {
+            return Listed::No(refused_by_transport(recipient, route));
+        }
+        let table = match route.class {
+            Class::Local => &self.local,
+            Class::VirtualMailbox => &self.virtual_mailbox,
+            Class::Relay => &self.relay,
+            Class::VirtualAlias | Class::Default => return Listed::Yes,
+        };
+        if !table.complete {
             return Listed::Yes;
         }
-        match self.is_in_tables(&route.recipient) {
+        match self.has(core, table.parameter, &table.maps, &route.recipient) {
             Ok(true) => Listed::Yes,
-            Ok(false) if !self.accounts => Listed::No(self.unknown(recipient)),
-            Ok(false) => self.known_account(core, &route.recipient, recipient),
+            Ok(false) if route.class == Class::Local && self.accounts => {
+                self.known_account(core, &route.recipient, recipient)
+            }
+            Ok(false) => Listed::No(self.unknown(table, recipient)),
             Err(why) => Listed::No(temporary(core, recipient, &why)),
         }
     }
 
-    /// The whole address, then the user with and without extension, then the domain.
-    fn is_in_tables(&self, address: &Address) -> Result<bool, String> {
-        if self.maps.is_empty() {
-            return Ok(false);
-        }
-        let local = address.local_part();
-        let name = self.splitting.name(local);
-        let domain = [b"@", address.domain().unwrap_or_default()].concat();
-        let without = [name, domain.as_slice()].concat();
-        for key in [address.as_bytes(), &without, local, name, &domain] {
-            match self.maps.lookup(key) {
-                Lookup::Found(_) => return Ok(true),
-                Lookup::NotFound => {}
-                Lookup::Retry(why) => return Err(format!("local_recipient_maps: {why}")),
+    /// Whether a mapping makes somebody else of the recipient.
+    fn is_rewritten(&self, core: &Core, address: &Address) -> Result<bool, String> {
+        let snapshot = core.snapshot();
+        let mapping = &snapshot.mapping;
+        for (name, maps) in mapping.of_recipients() {
+            if self.has(core, name, maps, address)? {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    fn has(&self, core: &Core, name: &str, maps: &Maps, address: &Address) -> Result<bool, String> {
+        let found =
+            self.finder.find(&core.snapshot().resolver, maps, address).map(|it| it.is_some());
+        found.map_err(|why| format!("{name}: {why}"))
     }
 
     fn known_account(&self, core: &Core, address: &Address, recipient: &Address) -> Listed {
@@ -129,7 +156,7 @@ impl Recipients {
                 None => unknown = true,
             }
         }
-        if unknown { Listed::Ask } else { Listed::No(self.unknown(recipient)) }
+        if unknown { Listed::Ask } else { Listed::No(self.unknown(&self.local, recipient)) }
     }
 
     /// The answer to [`Listed::Ask`], from the system.
@@ -149,23 +176,26 @@ impl Recipients {
                 Err(why) => return Err(temporary(core, recipient, &why)),
             }
         }
-        Err(self.unknown(recipient))
+        Err(self.unknown(&self.local, recipient))
     }
 
     /// The user's names: with extension and without. A name that is no text is nobody's.
     fn names(&self, address: &Address) -> impl Iterator<Item = String> {
         let local = address.local_part();
-        let name = self.splitting.name(local);
+        let name = self.finder.splitting.name(local);
         let short = (name.len() < local.len()).then_some(name);
         let names = std::iter::once(local).chain(short);
         names.filter_map(|name| std::str::from_utf8(name).ok().map(str::to_ascii_lowercase))
     }
 
-    fn unknown(&self, recipient: &Address) -> Reply {
-        let (code, class) = (self.code, self.code / 100);
-        let table = if self.shows_table { " in local recipient table" } else { "" };
+    fn unknown(&self, table: &ClassTable, recipient: &Address) -> Reply {
+        let (code, class) = (table.code, table.code / 100);
+        let name = match self.shows_table {
+            true => format!(" in {} table", table.name),
+            false => String::new(),
+        };
         Reply::from(format!(
-            "{code} {class}.1.1 <{recipient}>: Recipient address rejected: User unknown{table}"
+            "{code} {class}.1.1 <{recipient}>: Recipient address rejected: User unknown{name}"
         ))
     }
 }
@@ -175,11 +205,16 @@ fn temporary(core: &Core, recipient: &Address, why: &str) -> Reply {
     Reply::from(format!("451 4.3.0 <{recipient}>: Temporary lookup failure"))
 }
 
-fn refused_by_transport(recipient: &Address, nexthop: &str) -> Reply {
-    let parsed = Status::parse_prefix(nexthop.as_bytes());
-    let (status, text) = match parsed {
-        Some((status, used)) => (Status { class: 5, ..status }, nexthop[used..].trim_start()),
-        None => (Status::new(5, 1, 1), nexthop),
+/// error refuses for good, retry for now.
+fn refused_by_transport(recipient: &Address, route: &Route) -> Reply {
+    let (code, class, default) = match route.transport.as_str() {
+        "error" => (550, 5, Status::new(5, 1, 1)),
+        _ => (450, 4, Status::new(4, 3, 0)),
     };
-    Reply::from(format!("550 {status} <{recipient}>: Recipient address rejected: {text}"))
+    let parsed = Status::parse_prefix(route.nexthop.as_bytes());
+    let (status, text) = match parsed {
+        Some((status, used)) => (Status { class, ..status }, route.nexthop[used..].trim_start()),
+        None => (default, route.nexthop.as_str()),
+    };
+    Reply::from(format!("{code} {status} <{recipient}>: Recipient address rejected: {text}"))
 }

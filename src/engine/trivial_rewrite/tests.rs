@@ -16,7 +16,7 @@ const BASE: &str = "compatibility_level = 3.6\nmyorigin = example.test\n\
     mydestination = mx.example.test, localhost, example.test\n";
 
 fn route(address: &str) -> Route {
-    match resolver(BASE).resolve(&Address::from_internal(address.as_bytes())) {
+    match resolver(BASE).resolve(&Address::null(), &Address::from_internal(address.as_bytes())) {
         Resolved::Route(route) => route,
         other => panic!("{address}: {other:?}"),
     }
@@ -49,7 +49,7 @@ fn transports_and_next_hops() {
     assert_eq!((got.transport.as_str(), got.nexthop.as_str()), ("smtp", "remote.example"));
     let relay = resolver("relayhost = [127.0.0.1]:2525\nrelay_domains = r.example\n");
     for (address, transport) in [("a@x.example", "smtp"), ("a@sub.r.example", "relay")] {
-        let resolved = relay.resolve(&Address::from_internal(address.as_bytes()));
+        let resolved = relay.resolve(&Address::null(), &Address::from_internal(address.as_bytes()));
         let Resolved::Route(got) = resolved else { panic!("{resolved:?}") };
         assert_eq!((got.transport.as_str(), got.nexthop.as_str()), (transport, "[127.0.0.1]:2525"));
     }
@@ -58,7 +58,104 @@ fn transports_and_next_hops() {
 #[test]
 fn what_cannot_be_decided_is_not_guessed() {
     let unknown = resolver("relay_domains = hash:/nowhere\n");
-    assert_eq!(unknown.resolve(&Address::from_internal(b"a@b.example")), Resolved::Unknown);
-    let bad = resolver(BASE).resolve(&Address::from_internal(b"a@192.0.2.1"));
+    assert_eq!(
+        unknown.resolve(&Address::null(), &Address::from_internal(b"a@b.example")),
+        Resolved::Unknown
+    );
+    let bad = resolver(BASE).resolve(&Address::null(), &Address::from_internal(b"a@192.0.2.1"));
     assert_eq!(bad, Resolved::BadSyntax);
+}
+
+/// Transport and next hop of an address from a sender.
+fn way(main_cf: &str, sender: &str, address: &str) -> String {
+    let text = format!("{BASE}recipient_delimiter = +\nrelayhost = [relay.example]\n{main_cf}");
+    let [sender, to] = [sender, address].map(|text| Address::from_internal(text.as_bytes()));
+    match resolver(&text).resolve(&sender, &to) {
+        Resolved::Route(route) => format!("{}:{}", route.transport, route.nexthop),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn transport_maps_are_asked_for_address_domain_parents_and_all() {
+    let maps = "transport_maps = inline:{{u+e@x.example=a:1}, {u@x.example=b:2}, {x.example=c:3},\
+                {.y.example=d:4}, {literal@[192.0.2.1]=e:5}}\n";
+    for (address, expected) in [
+        ("u+e@x.example", "a:1"),
+        ("u+f@x.example", "b:2"),
+        ("v@X.example", "c:3"),
+        ("v@sub.x.example", "smtp:[relay.example]"),
+        ("v@a.b.y.example", "d:4"),
+        ("v@y.example", "smtp:[relay.example]"),
+        ("literal@[192.0.2.1]", "e:5"),
+        ("alice@example.test", "local:mx.example.test"),
+    ] {
+        assert_eq!(way(maps, "s@a.example", address), expected, "{address}");
+    }
+    let plain = format!("{maps}parent_domain_matches_subdomains = transport_maps\n");
+    assert_eq!(way(&plain, "s@a.example", "v@sub.x.example"), "c:3");
+    let all = "transport_maps = inline:{*=w:9}\n";
+    assert_eq!(way(all, "s@a.example", "alice@example.test"), "w:9");
+}
+
+#[test]
+fn a_transport_entry_changes_what_it_names() {
+    for (value, expected) in [
+        ("smtp:[h.example]:26", "smtp:[h.example]:26"),
+        (":h.example", "smtp:h.example"),
+        ("smtp:", "smtp:x.example"),
+        ("other", "other:x.example"),
+        (":", "smtp:[relay.example]"),
+        ("error:", "error:Address is undeliverable"),
+        ("error:5.1.2 no such domain", "error:5.1.2 no such domain"),
+    ] {
+        let maps = format!("transport_maps = inline:{{{{x.example={value}}}}}\n");
+        assert_eq!(way(&maps, "s@a.example", "u@x.example"), expected, "{value}");
+    }
+}
+
+#[test]
+fn who_has_moved_is_not_sent_anything() {
+    let maps = "relocated_maps = inline:{{gone@x.example=g@new.example}, {alice=the moon}}\n\
+                transport_maps = inline:{*=w:9}\n";
+    let moved = |address| way(maps, "s@a.example", address);
+    assert_eq!(moved("gone+x@x.example"), "error:5.1.6 User has moved to g@new.example");
+    assert_eq!(moved("alice@example.test"), "error:5.1.6 User has moved to the moon");
+    assert_eq!(moved("bob@x.example"), "w:9");
+}
+
+#[test]
+fn senders_may_have_ways_of_their_own() {
+    let maps = "sender_dependent_relayhost_maps = inline:{{s@a.example=[a.example]}, \
+        {<>=[null.example]}, \
+        {@d.example=dunno}}\n\
+        sender_dependent_default_transport_maps = inline:{{@b.example=lmtp}, {c@c.example=smtp:[c.example]}}\n\
+        relay_domains = r.example\n";
+    for (sender, address, expected) in [
+        ("s@a.example", "u@x.example", "smtp:[a.example]"),
+        ("s@a.example", "u@r.example", "relay:[a.example]"),
+        ("s@a.example", "alice@example.test", "local:mx.example.test"),
+        ("", "u@x.example", "smtp:[null.example]"),
+        ("s@d.example", "u@x.example", "smtp:[relay.example]"),
+        ("u@b.example", "u@x.example", "lmtp:[relay.example]"),
+        ("c@c.example", "u@x.example", "smtp:[c.example]"),
+    ] {
+        assert_eq!(way(maps, sender, address), expected, "{sender} {address}");
+    }
+}
+
+#[test]
+fn the_virtual_alias_class_has_no_way_and_a_broken_table_none_either() {
+    let maps = "virtual_alias_domains = v.example\ntransport_maps = inline:{*=w:9}\n";
+    let unknown = "error:5.1.1 User unknown in virtual alias table";
+    assert_eq!(way(maps, "s@a.example", "u@v.example"), unknown);
+    for broken in ["transport_maps", "relocated_maps", "sender_dependent_relayhost_maps"] {
+        let maps = format!("{broken} = fail:x\n");
+        assert_eq!(way(&maps, "s@a.example", "u@x.example"), "Unknown", "{broken}");
+    }
+    assert_eq!(way("", "s@a.example", "-rf@x.example"), "BadSyntax");
+    assert_eq!(
+        way("allow_min_user = yes\n", "s@a.example", "-rf@x.example"),
+        "smtp:[relay.example]"
+    );
 }

@@ -3,11 +3,13 @@
 
 use super::*;
 use crate::io::Shared;
+use crate::net::{Arrived, Listener, Stream};
 use crate::reactor::Rt;
 use crate::sim::tests::{Until, exercise};
 use crate::wake::Waker;
 use crate::{Sock, lane};
 use std::cell::Cell;
+use std::io::Write;
 use std::os::fd::IntoRawFd;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -38,6 +40,58 @@ fn bytes_come_back_in_order_on(rt: Rt) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     exercise(&rt, Sock(listener.into_raw_fd()), address, 5_000_000);
+}
+
+/// Connections that receive at once, and bytes for each: several times what the buffers hold.
+const CROWD: usize = 300;
+const BYTES_EACH: usize = 24 * 1024;
+
+#[test]
+fn what_finds_no_buffer_is_received_when_there_are_some_again() {
+    real().into_iter().for_each(what_finds_no_buffer_is_received_on);
+}
+
+fn what_finds_no_buffer_is_received_on(rt: Rt) {
+    const { assert!(CROWD * BYTES_EACH > 2 * 256 * 8 * 1024, "more than all buffers hold") };
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = Listener::new(&rt, Sock(socket.into_raw_fd()));
+    let (left, finished) = (Rc::new(Cell::new(CROWD)), Rc::new(Cell::new(false)));
+    let (rt2, done) = (rt.clone(), finished.clone());
+    rt.spawn(async move {
+        let mut peers = Vec::new();
+        for _ in 0..CROWD {
+            peers.push(std::net::TcpStream::connect(address).unwrap());
+            let stream = listener.accept().await.unwrap();
+            let (rt, left, done) = (rt2.clone(), left.clone(), done.clone());
+            rt2.spawn(async move {
+                receive_all(&rt, stream).await;
+                left.set(left.get() - 1);
+                done.set(left.get() == 0);
+            });
+        }
+        // Every receive waits by now. The loop stands still meanwhile, so that all comes at once.
+        rt2.sleep_until(rt2.now() + Duration::from_millis(50)).await;
+        for peer in &mut peers {
+            peer.write_all(&[b'x'; BYTES_EACH]).unwrap();
+        }
+        rt2.sleep_until(rt2.now() + Duration::from_secs(20)).await;
+    });
+    rt.run(&mut Until(finished)).unwrap();
+}
+
+async fn receive_all(rt: &Rt, stream: Stream) {
+    let mut count = 0;
+    while count < BYTES_EACH {
+        let deadline = rt.now() + Duration::from_secs(10);
+        assert_eq!(stream.readable(deadline).await.unwrap(), Arrived::Bytes);
+        stream.input(|bytes| {
+            assert!(bytes.iter().all(|byte| *byte == b'x'));
+            count += bytes.len();
+            (bytes.len(), ())
+        });
+    }
+    assert_eq!(count, BYTES_EACH);
 }
 
 #[test]

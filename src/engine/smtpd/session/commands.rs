@@ -37,10 +37,8 @@ impl Task {
             Event::Data => self.data()?,
             Event::Content => self.content().await,
             Event::EndOfData => self.end_of_data().await,
-            Event::Vrfy(address) => {
-                let reply = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
-                self.session.accept_text(Reply::from(reply));
-            }
+            // Boxed, as rare things are.
+            Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
             Event::Etrn(domain) => {
                 let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
                 self.refuse("ETRN", reply, None, None)?;
@@ -82,7 +80,7 @@ impl Task {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
-        if self.is_disk_full(mail.size.unwrap_or(0)) {
+        if self.core.memory.is_scarce() || self.is_disk_full(mail.size.unwrap_or(0)) {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
@@ -128,6 +126,25 @@ impl Task {
         self.answer_rcpt(rcpt, address, verdict)
     }
 
+    /// VRFY: what RCPT would say.
+    async fn vrfy(&mut self, address: Address) -> Result<(), End> {
+        let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+        let (verdict, queued) = self.judge(&sender.clone().unwrap_or_default(), &address);
+        let verdict = match verdict {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => self.service.recipients.ask(&self.core, &address, &queued).await,
+        };
+        match verdict {
+            Ok(()) => {
+                let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                self.session.accept_text(Reply::from(text));
+                Ok(())
+            }
+            Err(reply) => self.refuse("VRFY", reply, sender.as_ref(), Some(&address)),
+        }
+    }
+
     fn answer_rcpt(
         &mut self,
         rcpt: Rcpt,
@@ -152,7 +169,7 @@ impl Task {
     /// The restrictions' verdict, and the recipient as it is queued.
     fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
         let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(recipient);
+        let resolved = snapshot.resolver.resolve(sender, recipient);
         let question = self.question(&snapshot, sender, (recipient, &resolved));
         // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
         let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
@@ -192,10 +209,15 @@ impl Task {
             return Ok(());
         };
         let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(recipient);
+        let resolved = snapshot.resolver.resolve(&transaction.envelope.sender, recipient);
         let to = (recipient, &resolved);
         let question = self.question(&snapshot, &transaction.envelope.sender, to);
         self.service.restrictions.data(&question)
+    }
+
+    fn is_local(&self) -> bool {
+        let snapshot = self.core.snapshot();
+        self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
     }
 
     fn data(&mut self) -> Result<(), End> {
@@ -203,7 +225,7 @@ impl Task {
             let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
             return self.refuse("DATA", reply, sender.as_ref(), None);
         }
-        let is_local = self.core.snapshot.borrow().own_addresses.contains(&self.address);
+        let is_local = self.is_local();
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();
         let Some(transaction) = &mut self.transaction else {

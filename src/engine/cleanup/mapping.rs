@@ -1,0 +1,298 @@
+//! The mappings of cleanup(8) in their order: canonical, masquerade, virtual aliases, blind copies.
+//!
+//! | address | canonical_maps of | masquerade | then |
+//! | --- | --- | --- | --- |
+//! | sender | sender_, all | `envelope_sender` | sender_bcc_maps |
+//! | recipient | recipient_, all | `envelope_recipient` | virtual_alias_maps; recipient_bcc_maps |
+//! | header | sender_ or recipient_, all | `header_sender`, `header_recipient` | - |
+//!
+//! A blind copy is a recipient like any other, without reports, and makes no further copies.
+//!
+//! **Diagnostics**: [`Trouble`]: the message cannot be taken now, and why.
+//! **Standards**: cleanup(8), ADDRESS_REWRITING_README.
+
+use super::map1n::Map1n;
+use super::map11::Map11;
+use super::masquerade::Masquerade;
+use crate::core::Core;
+use crate::lookup::{Maps, Opener};
+use crate::mail_addr_find::Finder;
+use crate::mail_addr_map::{Mapper, Watch};
+use crate::maillog::{Daemon, Event};
+use crate::trivial_rewrite::Resolver;
+use config::Params;
+use config::params::BadValue;
+use mail::envelope::notify;
+use mail::queue_id::QueueId;
+use mail::{Address, Envelope, Recipient};
+use protocol::smtp::reply::Reply;
+
+/// Where an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The envelope sender.
+    EnvelopeSender,
+    /// An envelope recipient.
+    EnvelopeRecipient,
+    /// From:, Reply-To: and their like.
+    HeaderSender,
+    /// To:, Cc: and their like.
+    HeaderRecipient,
+}
+
+/// Which classes something is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Classes([bool; 4]);
+
+/// Why a message cannot be taken now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// For the mail log, after the queue id.
+    pub text: String,
+    /// For the client.
+    pub reply: Reply,
+}
+
+/// The mappings of one configuration.
+#[derive(Debug, Default)]
+pub struct Mapping {
+    /// How addresses are looked up.
+    pub finder: Finder,
+    /// canonical_maps.
+    pub canonical: Map11,
+    sender_canonical: Map11,
+    recipient_canonical: Map11,
+    masquerade: Masquerade,
+    /// virtual_alias_maps.
+    pub virtual_alias: Map1n,
+    always_bcc: String,
+    sender_bcc: Maps,
+    recipient_bcc: Maps,
+}
+
+impl Classes {
+    /// Reads a parameter that lists classes.
+    ///
+    /// # Errors
+    /// Its value is not valid.
+    pub fn new(params: &Params, name: &str) -> Result<Classes, BadValue> {
+        let words = params.list(name)?;
+        let names = ["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"];
+        Ok(Classes(names.map(|class| words.iter().any(|word| word == class))))
+    }
+
+    /// Whether a class is among them.
+    pub fn has(self, class: Class) -> bool {
+        self.0[class as usize]
+    }
+}
+
+impl Trouble {
+    /// A table cannot answer for `address`.
+    pub fn lookup(name: &str, address: &Address, why: &str) -> Trouble {
+        let reply = Reply::fixed("451 4.3.0 Error: queue file write error");
+        let what = format!("{name} map lookup problem for {address} ({why})");
+        Trouble { text: not_accepted(&what), reply }
+    }
+
+    /// An address stands for too much.
+    pub fn expansion(what: &str) -> Trouble {
+        let reply = Reply::fixed("451 4.6.0 Alias expansion error");
+        Trouble { text: not_accepted(what), reply }
+    }
+}
+
+fn not_accepted(what: &str) -> String {
+    format!("{what} -- message not accepted, try again later")
+}
+
+/// What a message is mapped with.
+struct Job<'a> {
+    mapping: &'a Mapping,
+    mapper: Mapper<'a>,
+    warn: &'a dyn Fn(&str),
+}
+
+impl Mapping {
+    /// Reads the parameters and opens the tables.
+    ///
+    /// # Errors
+    /// The first whose value is not valid.
+    pub fn new(params: &Params, opener: &Opener) -> Result<Mapping, BadValue> {
+        let map11 = |names| Map11::new(params, opener, names);
+        Ok(Mapping {
+            finder: Finder::new(params)?,
+            canonical: map11(["canonical_maps", "canonical_classes"])?,
+            sender_canonical: map11(["sender_canonical_maps", "sender_canonical_classes"])?,
+            recipient_canonical: map11([
+                "recipient_canonical_maps",
+                "recipient_canonical_classes",
+            ])?,
+            masquerade: Masquerade::new(params, opener)?,
+            virtual_alias: Map1n::new(params, opener)?,
+            always_bcc: params.text("always_bcc")?,
+            sender_bcc: opener.maps(params, "sender_bcc_maps")?,
+            recipient_bcc: opener.maps(params, "recipient_bcc_maps")?,
+        })
+    }
+
+    /// The sender as it is queued; it is in canonical form.
+    ///
+    /// # Errors
+    /// A table cannot answer.
+    pub fn sender(&self, core: &Core, id: QueueId, sender: &mut Address) -> Result<(), Trouble> {
+        let snapshot = core.snapshot();
+        let warn = |text: &str| warn(core, id, text);
+        self.job(&snapshot.resolver, None, &warn).one(Class::EnvelopeSender, sender)
+    }
+
+    /// The recipients as they are queued, copies included; the sender is mapped already.
+    ///
+    /// # Errors
+    /// A table cannot answer, or a recipient stands for too much.
+    pub fn recipients(
+        &self,
+        core: &Core,
+        id: QueueId,
+        envelope: &mut Envelope,
+    ) -> Result<(), Trouble> {
+        if self.leaves_recipients() {
+            return Ok(());
+        }
+        let snapshot = core.snapshot();
+        let warn = |text: &str| warn(core, id, text);
+        let job = self.job(&snapshot.resolver, None, &warn);
+        let mut out = Vec::with_capacity(envelope.recipients.len());
+        let mut copies = Vec::new();
+        if !envelope.sender.is_null() {
+            copies.extend(job.copy(&self.sender_bcc, "sender_bcc_maps", &envelope.sender)?);
+        }
+        for recipient in std::mem::take(&mut envelope.recipients) {
+            let mapped = job.recipient(recipient, &mut out)?;
+            copies.extend(job.copy(&self.recipient_bcc, "recipient_bcc_maps", &mapped)?);
+        }
+        if !self.always_bcc.is_empty() {
+            copies.push(Address::from_internal(self.always_bcc.as_bytes()));
+        }
+        for address in copies {
+            let copy = Recipient { notify: notify::NEVER, ..Recipient::new(address) };
+            job.recipient(copy, &mut out)?;
+        }
+        envelope.recipients = out;
+        Ok(())
+    }
+
+    /// An address in a header, in canonical form.
+    ///
+    /// # Errors
+    /// A table cannot answer.
+    pub fn header(
+        &self,
+        core: &Core,
+        id: QueueId,
+        class: Class,
+        address: &mut Address,
+    ) -> Result<(), Trouble> {
+        let snapshot = core.snapshot();
+        let warn = |text: &str| warn(core, id, text);
+        self.job(&snapshot.resolver, None, &warn).one(class, address)
+    }
+
+    /// The tables that make other recipients of one, by their parameters' names.
+    pub fn of_recipients(&self) -> [(&'static str, &Maps); 3] {
+        [
+            ("recipient_canonical_maps", &self.recipient_canonical.maps),
+            ("canonical_maps", &self.canonical.maps),
+            ("virtual_alias_maps", &self.virtual_alias.maps),
+        ]
+    }
+
+    fn job<'a>(
+        &'a self,
+        resolver: &'a Resolver,
+        watch: Option<Watch<'a>>,
+        warn: &'a dyn Fn(&str),
+    ) -> Job<'a> {
+        Job { mapping: self, mapper: Mapper { finder: &self.finder, resolver, watch }, warn }
+    }
+
+    /// What an address becomes as sender or as recipient, with `watch` told of each step and `warn`
+    /// of what is odd: one address, or everybody it stands for.
+    ///
+    /// # Errors
+    /// A table cannot answer, or the address stands for too much.
+    pub fn watched(
+        &self,
+        resolver: &Resolver,
+        class: Class,
+        address: &Address,
+        watch: Watch<'_>,
+        warn: &dyn Fn(&str),
+    ) -> Result<Vec<Address>, Trouble> {
+        let job = self.job(resolver, Some(watch), warn);
+        let mut address = address.clone();
+        job.one(class, &mut address)?;
+        match class {
+            Class::EnvelopeRecipient => self.virtual_alias.expand(job.mapper, address),
+            _ => Ok(vec![address]),
+        }
+    }
+
+    fn leaves_recipients(&self) -> bool {
+        self.canonical.maps.is_empty()
+            && self.recipient_canonical.maps.is_empty()
+            && self.masquerade.is_empty()
+            && self.virtual_alias.maps.is_empty()
+            && self.always_bcc.is_empty()
+            && self.sender_bcc.is_empty()
+            && self.recipient_bcc.is_empty()
+    }
+}
+
+fn warn(core: &Core, id: QueueId, text: &str) {
+    core.log.log(&Event::MessageWarning { daemon: Daemon::Cleanup, id, text });
+}
+
+impl Job<'_> {
+    /// Mappings that make one address of one.
+    fn one(&self, class: Class, address: &mut Address) -> Result<(), Trouble> {
+        let Mapping { canonical, masquerade, .. } = self.mapping;
+        let special = match class {
+            Class::EnvelopeSender | Class::HeaderSender => &self.mapping.sender_canonical,
+            Class::EnvelopeRecipient | Class::HeaderRecipient => &self.mapping.recipient_canonical,
+        };
+        if address.is_null() {
+            return Ok(());
+        }
+        let mut warn = |text: String| (self.warn)(&text);
+        special.apply(self.mapper, class, address, &mut warn)?;
+        canonical.apply(self.mapper, class, address, &mut warn)?;
+        masquerade.apply(class, address)
+    }
+
+    /// Everybody a recipient stands for; what it was before virtual aliases.
+    fn recipient(
+        &self,
+        recipient: Recipient,
+        out: &mut Vec<Recipient>,
+    ) -> Result<Address, Trouble> {
+        let resolver = self.mapper.resolver;
+        let mut address = resolver.canonical(&recipient.original);
+        self.one(Class::EnvelopeRecipient, &mut address)?;
+        for result in self.mapping.virtual_alias.expand(self.mapper, address.clone())? {
+            let address = resolver.localized(&result);
+            out.push(Recipient { address, ..recipient.clone() });
+        }
+        Ok(address)
+    }
+
+    /// Who gets a copy of what is from or to an address.
+    fn copy(&self, maps: &Maps, name: &str, address: &Address) -> Result<Option<Address>, Trouble> {
+        let found = self.mapping.finder.find(self.mapper.resolver, maps, address);
+        let found = found.map_err(|why| Trouble::lookup(name, address, &why))?;
+        Ok(found.map(|found| Address::from_internal(found.value.trim_ascii())))
+    }
+}
+
+#[cfg(test)]
+mod tests;

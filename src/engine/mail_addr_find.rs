@@ -1,0 +1,215 @@
+//! Looking up an address in tables: the whole of it first, then less and less.
+//!
+//! | key | asked of | what is left over |
+//! | --- | --- | --- |
+//! | `user+ext@domain` | every table | - |
+//! | `user@domain` | tables of fixed keys | `+ext` |
+//! | `user+ext`, where the domain is ours | tables of fixed keys | - |
+//! | `user`, where the domain is ours | tables of fixed keys | `+ext` |
+//! | `@domain` | tables of fixed keys | - |
+//!
+//! Each key is asked of all tables before the next key, in external form (quoted) and, where that
+//! differs, in internal form. Ours is `$myorigin` and whatever is delivered locally.
+//!
+//! **Diagnostics**: a table that cannot answer is an error with its words; nothing after it is
+//! asked.
+//! **Standards**: canonical(5), virtual(5), generic(5), relocated(5): table search order.
+
+use crate::lookup::{Maps, Part};
+use crate::match_list::Match;
+use crate::trivial_rewrite::Resolver;
+use config::Params;
+use config::params::BadValue;
+use mail::Address;
+use mail::address::needs_quotes;
+use mail::extension::Splitting;
+use std::borrow::Cow;
+use tables::Lookup;
+use tables::catalog::Opened;
+
+/// What a table says of an address.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The table.
+    pub table: Option<&'a Opened>,
+    /// The key it has.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Cow<'a, [u8]>,
+    /// The part of the local part that the key did not have, with its delimiter.
+    pub extension: Vec<u8>,
+}
+
+/// How addresses are taken apart for tables.
+#[derive(Clone, Debug, Default)]
+pub struct Finder {
+    /// Extensions.
+    pub splitting: Splitting,
+}
+
+/// One search; the buffer is that of its keys.
+struct Search<'a, 'm> {
+    maps: &'m Maps,
+    key: Vec<u8>,
+    splitting: &'a Splitting,
+}
+
+impl Finder {
+    /// Reads `recipient_delimiter` and its like.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn new(params: &Params) -> Result<Finder, BadValue> {
+        let splitting = Splitting {
+            delimiters: params.text("recipient_delimiter")?,
+            owner_request_special: params.flag("owner_request_special")?,
+        };
+        Ok(Finder { splitting })
+    }
+
+    /// What the tables say of `address`, which is in canonical form.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn find<'m>(
+        &self,
+        resolver: &Resolver,
+        maps: &'m Maps,
+        address: &Address,
+    ) -> Result<Option<Found<'m>>, String> {
+        if maps.is_empty() || address.is_null() {
+            return Ok(None);
+        }
+        let key = Vec::with_capacity(address.as_bytes().len() + 2);
+        let mut search = Search { maps, key, splitting: &self.splitting };
+        let (local, domain) = (address.local_part(), address.domain());
+        if let Some(found) = search.with_and_without(local, domain, Part::Whole)? {
+            return Ok(Some(found));
+        }
+        let Some(domain) = domain else { return Ok(None) };
+        if is_ours(resolver, domain)?
+            && let Some(found) = search.with_and_without(local, None, Part::Partial)?
+        {
+            return Ok(Some(found));
+        }
+        search.find(b"", Some(domain), Part::Partial)
+    }
+}
+
+impl<'m> Search<'_, 'm> {
+    /// A local part as it is, then without its extension.
+    fn with_and_without(
+        &mut self,
+        local: &[u8],
+        domain: Option<&[u8]>,
+        part: Part,
+    ) -> Result<Option<Found<'m>>, String> {
+        if let Some(found) = self.find(local, domain, part)? {
+            return Ok(Some(found));
+        }
+        let Some(at) = self.splitting.at(local) else { return Ok(None) };
+        let found = self.find(&local[..at], domain, Part::Partial)?;
+        Ok(found.map(|found| Found { extension: local[at..].to_vec(), ..found }))
+    }
+
+    /// One key in both forms.
+    fn find(
+        &mut self,
+        local: &[u8],
+        domain: Option<&[u8]>,
+        part: Part,
+    ) -> Result<Option<Found<'m>>, String> {
+        self.key.clear();
+        self.key.extend_from_slice(local);
+        if let Some(domain) = domain {
+            self.key.push(b'@');
+            self.key.extend_from_slice(domain);
+        }
+        if !local.is_empty() && needs_quotes(local) {
+            let quoted = Address::from_internal(&self.key).external();
+            if let Some(found) = self.ask(&quoted, part)? {
+                return Ok(Some(found));
+            }
+        }
+        let key = std::mem::take(&mut self.key);
+        let found = self.ask(&key, part);
+        self.key = key;
+        found
+    }
+
+    fn ask(&self, key: &[u8], part: Part) -> Result<Option<Found<'m>>, String> {
+        match self.maps.find_in(key, part) {
+            (Lookup::Found(value), table) => {
+                Ok(Some(Found { table, key: key.to_vec(), value, extension: Vec::new() }))
+            }
+            (Lookup::NotFound, _) => Ok(None),
+            (Lookup::Retry(why), _) => Err(why.into_owned()),
+        }
+    }
+}
+
+fn is_ours(resolver: &Resolver, domain: &[u8]) -> Result<bool, String> {
+    let Ok(domain) = std::str::from_utf8(domain) else { return Ok(false) };
+    if domain.eq_ignore_ascii_case(resolver.myorigin()) {
+        return Ok(true);
+    }
+    match resolver.is_local(domain) {
+        Match::Yes => Ok(true),
+        Match::No => Ok(false),
+        Match::Unknown => Err("mydestination lookup error".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// What a table has for an address, and the extension that is left.
+    fn find(maps: &str, address: &str) -> Result<Option<(String, String)>, String> {
+        let text = format!(
+            "recipient_delimiter = +\nmyorigin = origin.example\nmydestination = ours.example\n\
+             canonical_maps = {maps}\n"
+        );
+        let snapshot = testing::snapshot(&text);
+        let (finder, maps) = (&snapshot.mapping.finder, &snapshot.mapping.canonical.maps);
+        let found =
+            finder.find(&snapshot.resolver, maps, &Address::from_internal(address.as_bytes()));
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Ok(found?.map(|found| (text(&found.value), text(&found.extension))))
+    }
+
+    #[test]
+    fn less_and_less_of_an_address_is_asked_for() {
+        for (key, address, left) in [
+            ("user+ext@ours.example", "user+ext@ours.example", ""),
+            ("user@ours.example", "user+ext@ours.example", "+ext"),
+            ("user+ext", "User+Ext@Ours.Example", ""),
+            ("user", "user+ext@origin.example", "+ext"),
+            ("@ours.example", "user+ext@ours.example", ""),
+            ("\"a..b\"@x.example", "a..b@x.example", ""),
+        ] {
+            let found = find(&format!("inline:{{{{{key}=v}}}}"), address).unwrap();
+            assert_eq!(found, Some(("v".into(), left.into())), "{key}");
+        }
+        for (key, address) in [("user", "user@other.example"), ("user", "+user@ours.example")] {
+            assert_eq!(find(&format!("inline:{{{key}=v}}"), address), Ok(None), "{key}");
+        }
+    }
+
+    #[test]
+    fn each_key_is_asked_of_every_table_before_the_next_one() {
+        let maps = "inline:{user@x.example=first} inline:{{user+ext@x.example=second}}";
+        let found = find(maps, "user+ext@x.example").unwrap();
+        assert_eq!(found, Some(("second".into(), String::new())));
+    }
+
+    #[test]
+    fn a_table_that_fails_ends_the_search() {
+        assert!(find("fail:x inline:{a@b=1}", "a@b").is_err());
+        assert_eq!(
+            find("inline:{a@b=1} fail:x", "a@b").unwrap(),
+            Some(("1".into(), String::new()))
+        );
+    }
+}

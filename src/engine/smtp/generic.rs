@@ -1,0 +1,144 @@
+//! smtp_generic_maps: names that are good inside only become names that are good outside.
+//!
+//! Applied to a copy of the envelope, and to the addresses of the message's own header, when a
+//! message leaves by this client; the queue keeps what it has. One look-up for each address: what
+//! comes out is not looked up again.
+//!
+//! The header is read and mapped before the transaction begins, so that a table that cannot answer
+//! defers the mail and never lets half-mapped mail out.
+//!
+//! **Limits**: [`HEADER_BYTES_MAX`]; what of a header is behind that is sent as it is.
+//! **Standards**: generic(5), postconf(5) `smtp_generic_maps`.
+
+use crate::cleanup::rewrite::rewrite_line;
+use crate::lookup::{Maps, Opener};
+use crate::mail_addr_find::Finder;
+use crate::mail_addr_map::Mapper;
+use crate::trivial_rewrite::Resolver;
+use config::Params;
+use config::params::BadValue;
+use mail::header;
+use mail::{Address, Envelope};
+use queue::Content;
+use std::sync::Arc;
+
+/// Bytes of a header that are mapped.
+const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// The parameter.
+#[derive(Debug)]
+pub struct Generic {
+    maps: Maps,
+    finder: Finder,
+    resolver: Arc<Resolver>,
+    propagates: bool,
+    tokens_max: usize,
+}
+
+/// A header in its new form.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// What is sent instead.
+    pub bytes: Vec<u8>,
+    /// Of so many bytes of the content.
+    pub instead: usize,
+}
+
+impl Generic {
+    /// Reads the parameter of `smtp` or `lmtp`; none when it names no table.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn read(
+        params: &Params,
+        opener: &Opener,
+        resolver: &Arc<Resolver>,
+        prefix: &str,
+    ) -> Result<Option<Generic>, BadValue> {
+        let maps = opener.maps(params, &format!("{prefix}_generic_maps"))?;
+        if maps.is_empty() {
+            return Ok(None);
+        }
+        let propagated = params.list("propagate_unmatched_extensions")?;
+        Ok(Some(Generic {
+            maps,
+            finder: Finder::new(params)?,
+            resolver: resolver.clone(),
+            propagates: propagated.iter().any(|class| class == "generic"),
+            tokens_max: params.int("header_address_token_limit")? as usize,
+        }))
+    }
+
+    fn address(&self, address: &Address) -> Result<Address, String> {
+        let mapper = Mapper { finder: &self.finder, resolver: &self.resolver, watch: None };
+        let found = mapper.map("smtp_generic_maps", &self.maps, address, self.propagates)?;
+        Ok(found.and_then(|found| found.into_iter().next()).unwrap_or_else(|| address.clone()))
+    }
+
+    /// The envelope with the sender and these recipients mapped.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn envelope(&self, envelope: &Envelope, recipients: &[u32]) -> Result<Envelope, String> {
+        let mut out = envelope.clone();
+        out.sender = self.address(&envelope.sender)?;
+        for index in recipients {
+            let recipient = &mut out.recipients[*index as usize];
+            recipient.address = self.address(&recipient.address)?;
+        }
+        Ok(out)
+    }
+
+    /// The header with its addresses mapped.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn head(&self, content: &Content) -> Result<Head, String> {
+        let read = read_head(content);
+        let mut head = Head::default();
+        for line in logical_lines(&read) {
+            let mut failed = None;
+            let new = rewrite_line(line, self.tokens_max, |_, address| {
+                self.address(address).map_err(|why| failed = Some(why)).ok()
+            });
+            if let Some(why) = failed {
+                return Err(why);
+            }
+            head.bytes.extend_from_slice(new.as_deref().unwrap_or(line));
+            head.instead += line.len();
+        }
+        Ok(head)
+    }
+}
+
+/// The content until the header is over.
+fn read_head(content: &Content) -> Vec<u8> {
+    let mut head = Vec::new();
+    for piece in content.pieces() {
+        head.extend_from_slice(&piece[..piece.len().min(HEADER_BYTES_MAX - head.len())]);
+        let over = head.windows(4).any(|window| window == b"\r\n\r\n");
+        if head.len() == HEADER_BYTES_MAX || over {
+            break;
+        }
+    }
+    head
+}
+
+/// Headers with their continuation lines. The last one may go on behind what was read, and is not
+/// among them then.
+fn logical_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        header::name(rest)?;
+        let mut end = 0;
+        loop {
+            end += rest[end..].iter().position(|byte| *byte == b'\n')? + 1;
+            if end < rest.len() && !header::is_continuation(&rest[end..]) {
+                break;
+            }
+        }
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        Some(line)
+    })
+}

@@ -1,0 +1,140 @@
+//! `regexp:` and `pcre:` tables: patterns in order, the first that matches gives the value.
+//!
+//! [`rules`] reads the text, [`posix`] and [`perl`] are the two kinds of patterns, [`prefilter`]
+//! tells which of them cannot match. A rule with `!` in front holds where its pattern does not
+//! match; rules between `if` and `endif` are looked at only when the pattern of the `if` holds.
+//!
+//! | value | stands for |
+//! | --- | --- |
+//! | `$1`, `${1}`, `$(1)` | what the parenthesis matched; nothing when it took no part |
+//! | `$$` | a dollar sign |
+//!
+//! **Diagnostics**: a rule that cannot be used is left out with Postfix's warning, which names file
+//! and line. A pattern that a key makes too expensive does not match it.
+//! **Limits**: those of the two libraries for a single match.
+//! **Standards**: regexp_table(5), pcre_table(5).
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::source::LogicalLines;
+use crate::{Lookup, Table};
+use prefilter::Prefilter;
+use rules::{Part, Reading};
+
+pub mod perl;
+#[allow(unsafe_code)]
+pub mod posix;
+mod prefilter;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+/// Where a match and its parentheses stand in a key.
+pub type Spans = Vec<Option<(usize, usize)>>;
+
+/// One kind of patterns.
+pub trait Pattern: Sized {
+    /// What it is called in warnings: the type of the table.
+    const KIND: &'static str;
+    /// What a pattern without its end is called.
+    const UNCLOSED: &'static str;
+
+    /// Compiles a pattern with the letters behind it.
+    ///
+    /// # Errors
+    /// Postfix's warning, from behind file and line.
+    fn compile(
+        pattern: &[u8],
+        options: &[u8],
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, String>;
+
+    /// Parentheses in the pattern.
+    fn groups(&self) -> usize;
+
+    /// Whether it matches a key.
+    fn matches(&self, key: &[u8]) -> bool;
+
+    /// Where it matches: the whole, then each parenthesis.
+    fn spans(&self, key: &[u8]) -> Option<Spans>;
+
+    /// The same pattern for the prefilter, if that can read it.
+    fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir>;
+}
+
+/// A rule that was read.
+#[derive(Debug)]
+struct Rule<P> {
+    pattern: P,
+    negated: bool,
+    action: Action,
+    /// Where it stands, from 1.
+    line: usize,
+}
+
+#[derive(Debug)]
+enum Action {
+    Result(Vec<Part>),
+    /// `if`: where to go on when it does not hold.
+    If(usize),
+}
+
+/// A table of patterns.
+#[derive(Debug)]
+pub struct Patterns<P> {
+    rules: Vec<Rule<P>>,
+    prefilter: Prefilter,
+}
+
+impl<P: Pattern> Patterns<P> {
+    /// Reads the text of `file`; rules that cannot be used are told to `warn`.
+    pub fn parse(file: &str, text: &[u8], warn: &dyn Fn(String)) -> Patterns<P> {
+        let mut reading = Reading::new(file, warn);
+        for line in LogicalLines::new(text) {
+            reading.line(&line);
+        }
+        reading.finish()
+    }
+
+    /// The value, and the line of the rule that gives it.
+    fn find(&self, key: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let mut skip_until = 0;
+        for at in self.prefilter.candidates(key) {
+            let rule = &self.rules[at];
+            match &rule.action {
+                _ if at < skip_until => {}
+                Action::If(end) => {
+                    if rule.pattern.matches(key) == rule.negated {
+                        skip_until = *end;
+                    }
+                }
+                Action::Result(parts) if rule.negated || rules::is_plain(parts) => {
+                    if rule.pattern.matches(key) != rule.negated {
+                        return Some((rules::value(parts, key, &Vec::new()), rule.line));
+                    }
+                }
+                Action::Result(parts) => {
+                    if let Some(spans) = rule.pattern.spans(key) {
+                        return Some((rules::value(parts, key, &spans), rule.line));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<P: Pattern> Table for Patterns<P> {
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        match self.find(key) {
+            Some((value, _)) => Lookup::Found(Cow::Owned(value)),
+            None => Lookup::NotFound,
+        }
+    }
+
+    fn line(&self, key: &[u8]) -> Option<usize> {
+        self.find(key).map(|(_, line)| line)
+    }
+}

@@ -1,0 +1,131 @@
+//! `pcre:` patterns: Perl's regular expressions, by PCRE2, compiled to machine code where it can.
+//!
+//! | option | turns over |
+//! | --- | --- |
+//! | `i` | letter case does not matter (it does not by default) |
+//! | `s` | `.` matches line ends too (by default) |
+//! | `m` | `^` and `$` match at line ends inside the key |
+//! | `x` | blanks and comments in the pattern are ignored |
+//! | `A` | matches at the start of the key only |
+//! | `U` | quantifiers are lazy unless `?` follows |
+//! | `E` | nothing: `$` before a last line end is its end here as well |
+//!
+//! **Diagnostics**: PCRE2's words, with the place in the pattern.
+//! **Standards**: pcre_table(5), pcre2pattern(3).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use pcre2::bytes::{Regex, RegexBuilder};
+
+use super::{Pattern, Spans};
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub struct Perl {
+    program: Regex,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    caseless: bool,
+    dotall: bool,
+    multi_line: bool,
+    extended: bool,
+    anchored: bool,
+    ungreedy: bool,
+}
+
+impl Options {
+    fn read(options: &[u8], warn: &mut dyn FnMut(String)) -> Result<Options, String> {
+        let mut out = Options {
+            caseless: true,
+            dotall: true,
+            multi_line: false,
+            extended: false,
+            anchored: false,
+            ungreedy: false,
+        };
+        for option in options {
+            match option {
+                b'i' => out.caseless ^= true,
+                b's' => out.dotall ^= true,
+                b'm' => out.multi_line ^= true,
+                b'x' => out.extended ^= true,
+                b'A' => out.anchored ^= true,
+                b'U' => out.ungreedy ^= true,
+                b'E' => {}
+                b'X' => warn("ignoring obsolete regexp option \"X\"".into()),
+                other => {
+                    let other = char::from(*other);
+                    return Err(format!("unknown regexp option \"{other}\": skipping this rule"));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The pattern with what the builder has no switch for.
+    fn prefixed(&self, pattern: &str) -> (String, usize) {
+        let lazy = if self.ungreedy { "(?U)" } else { "" };
+        match self.anchored {
+            true => (format!("\\G(?:{lazy}{pattern})"), 5 + lazy.len()),
+            false => (format!("{lazy}{pattern}"), lazy.len()),
+        }
+    }
+}
+
+impl Pattern for Perl {
+    const KIND: &'static str = "pcre";
+    const UNCLOSED: &'static str = "ignoring";
+
+    fn compile(
+        pattern: &[u8],
+        options: &[u8],
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Perl, String> {
+        let options = Options::read(options, warn)?;
+        let text = String::from_utf8_lossy(pattern);
+        let (text, shift) = options.prefixed(&text);
+        let built = RegexBuilder::new()
+            .caseless(options.caseless)
+            .dotall(options.dotall)
+            .multi_line(options.multi_line)
+            .extended(options.extended)
+            .jit_if_available(true)
+            .build(&text);
+        let program = built.map_err(|error| {
+            let offset = error.offset().unwrap_or(0).saturating_sub(shift);
+            let text = error.to_string();
+            let words = text.rsplit(": ").next().unwrap_or_default();
+            format!("error in regex at offset {offset}: {words}")
+        })?;
+        Ok(Perl { program })
+    }
+
+    fn groups(&self) -> usize {
+        self.program.captures_len() - 1
+    }
+
+    /// A match that is given up for its cost is none.
+    fn matches(&self, key: &[u8]) -> bool {
+        self.program.is_match(key).unwrap_or(false)
+    }
+
+    fn spans(&self, key: &[u8]) -> Option<Spans> {
+        let captures = self.program.captures(key).ok()??;
+        let span = |group| captures.get(group).map(|found| (found.start(), found.end()));
+        Some((0..captures.len()).map(span).collect::<Vec<_>>())
+    }
+
+    fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir> {
+        // Vertical blanks, where others have a control character.
+        if pattern.windows(2).any(|pair| pair == b"\\v") {
+            return None;
+        }
+        let mut parser = super::prefilter::parser();
+        parser.ignore_whitespace(options.contains(&b'x'));
+        parser.build().parse(core::str::from_utf8(pattern).ok()?).ok()
+    }
+}

@@ -1,0 +1,119 @@
+//! Which patterns of a table may match a key: one pass for the literals of all of them.
+//!
+//! Each pattern that can be read has literals one of which must be in whatever it matches. They are
+//! looked for together; a pattern none of whose literals is there is not tried. Where no such
+//! literals are known, the pattern is always tried. Letter case is ignored here.
+//!
+//! **Limits**: [`LITERALS_MAX`] for one pattern; one with more is always tried.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Hir, HirKind};
+
+/// Alternatives a pattern may have literals for.
+const LITERALS_MAX: usize = 64;
+/// Bytes of a literal from which it is worth looking for.
+const LITERAL_BYTES_MIN: usize = 2;
+
+/// Reads patterns as bytes.
+pub fn parser() -> ParserBuilder {
+    let mut parser = ParserBuilder::new();
+    parser.unicode(false).utf8(false);
+    parser
+}
+
+/// A prefilter on its way.
+#[derive(Debug, Default)]
+pub struct Filtering {
+    literals: Vec<Vec<u8>>,
+    /// Whose each literal is.
+    owners: Vec<usize>,
+    always: Vec<usize>,
+}
+
+/// A prefilter.
+#[derive(Debug)]
+pub struct Prefilter {
+    automaton: Option<AhoCorasick>,
+    owners: Vec<usize>,
+    always: Vec<usize>,
+}
+
+impl Filtering {
+    /// Adds the pattern of a rule, if it can be read.
+    pub fn add(&mut self, rule: usize, syntax: Option<&Hir>) {
+        let literals = syntax.and_then(required).filter(|literals| {
+            literals.iter().all(|literal| literal.len() >= LITERAL_BYTES_MIN && literal.is_ascii())
+        });
+        match literals {
+            Some(literals) => {
+                self.owners.extend(vec![rule; literals.len()]);
+                self.literals.extend(literals);
+            }
+            None => self.always.push(rule),
+        }
+    }
+
+    /// The prefilter; without an automaton every rule is tried.
+    pub fn build(mut self) -> Prefilter {
+        let mut builder = AhoCorasick::builder();
+        builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard);
+        let automaton = match self.literals.is_empty() {
+            true => None,
+            false => builder.build(&self.literals).ok(),
+        };
+        if automaton.is_none() {
+            self.always.append(&mut self.owners);
+            self.always.sort_unstable();
+            self.always.dedup();
+        }
+        Prefilter { automaton, owners: self.owners, always: self.always }
+    }
+}
+
+impl Prefilter {
+    /// The rules that are to be tried, in order.
+    pub fn candidates(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+        let mut found: Vec<usize> = Vec::new();
+        if let Some(automaton) = &self.automaton {
+            let hits = automaton.find_overlapping_iter(key);
+            found.extend(hits.map(|hit| self.owners[hit.pattern().as_usize()]));
+            found.sort_unstable();
+            found.dedup();
+        }
+        merge(found, &self.always)
+    }
+}
+
+/// Two ascending lists as one.
+fn merge(left: Vec<usize>, right: &[usize]) -> impl Iterator<Item = usize> {
+    let (mut left, mut right) = (left.into_iter().peekable(), right.iter().copied().peekable());
+    core::iter::from_fn(move || match (left.peek(), right.peek()) {
+        (Some(a), Some(b)) if a <= b => left.next(),
+        (Some(_), None) => left.next(),
+        _ => right.next(),
+    })
+}
+
+/// Literals one of which is in everything that matches; none when there is no such set.
+fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => Some(vec![literal.0.to_vec()]),
+        HirKind::Capture(capture) => required(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|set| shortest(set)),
+        HirKind::Alternation(parts) => {
+            let sets: Option<Vec<Vec<Vec<u8>>>> = parts.iter().map(required).collect();
+            let all: Vec<Vec<u8>> = sets?.into_iter().flatten().collect();
+            (all.len() <= LITERALS_MAX).then_some(all)
+        }
+        HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) | HirKind::Repetition(_) => None,
+    }
+}
+
+fn shortest(set: &[Vec<u8>]) -> usize {
+    set.iter().map(Vec::len).min().unwrap_or(0)
+}

@@ -1,0 +1,288 @@
+//! The text of a table of patterns: rules, `if` and `endif`, values.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::prefilter::Filtering;
+use super::{Action, Pattern, Patterns, Rule, Spans};
+use crate::source::{LogicalLine, printable, trim};
+
+/// A piece of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text as it is.
+    Text(Vec<u8>),
+    /// What a parenthesis matched.
+    Group(usize),
+}
+
+/// Whether a value needs no parenthesis.
+pub fn is_plain(parts: &[Part]) -> bool {
+    !parts.iter().any(|part| matches!(part, Part::Group(_)))
+}
+
+/// The value for a key that was matched so.
+pub fn value(parts: &[Part], key: &[u8], spans: &Spans) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => out.extend_from_slice(text),
+            Part::Group(group) => {
+                if let Some(Some((start, end))) = spans.get(*group) {
+                    out.extend_from_slice(&key[*start..*end]);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// A table on its way.
+pub struct Reading<'a, P> {
+    file: &'a str,
+    warn: &'a dyn Fn(String),
+    rules: Vec<Rule<P>>,
+    filtering: Filtering,
+    /// `if`s that have no `endif` yet: their place and line.
+    open: Vec<(usize, usize)>,
+}
+
+/// A pattern as it is written.
+struct Written<'a> {
+    negated: bool,
+    pattern: &'a [u8],
+    options: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a, P: Pattern> Reading<'a, P> {
+    /// Nothing read yet.
+    pub fn new(file: &'a str, warn: &'a dyn Fn(String)) -> Self {
+        let (rules, open) = (Vec::new(), Vec::new());
+        Reading { file, warn, rules, filtering: Filtering::default(), open }
+    }
+
+    fn say(&self, line: usize, what: &str) {
+        (self.warn)(format!("{} map {}, line {line}: {what}", P::KIND, self.file));
+    }
+
+    /// Reads a line; one that cannot be used is left out.
+    pub fn line(&mut self, line: &LogicalLine) {
+        if let Err(why) = self.rule(line) {
+            self.say(line.number, &why);
+        }
+    }
+
+    /// The table.
+    pub fn finish(mut self) -> Patterns<P> {
+        for (_, line) in &self.open {
+            self.say(*line, "IF has no matching ENDIF");
+        }
+        let end = self.rules.len();
+        for (at, _) in core::mem::take(&mut self.open) {
+            self.rules[at].action = Action::If(end);
+        }
+        Patterns { rules: self.rules, prefilter: self.filtering.build() }
+    }
+
+    fn rule(&mut self, line: &LogicalLine) -> Result<(), String> {
+        let text = trim(&line.text);
+        if let Some(rest) = keyword(text, b"endif") {
+            return self.endif(line.number, rest);
+        }
+        if let Some(rest) = keyword(text, b"if") {
+            return self.begin_if(line, rest);
+        }
+        if text.first().is_none_or(u8::is_ascii_alphanumeric) {
+            return Err("ignoring unrecognized request".into());
+        }
+        let written = written::<P>(text)?;
+        let pattern = self.compile(line.number, &written)?;
+        if written.rest.is_empty() {
+            self.say(line.number, "no replacement text: using empty string");
+        }
+        let parts = self.parts(line.number, &written, pattern.groups())?;
+        let (negated, action) = (written.negated, Action::Result(parts));
+        self.add(&written, Rule { pattern, negated, action, line: line.number });
+        Ok(())
+    }
+
+    fn endif(&mut self, line: usize, rest: &[u8]) -> Result<(), String> {
+        let (at, _) = self.open.pop().ok_or("ignoring ENDIF without matching IF")?;
+        if !rest.is_empty() {
+            self.say(line, "ignoring extra text after ENDIF");
+        }
+        self.rules[at].action = Action::If(self.rules.len());
+        Ok(())
+    }
+
+    fn begin_if(&mut self, line: &LogicalLine, rest: &[u8]) -> Result<(), String> {
+        if rest.is_empty() {
+            return Err("no regexp: skipping this rule".into());
+        }
+        let written = written::<P>(rest)?;
+        let pattern = self.compile(line.number, &written)?;
+        if !written.rest.is_empty() {
+            let extra = printable(written.rest);
+            self.say(line.number, &format!("ignoring extra text after IF statement: \"{extra}\""));
+            let advice = "do not prepend whitespace to statements between IF and ENDIF";
+            self.say(line.number, advice);
+        }
+        self.open.push((self.rules.len(), line.number));
+        let (negated, action) = (written.negated, Action::If(0));
+        self.add(&written, Rule { pattern, negated, action, line: line.number });
+        Ok(())
+    }
+
+    fn add(&mut self, written: &Written<'_>, rule: Rule<P>) {
+        // An `if` decides about others, and what is negated holds where nothing is found.
+        let always = rule.negated || matches!(rule.action, Action::If(_));
+        let syntax = if always { None } else { P::syntax(written.pattern, written.options) };
+        self.filtering.add(self.rules.len(), syntax.as_ref());
+        self.rules.push(rule);
+    }
+
+    fn compile(&self, line: usize, written: &Written<'_>) -> Result<P, String> {
+        P::compile(written.pattern, written.options, &mut |text| self.say(line, &text))
+    }
+
+    fn parts(
+        &self,
+        line: usize,
+        written: &Written<'_>,
+        groups: usize,
+    ) -> Result<Vec<Part>, String> {
+        let skipping = "bad replacement syntax: skipping this rule";
+        let parts = parts(written.rest).map_err(|bad| {
+            match bad {
+                BadValue::Truncated => {
+                    (self.warn)(format!(
+                        "truncated macro reference: \"{}\"",
+                        printable(written.rest)
+                    ));
+                }
+                BadValue::Empty => {
+                    (self.warn)(format!("empty macro name: \"{}\"", printable(written.rest)));
+                }
+                BadValue::Name(name) => {
+                    self.say(
+                        line,
+                        &format!("non-numeric replacement index \"{}\"", printable(name)),
+                    );
+                }
+            }
+            String::from(skipping)
+        })?;
+        for part in &parts {
+            match part {
+                Part::Group(_) if written.negated => {
+                    let what = "$number found in negative match replacement text";
+                    return Err(format!("{what}: skipping this rule"));
+                }
+                Part::Group(group) if *group > groups || *group == 0 => {
+                    let what = format!("out of range replacement index \"{group}\"");
+                    return Err(format!("{what}: skipping this rule"));
+                }
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// What follows a word that is not the start of a longer one.
+fn keyword<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    let ends = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    (start.eq_ignore_ascii_case(word) && ends).then(|| rest.trim_ascii_start())
+}
+
+fn written<P: Pattern>(text: &[u8]) -> Result<Written<'_>, String> {
+    let (mut rest, mut negated) = (text, false);
+    while let [b'!', more @ ..] = rest {
+        negated = !negated;
+        rest = more.trim_ascii_start();
+    }
+    let [delimiter, rest @ ..] = rest else { return Err("no regexp: skipping this rule".into()) };
+    let Some(end) = pattern_end(rest, *delimiter) else {
+        let delimiter = char::from(*delimiter);
+        return Err(format!(
+            "no closing regexp delimiter \"{delimiter}\": {} this rule",
+            P::UNCLOSED
+        ));
+    };
+    let behind = &rest[end + 1..];
+    let blank = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
+    let (options, value) = behind.split_at(blank);
+    Ok(Written { negated, pattern: &rest[..end], options, rest: value.trim_ascii_start() })
+}
+
+/// Where the delimiter stands that no backslash is before.
+fn pattern_end(text: &[u8], delimiter: u8) -> Option<usize> {
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            b'\\' => at += 1,
+            byte if byte == delimiter => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+enum BadValue<'a> {
+    Truncated,
+    Empty,
+    Name(&'a [u8]),
+}
+
+fn parts(text: &[u8]) -> Result<Vec<Part>, BadValue<'_>> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.iter().position(|byte| *byte == b'$') {
+        add_text(&mut out, &rest[..dollar]);
+        rest = &rest[dollar + 1..];
+        if let [b'$', more @ ..] = rest {
+            add_text(&mut out, b"$");
+            rest = more;
+            continue;
+        }
+        let (name, more) = reference(rest)?;
+        let digits = name.iter().all(u8::is_ascii_digit);
+        let number = core::str::from_utf8(name).ok().filter(|_| digits);
+        let group = number.and_then(|number| number.parse().ok()).ok_or(BadValue::Name(name))?;
+        out.push(Part::Group(group));
+        rest = more;
+    }
+    add_text(&mut out, rest);
+    Ok(out)
+}
+
+/// The name behind a dollar sign, and what follows it.
+fn reference(text: &[u8]) -> Result<(&[u8], &[u8]), BadValue<'_>> {
+    let close = match text.first() {
+        Some(b'{') => Some(b'}'),
+        Some(b'(') => Some(b')'),
+        _ => None,
+    };
+    if let Some(close) = close {
+        let end = text.iter().position(|byte| *byte == close).ok_or(BadValue::Truncated)?;
+        let name = &text[1..end];
+        return if name.is_empty() { Err(BadValue::Empty) } else { Ok((name, &text[end + 1..])) };
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    match text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len()) {
+        0 => Err(BadValue::Empty),
+        end => Ok(text.split_at(end)),
+    }
+}
+
+fn add_text(parts: &mut Vec<Part>, text: &[u8]) {
+    match parts.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Part::Text(last)) => last.extend_from_slice(text),
+        _ => parts.push(Part::Text(text.to_vec())),
+    }
+}
