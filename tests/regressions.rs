@@ -68,10 +68,13 @@ macro_rules! replays {
 replays! {
     address => mail::fuzz_address,
     constant_db => tables::fuzz_constant_db,
+    dns_answer => engine::fuzz_dns_answer,
+    dsn => engine::fuzz_dsn,
     envelope => mail::fuzz_envelope,
     header => mail::fuzz_header,
     main_cf => config::fuzz_main_cf,
     master_cf => config::fuzz_master_cf,
+    pickup => engine::fuzz_pickup,
     privsep_request => privsep::fuzz_privsep_request,
     queue_replay => queue::fuzz_queue_replay,
     reply => protocol::smtp::fuzz_reply,

@@ -515,7 +515,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
     ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
-    ("fuzz/Cargo.toml", &["config", "mail", "privsep", "protocol", "queue", "tables"]),
+    ("fuzz/Cargo.toml", &["config", "engine", "mail", "privsep", "protocol", "queue", "tables"]),
 ];
 
 /// Which rooms a binary of the root package may name.

@@ -143,6 +143,15 @@ pub struct Content {
     pub(crate) len: u64,
 }
 
+/// Content that is in no log, for fuzzing.
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Content {
+        let len = bytes.len();
+        let piece = Piece { owner: Owner::Copied(bytes.into()), start: 0, len };
+        Content { parts: Parts::One(piece), len: len as u64 }
+    }
+}
+
 impl Content {
     /// Bytes of content.
     #[must_use]

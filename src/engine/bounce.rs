@@ -18,6 +18,7 @@
 
 use crate::defer::Deferral;
 use crate::delivery::MessageInfo;
+use crate::localtime::LocalTime;
 use crate::snapshot::Snapshot;
 use config::Params;
 use config::params::BadValue;
@@ -25,11 +26,13 @@ use mail::dsn::Dsn;
 use mail::envelope::{Encoding, notify};
 use std::sync::Arc;
 
+mod fuzz;
 mod original;
 mod post;
 mod report;
 mod template;
 
+pub use fuzz::fuzz_dsn;
 pub use post::post;
 
 /// What the notices need of the configuration.
@@ -67,6 +70,17 @@ struct Classes {
     bounce: bool,
     double_bounce: bool,
     delay: bool,
+}
+
+/// Where and when a notice is written.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// The local zone.
+    pub local: &'a LocalTime,
+    /// Now, seconds since 1970.
+    pub unix: u64,
 }
 
 /// What is reported.

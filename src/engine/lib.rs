@@ -17,6 +17,7 @@ pub mod defer;
 pub mod delivery;
 pub mod error;
 pub mod explain;
+mod fuzz;
 pub mod launch;
 pub mod limits;
 pub mod local;
@@ -41,3 +42,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod trivial_rewrite;
+
+pub use bounce::fuzz_dsn;
+pub use pickup::fuzz_pickup;
+pub use resolver::fuzz_dns_answer;

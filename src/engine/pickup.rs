@@ -8,6 +8,9 @@
 //! Diagnostics: a file that is not a submission is left where it is, with a warning; one that can
 //! never be taken (no recipients) too.
 //!
+//! Limits: 64 files and, but for the last of them, 16 MiB are in memory at a time; an address is as
+//! long as a command line may be.
+//!
 //! Standards: pickup(8), postdrop(1).
 
 use crate::cleanup::commit::{Name, Patience, commit, describe};
@@ -16,11 +19,15 @@ use crate::cleanup::mapping::Trouble;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
+use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Event};
+use crate::snapshot::Snapshot;
 use mail::address::Address;
 use mail::date::HeaderDate;
+use mail::queue_id::QueueId;
 use mail::record::{self, kind};
-use mail::{Envelope, Recipient};
+use mail::{Envelope, Recipient, dsn};
+use protocol::smtp::command::unxtext;
 use runtime::Sock;
 use runtime::net::Listener;
 use std::cell::{Cell, RefCell};
@@ -34,12 +41,28 @@ use std::time::Duration;
 const WAKEUP: Duration = Duration::from_secs(60);
 /// Files read in one go.
 const BATCH: usize = 64;
+/// Bytes of files after which no other is read in one go.
+const BATCH_BYTES: usize = 16 << 20;
+/// The longest address: as long as a command line may be.
+const ADDRESS_MAX: usize = crate::limits::COMMAND_LINE_MAX;
+
+mod fuzz;
+
+pub use fuzz::fuzz_pickup;
 
 /// A file of the maildrop directory.
 struct Submission {
     path: PathBuf,
     uid: u32,
     records: Vec<u8>,
+}
+
+/// Files that were found.
+#[derive(Default)]
+struct Found {
+    submissions: Vec<Submission>,
+    /// There are others.
+    more: bool,
 }
 
 /// What a submission says.
@@ -113,15 +136,14 @@ pub fn scan(core: &Rc<Core>) {
     });
 }
 
-fn take_all(core: &Rc<Core>, found: io::Result<Vec<Submission>>) {
+fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
     let core = core.clone();
     let rt = core.rt.clone();
     rt.spawn(async move {
-        let submissions = found.unwrap_or_else(|error| {
+        let Found { submissions, more } = found.unwrap_or_else(|error| {
             core.log.warn(Daemon::Pickup, &format!("open directory maildrop: {error}"));
-            Vec::new()
+            Found::default()
         });
-        let more = submissions.len() == BATCH;
         let mut taken = Vec::new();
         for submission in submissions {
             let path = submission.path.clone();
@@ -151,12 +173,12 @@ fn scanned(core: &Rc<Core>, more: bool) {
 }
 
 /// Complete files, oldest names first. Runs on the background thread.
-fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Vec<Submission>> {
+fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Found> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Found::default(), 0);
     for path in paths.into_iter().filter(|path| !bad.contains(path)) {
         let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
         let complete = metadata.is_file() && metadata.permissions().mode() & 0o100 != 0;
@@ -164,9 +186,11 @@ fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Vec<S
             continue;
         }
         if let Ok(records) = std::fs::read(&path) {
-            found.push(Submission { path, uid: metadata.uid(), records });
+            bytes += records.len();
+            found.submissions.push(Submission { path, uid: metadata.uid(), records });
         }
-        if found.len() == BATCH {
+        if found.submissions.len() == BATCH || bytes >= BATCH_BYTES {
+            found.more = true;
             break;
         }
     }
@@ -190,25 +214,21 @@ impl From<String> for Refused {
 async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let mut parsed = parse(&submission.records)?;
     let snapshot = core.snapshot();
-    let resolver = &snapshot.resolver;
     let name = Name::new(core);
     // The sender as submitted.
     let sender = &parsed.envelope.sender;
     core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
-    parsed.envelope.sender = resolver.canonical(&parsed.envelope.sender);
-    for recipient in &mut parsed.envelope.recipients {
-        recipient.address = resolver.localized(&recipient.address);
-    }
+    let scene = Scene { snapshot: &snapshot, local: &core.local, micros: name.micros };
+    scene.localize(&mut parsed.envelope);
     let mapping = &snapshot.mapping;
     let tell = |trouble: Trouble| not_mapped(core, name, &trouble);
     mapping.sender(core, name.id, &mut parsed.envelope.sender).map_err(tell)?;
     mapping.recipients(core, name.id, &mut parsed.envelope).map_err(tell)?;
-    let message = content(core, name, submission.uid, &parsed)?;
+    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
+    core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let Parsed { mut envelope, .. } = parsed;
     describe(core, name, &mut envelope, &message.content);
-    envelope.header_8bit = message.header_8bit();
-    drop_duplicates(&mut envelope, snapshot.cleanup.duplicate_filter_limit);
-    envelope.smtputf8 = snapshot.detects_smtputf8 && needs_smtputf8(&envelope);
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
     queued.map_err(|full| Refused::Bad(full.to_string()))
@@ -228,33 +248,64 @@ fn needs_smtputf8(envelope: &Envelope) -> bool {
         || recipients.any(|recipient| recipient.address.is_8bit())
 }
 
-/// The content as the queue stores it: our Received:, missing headers, wire form.
-fn content(core: &Core, name: Name, uid: u32, parsed: &Parsed) -> Result<Message, String> {
-    let snapshot = core.snapshot();
-    let Name { id, micros, .. } = name;
-    let unix = micros / 1_000_000;
-    let zone = core.local.at(unix);
-    let date = HeaderDate { unix, zone: &zone };
-    let (host, mail_name) = (&snapshot.myhostname, &snapshot.mail_name);
-    let received = format_args!(
-        "Received: by {host} ({mail_name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
-    );
-    let mut message = Message::new(Vec::new(), received);
-    message.content.extend_from_slice(&parsed.content);
-    let full_name = parsed.full_name.as_deref();
-    let sender = &parsed.envelope.sender;
-    let origin = Origin {
-        id,
-        sender,
-        full_name,
-        unix,
-        zone: &zone,
-        add_missing: true,
-        rewriting: Rewriting::new(core, id, Context::Local),
-    };
-    message.finish(&snapshot.cleanup, &origin).map_err(|reply| reply.0.into_owned())?;
-    core.log.log(&Event::MessageId { id, message_id: message.message_id() });
-    Ok(message)
+/// Where and when a submission becomes a message.
+struct Scene<'a> {
+    snapshot: &'a Snapshot,
+    local: &'a LocalTime,
+    micros: u64,
+}
+
+impl Scene<'_> {
+    /// Addresses as the queue manager wants them.
+    fn localize(&self, envelope: &mut Envelope) {
+        let resolver = &self.snapshot.resolver;
+        envelope.sender = resolver.canonical(&envelope.sender);
+        for recipient in &mut envelope.recipients {
+            recipient.address = resolver.localized(&recipient.address);
+        }
+    }
+
+    /// The content, and what the envelope says about it.
+    fn message(
+        &self,
+        id: QueueId,
+        uid: u32,
+        rewriting: Option<Rewriting<'_>>,
+        parsed: &mut Parsed,
+    ) -> Result<Message, String> {
+        let message = self.content(id, uid, rewriting, parsed)?;
+        let envelope = &mut parsed.envelope;
+        envelope.header_8bit = message.header_8bit();
+        drop_duplicates(envelope, self.snapshot.cleanup.duplicate_filter_limit);
+        envelope.smtputf8 = self.snapshot.detects_smtputf8 && needs_smtputf8(envelope);
+        Ok(message)
+    }
+
+    /// The content as the queue stores it: our Received:, missing headers, wire form.
+    fn content(
+        &self,
+        id: QueueId,
+        uid: u32,
+        rewriting: Option<Rewriting<'_>>,
+        parsed: &Parsed,
+    ) -> Result<Message, String> {
+        let unix = self.micros / 1_000_000;
+        let zone = self.local.at(unix);
+        let date = HeaderDate { unix, zone: &zone };
+        let (host, mail_name) = (&self.snapshot.myhostname, &self.snapshot.mail_name);
+        let received = format_args!(
+            "Received: by {host} ({mail_name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
+        );
+        let mut message = Message::new(Vec::new(), received);
+        message.content.extend_from_slice(&parsed.content);
+        let full_name = parsed.full_name.as_deref();
+        let sender = &parsed.envelope.sender;
+        let origin =
+            Origin { id, sender, full_name, unix, zone: &zone, add_missing: true, rewriting };
+        let finished = message.finish(&self.snapshot.cleanup, &origin);
+        finished.map_err(|reply| reply.0.into_owned())?;
+        Ok(message)
+    }
 }
 
 fn parse(records: &[u8]) -> Result<Parsed, String> {
@@ -302,10 +353,12 @@ impl Parsed {
         next: &mut Recipient,
     ) -> Result<(), String> {
         match kind {
-            kind::FULL_NAME => self.full_name = Some(String::from_utf8_lossy(body).into_owned()),
-            kind::SENDER => self.envelope.sender = Address::from_internal(body),
+            kind::FULL_NAME => {
+                self.full_name = Some(String::from_utf8_lossy(&one_line(body)).into_owned());
+            }
+            kind::SENDER => self.envelope.sender = address(body)?,
             kind::RECIPIENT => {
-                let address = Address::from_internal(body);
+                let address = address(body)?;
                 let fresh = Recipient::new(address.clone());
                 let mut recipient = std::mem::replace(next, Recipient::new(Address::null()));
                 recipient.original = address;
@@ -321,19 +374,40 @@ impl Parsed {
     }
 
     fn attribute(&mut self, body: &[u8], next: &mut Recipient) {
-        use mail::envelope::{Encoding, Ret};
+        use mail::envelope::{Encoding, Ret, notify};
         let text = String::from_utf8_lossy(body);
         match text.split_once('=') {
             Some(("encoding", "8bit")) => self.envelope.encoding = Some(Encoding::EightBit),
             Some(("encoding", "7bit")) => self.envelope.encoding = Some(Encoding::SevenBit),
-            Some(("notify_flags", bits)) => next.notify = bits.parse().unwrap_or(0),
-            Some(("dsn_orig_rcpt", orcpt)) => next.dsn_orcpt = Some(orcpt.as_bytes().to_vec()),
-            Some(("envelope_id", envid)) => self.envelope.envid = Some(envid.as_bytes().to_vec()),
+            // What SMTP could not carry is as good as not given.
+            Some(("notify_flags", bits)) => {
+                let bits = bits.parse().ok().filter(|bits| notify::is_valid(*bits));
+                next.notify = bits.unwrap_or_default();
+            }
+            Some(("dsn_orig_rcpt", orcpt)) => {
+                next.dsn_orcpt = Some(orcpt.into()).filter(|orcpt: &Vec<u8>| dsn::is_orcpt(orcpt));
+            }
+            Some(("envelope_id", envid)) => {
+                let good = |envid: &Vec<u8>| dsn::is_envid(envid) && unxtext(envid).is_some();
+                self.envelope.envid = Some(envid.into()).filter(good);
+            }
             Some(("ret_flags", "1")) => self.envelope.ret = Some(Ret::Full),
             Some(("ret_flags", "2")) => self.envelope.ret = Some(Ret::Headers),
             _ => {}
         }
     }
+}
+
+/// An address; what would end a line is a blank in it, as for trivial-rewrite(8).
+fn address(body: &[u8]) -> Result<Address, String> {
+    match body.len() <= ADDRESS_MAX {
+        true => Ok(Address::from_internal(&one_line(body))),
+        false => Err(format!("an address of {} bytes", body.len())),
+    }
+}
+
+fn one_line(text: &[u8]) -> Vec<u8> {
+    text.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect()
 }
 
 /// A line in wire form: dot-stuffed, no CR or LF inside, CRLF at the end.
@@ -382,5 +456,27 @@ mod tests {
         for cut in 1..file.len() {
             assert!(parse(&file[..cut]).is_err(), "a torn file is not a message");
         }
+    }
+
+    #[test]
+    fn what_smtp_could_not_carry_is_not_taken() {
+        let file = records(&[
+            (b'F', "a\r\nBcc: b"),
+            (b'S', "a\r\n@b"),
+            (b'A', "notify_flags=99"),
+            (b'A', "dsn_orig_rcpt=x\r\nDATA;y"),
+            (b'A', "envelope_id=a RET=HDRS"),
+            (b'R', "c@d"),
+            (b'M', ""),
+            (b'X', ""),
+            (b'E', ""),
+        ]);
+        let Parsed { envelope, full_name, .. } = parse(&file).unwrap();
+        assert_eq!(full_name.as_deref(), Some("a  Bcc: b"));
+        assert_eq!((envelope.sender.as_bytes(), envelope.envid), (b"a  @b".as_slice(), None));
+        let recipient = &envelope.recipients[0];
+        assert_eq!((recipient.notify, &recipient.dsn_orcpt), (0, &None));
+        let long = "x".repeat(ADDRESS_MAX + 1);
+        assert!(parse(&records(&[(b'S', &long)])).is_err());
     }
 }

@@ -13,6 +13,7 @@
 mod cache;
 pub(crate) mod dns;
 mod error;
+mod fuzz;
 mod peer;
 mod script;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use error::{Cause, DnsError, Kind};
+pub use fuzz::fuzz_dns_answer;
 pub use peer::{NameProblem, PeerName};
 pub use script::Script;
 

@@ -26,7 +26,7 @@ mod downgrade;
 pub mod filter;
 mod fold;
 pub mod generic;
-mod hosts;
+pub(crate) mod hosts;
 pub mod idle;
 pub mod nexthop;
 mod report;

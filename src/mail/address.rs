@@ -173,7 +173,12 @@ fn unquote(path: &[u8]) -> Result<Vec<u8>, PathError> {
     let mut bytes = path.iter().copied();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'\\' => out.push(bytes.next().ok_or(PathError::Syntax)?),
+            // Quoted or not: nobody has an address like that, and some servers end a line there.
+            _ if byte.is_ascii_control() => return Err(PathError::Syntax),
+            b'\\' => match bytes.next() {
+                Some(byte) if !byte.is_ascii_control() => out.push(byte),
+                _ => return Err(PathError::Syntax),
+            },
             b'"' if !literal => quoted = !quoted,
             _ if quoted => out.push(byte),
             b'[' if out.last() == Some(&b'@') => {
@@ -184,11 +189,10 @@ fn unquote(path: &[u8]) -> Result<Vec<u8>, PathError> {
                 literal = false;
                 out.push(byte);
             }
-            b' ' | b'\t' | b'<' | b'>' | b'(' | b')' | b',' | b';' | b'[' | b']' => {
+            b' ' | b'<' | b'>' | b'(' | b')' | b',' | b';' | b'[' | b']' => {
                 return Err(PathError::Syntax);
             }
             b':' if !literal => return Err(PathError::Syntax),
-            _ if byte.is_ascii_control() => return Err(PathError::Syntax),
             _ => out.push(byte),
         }
     }

@@ -1,7 +1,7 @@
 //! Delivery status: the enhanced status code and everything a report or log line says about one
 //! recipient.
 //!
-//! Standards: RFC 3463 (codes), RFC 3464 (reports).
+//! Standards: RFC 3461 (ORCPT, ENVID), RFC 3463 (codes), RFC 3464 (reports).
 
 use alloc::string::String;
 use core::fmt;
@@ -97,6 +97,23 @@ impl Dsn {
     }
 }
 
+/// Whether this is an original recipient, decoded: `type;address`, the type an atom, and nothing
+/// that does not belong on a line.
+pub fn is_orcpt(text: &[u8]) -> bool {
+    let atom = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"[]".contains(byte);
+    let Some(semicolon) = text.iter().position(|byte| *byte == b';') else { return false };
+    let (kind, address) = (&text[..semicolon], &text[semicolon + 1..]);
+    !kind.is_empty()
+        && kind.iter().all(atom)
+        && !address.is_empty()
+        && !address.iter().any(u8::is_ascii_control)
+}
+
+/// Whether this can be an envelope id as it is given, in xtext: one word.
+pub fn is_envid(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +126,14 @@ mod tests {
         for none in ["3.1.1 x", "5.1 x", "5.1.1x", "5..1 x", "5.1.1234 x", "550 x", ""] {
             assert_eq!(found(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn an_original_recipient_is_an_atom_and_a_line() {
+        assert!(is_orcpt(b"rfc822;a b@c") && is_orcpt("utf-8;\u{e4}@b".as_bytes()));
+        for bad in ["", "a", ";a", "a;", "a b;c", "a\r\nDATA;b", "a;b\nc", "a@b;c"] {
+            assert!(!is_orcpt(bad.as_bytes()), "{bad:?}");
+        }
+        assert!(is_envid(b"QQ+2B") && !is_envid(b"") && !is_envid(b"a b") && !is_envid(b"a\n"));
     }
 }

@@ -22,6 +22,11 @@ pub mod notify {
     pub const DELAY: u8 = 8;
     /// All of them.
     pub const ALL: u8 = NEVER | SUCCESS | FAILURE | DELAY;
+
+    /// Whether these can have been given: `NEVER` stands alone.
+    pub fn is_valid(bits: u8) -> bool {
+        bits == NEVER || bits & !(ALL & !NEVER) == 0
+    }
 }
 
 /// DSN RET (RFC 3461 section 4.3).

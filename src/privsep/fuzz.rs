@@ -1,22 +1,91 @@
-//! The entry of the fuzzer.
+//! The entry of the fuzzer: both ends of the dialogue, from bytes and from fields.
 
-use crate::{Reply, Request, Rules, frame, reply, request};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::reply::TEXT_MAX;
+use crate::{Code, Reply, Request, Rules, Verdict, chunk, frame, reply, request, rules};
 
 /// Any bytes as what the privileged helper and the engine read: refused, or the same bytes again
-/// when encoded.
+/// when encoded; as the fields that they write: what is written is read.
 pub fn fuzz_privsep_request(data: &[u8]) {
-    if let Ok(Some((body, _))) = frame::split(request::KIND, data)
-        && let Ok(request) = Request::decode(body)
-    {
-        assert!(request.is_valid());
-        assert_eq!(frame::whole(request::KIND, &request.encode()), Ok(body));
+    if let Ok(Some((body, _))) = frame::split(request::KIND, data) {
+        read_request(body);
     }
-    if let Ok(Some((body, _))) = frame::split(reply::KIND, data)
-        && let Ok(reply) = Reply::decode(body)
-    {
-        assert_eq!(frame::whole(reply::KIND, &reply.encode()), Ok(body));
-    }
+    read_request(data);
+    read_replies(data);
+    read_reply(data);
     if let Ok(rules) = Rules::decode(data) {
         assert_eq!(rules.encode(), data);
+    }
+    if data.len() <= rules::BODY_MAX {
+        let whole = frame::build(rules::KIND, data);
+        if let Ok(rules) = Rules::decode(&whole) {
+            assert_eq!(rules.encode(), whole);
+        }
+    }
+    read_content(data);
+    write_request(data);
+    write_verdict(data);
+}
+
+fn read_request(body: &[u8]) {
+    let Ok(request) = Request::decode(body) else { return };
+    assert!(request.is_valid());
+    assert_eq!(frame::whole(request::KIND, &request.encode()), Ok(body));
+}
+
+fn read_reply(body: &[u8]) {
+    let Ok(reply) = Reply::decode(body) else { return };
+    assert_eq!(frame::whole(reply::KIND, &reply.encode()), Ok(body));
+}
+
+/// As the engine reads them, one after the other.
+fn read_replies(mut data: &[u8]) {
+    while let Ok(Some((body, rest))) = frame::split(reply::KIND, data) {
+        assert!(rest.len() < data.len(), "a frame is never empty");
+        read_reply(body);
+        data = rest;
+    }
+}
+
+/// As deliver reads the content: pieces within their bound, until an empty one.
+fn read_content(mut data: &[u8]) {
+    while let Some((header, rest)) = data.split_first_chunk::<{ chunk::HEADER_BYTES }>() {
+        let Ok(Some(len)) = chunk::len(*header) else { return };
+        assert!(len > 0 && len <= chunk::BYTES_MAX, "a piece within its bound");
+        assert_eq!(chunk::header(len), *header, "as the engine writes it");
+        let Some((_, rest)) = rest.split_at_checked(len) else { return };
+        data = rest;
+    }
+}
+
+/// Fields with NULs between them, as the engine makes a request of an address.
+fn write_request(data: &[u8]) {
+    let mut fields = data.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+    let mut field = || fields.next().unwrap_or_default();
+    let (service, user, extension) = (field(), field(), field());
+    let request = Request { service, user, extension, from_line: field() };
+    if request.is_valid() {
+        let bytes = request.encode();
+        let body = frame::whole(request::KIND, &bytes).expect("a frame");
+        assert_eq!(Request::decode(body), Ok(request));
+    }
+}
+
+/// A code, a status, and texts with NULs between them, as deliver says how it ended.
+fn write_verdict(data: &[u8]) {
+    let [code, class, subject, detail, texts @ ..] = data else { return };
+    let code = [Code::Ok, Code::NoUser, Code::TempFail, Code::IoErr][usize::from(code & 3)];
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let mut texts: Vec<String> = texts.split(|byte| *byte == 0).map(text).collect();
+    let status = (class % 6, u16::from(*subject) * 4, u16::from(*detail) * 4);
+    let verdict = Verdict { code, status, text: texts.remove(0), warnings: texts };
+    let bytes = Reply::Done(verdict).encode();
+    let body = frame::whole(reply::KIND, &bytes).expect("a frame");
+    let Ok(Reply::Done(read)) = Reply::decode(body) else { return };
+    assert_eq!((read.code, read.status), (code, status), "what was said");
+    for text in read.warnings.iter().chain([&read.text]) {
+        assert!(text.len() <= TEXT_MAX && !text.bytes().any(|byte| byte.is_ascii_control()));
     }
 }

@@ -10,4 +10,4 @@ mod fuzz;
 pub mod reply;
 pub mod server;
 
-pub use fuzz::{fuzz_reply, fuzz_smtp_session};
+pub use fuzz::{check_wire_form, fuzz_reply, fuzz_smtp_session};

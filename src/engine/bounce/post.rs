@@ -3,7 +3,7 @@
 //! Diagnostics: a notice that finds no room is logged and reported as not made; the queue manager
 //! keeps the original and tries again.
 
-use super::{Occasion, Reader, report};
+use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
@@ -14,6 +14,7 @@ use mail::Recipient;
 use mail::address::Address;
 use mail::date::HeaderDate;
 use mail::envelope::Envelope;
+use mail::queue_id::QueueId;
 use std::rc::Rc;
 
 /// Writes and queues a notice.
@@ -32,16 +33,22 @@ pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
 
 async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let name = Name::new(core);
-    let mut envelope = envelope(core, notice);
+    let snapshot = core.snapshot();
+    let unix = name.micros / 1_000_000;
+    let scene = Scene { snapshot: &snapshot, local: &core.local, unix };
+    let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
-    let mapped = core.snapshot().mapping.recipients(core, name.id, &mut envelope);
+    let mapped = snapshot.mapping.recipients(core, name.id, &mut envelope);
     if let Err(trouble) = mapped {
         core.log.warn(Daemon::Cleanup, &format!("{}: {}", name.id, trouble.text));
         return false;
     }
     warn_of_words(core, notice);
-    let text = report::write(core, notice, &to);
-    let content = finish_content(core, name, &envelope.sender, &text);
+    let text = report::write(scene, notice, &to);
+    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let message = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
+    core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
+    let content = message.content;
     describe(core, name, &mut envelope, &content);
     let placed = match place(core, name, &envelope, &content, Patience::WhileBusy).await {
         Ok(placed) => placed,
@@ -85,8 +92,8 @@ fn kind(occasion: Occasion, reader: Reader) -> &'static str {
     }
 }
 
-fn envelope(core: &Core, notice: &Notice) -> Envelope {
-    let snapshot = core.snapshot();
+pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
+    let snapshot = scene.snapshot;
     let settings = &snapshot.bounce;
     let (sender, original) = match notice.reader {
         Reader::Sender => (Address::null(), notice.about.envelope.sender.clone()),
@@ -105,11 +112,15 @@ fn envelope(core: &Core, notice: &Notice) -> Envelope {
 }
 
 /// Our Received: on top, Date and Message-Id where cleanup puts them, lines stuffed.
-fn finish_content(core: &Core, name: Name, sender: &Address, text: &[u8]) -> Vec<u8> {
-    let snapshot = core.snapshot();
-    let Name { id, micros, .. } = name;
-    let unix = micros / 1_000_000;
-    let zone = core.local.at(unix);
+pub(super) fn finish_content(
+    scene: Scene<'_>,
+    id: QueueId,
+    rewriting: Option<Rewriting<'_>>,
+    sender: &Address,
+    text: &[u8],
+) -> Message {
+    let Scene { snapshot, local, unix } = scene;
+    let zone = local.at(unix);
     let date = HeaderDate { unix, zone: &zone };
     let (host, mail_name) = (&snapshot.myhostname, &snapshot.mail_name);
     let received =
@@ -122,17 +133,9 @@ fn finish_content(core: &Core, name: Name, sender: &Address, text: &[u8]) -> Vec
         }
         message.content.extend_from_slice(line);
     }
-    let origin = Origin {
-        id,
-        sender,
-        full_name: None,
-        unix,
-        zone: &zone,
-        add_missing: true,
-        rewriting: Rewriting::new(core, id, Context::Local),
-    };
+    let origin =
+        Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true, rewriting };
     // Our own header is never refused: it has one Received:.
     message.finish(&snapshot.cleanup, &origin).ok();
-    core.log.log(&Event::MessageId { id, message_id: message.message_id() });
-    message.content
+    message
 }

@@ -2,10 +2,8 @@
 //!
 //! Written without dots doubled and without what cleanup adds (Received:, Date:, Message-Id:).
 
-use super::{Entry, Occasion, Reader, original, template, wants};
-use crate::core::Core;
+use super::{Entry, Occasion, Reader, Scene, original, template, wants};
 use crate::parcel::Notice;
-use crate::snapshot::Snapshot;
 use mail::address::{Address, Printable};
 use mail::date::HeaderDate;
 use mail::dsn::Diagnostic;
@@ -18,36 +16,51 @@ use std::fmt::Write as _;
 const WRAP_COLUMN: usize = 79;
 
 /// Writes the notice for `recipient`.
-pub fn write(core: &Core, notice: &Notice, recipient: &Address) -> Vec<u8> {
-    Writer::new(core, notice).write(recipient)
+pub fn write(scene: Scene<'_>, notice: &Notice, recipient: &Address) -> Vec<u8> {
+    Writer::new(scene, notice).write(recipient)
 }
 
 struct Writer<'a> {
-    core: &'a Core,
-    snapshot: std::sync::Arc<Snapshot>,
+    scene: Scene<'a>,
     notice: &'a Notice,
     boundary: String,
     out: String,
 }
 
 impl<'a> Writer<'a> {
-    fn new(core: &'a Core, notice: &'a Notice) -> Self {
-        let snapshot = core.snapshot();
-        let unix = core.rt.unix_time().seconds();
-        let boundary = format!("{}.{unix}/{}", notice.about.id, snapshot.myhostname);
-        Writer { core, snapshot, notice, boundary, out: String::new() }
+    fn new(scene: Scene<'a>, notice: &'a Notice) -> Self {
+        Writer { scene, notice, boundary: String::new(), out: String::new() }
     }
 
     fn write(mut self, recipient: &Address) -> Vec<u8> {
         let entries = self.entries();
+        let mut original = Vec::new();
+        self.original(&mut original);
+        self.boundary = self.boundary(&original);
         self.headers(recipient);
         self.notification(&entries);
         self.report(&entries);
         self.original_top();
         let mut out = std::mem::take(&mut self.out).into_bytes();
-        self.original(&mut out);
+        out.append(&mut original);
         out.extend_from_slice(format!("\r\n--{}--\r\n", self.boundary).as_bytes());
         out
+    }
+
+    /// A boundary that the original does not have: whoever guesses the queue id and the time of the
+    /// notice could end its part otherwise, and begin one that looks like ours.
+    fn boundary(&self, original: &[u8]) -> String {
+        let host = &self.scene.snapshot.myhostname;
+        let (id, unix) = (self.notice.about.id, self.scene.unix);
+        let has = |boundary: &String| {
+            original.windows(boundary.len()).any(|window| window == boundary.as_bytes())
+        };
+        let plain = format!("{id}.{unix}/{host}");
+        let mut others = (1u64..).map(|n| format!("{id}.{unix}.{n}/{host}"));
+        match has(&plain) {
+            true => others.find(|boundary| !has(boundary)).expect("numbers do not end"),
+            false => plain,
+        }
     }
 
     /// The sender reads of recipients it wants to know about, a postmaster of all.
@@ -63,9 +76,9 @@ impl<'a> Writer<'a> {
     }
 
     fn headers(&mut self, recipient: &Address) {
-        let origin = self.snapshot.resolver.myorigin().to_string();
+        let origin = self.scene.snapshot.resolver.myorigin().to_string();
         let Notice { occasion, reader, .. } = *self.notice;
-        if self.snapshot.bounce.obsolete_from {
+        if self.scene.snapshot.bounce.obsolete_from {
             self.line(format_args!("From: MAILER-DAEMON@{origin} (Mail Delivery System)"));
         } else {
             self.line(format_args!("From: Mail Delivery System <MAILER-DAEMON@{origin}>"));
@@ -87,7 +100,7 @@ impl<'a> Writer<'a> {
     }
 
     fn thread(&mut self) {
-        if !self.snapshot.bounce.threaded {
+        if !self.scene.snapshot.bounce.threaded {
             return;
         }
         if let Some(id) = original::message_id(&self.notice.content) {
@@ -97,7 +110,7 @@ impl<'a> Writer<'a> {
     }
 
     fn declared(&self) -> Option<Encoding> {
-        self.snapshot.bounce.encoding(self.notice.about.envelope.encoding)
+        self.scene.snapshot.bounce.encoding(self.notice.about.envelope.encoding)
     }
 
     fn encoding(&mut self) {
@@ -140,10 +153,10 @@ impl<'a> Writer<'a> {
         if reader != Reader::Sender && occasion != Occasion::Success {
             return;
         }
-        let settings = &self.snapshot.bounce;
+        let settings = &self.scene.snapshot.bounce;
         let hours = settings.delay_warning / 3600;
         let days = settings.lifetime / 86_400;
-        let text = template::text(occasion, &self.snapshot.myhostname, hours, days);
+        let text = template::text(occasion, &self.scene.snapshot.myhostname, hours, days);
         for line in text.lines() {
             self.line(format_args!("{line}"));
         }
@@ -156,11 +169,11 @@ impl<'a> Writer<'a> {
     /// `mail_name` as a part of field names.
     fn name(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+');
-        self.snapshot.mail_name.chars().map(|c| if plain(c) { c } else { '-' }).collect()
+        self.scene.snapshot.mail_name.chars().map(|c| if plain(c) { c } else { '-' }).collect()
     }
 
     fn report(&mut self, entries: &[Entry]) {
-        let (boundary, host) = (self.boundary.clone(), self.snapshot.myhostname.clone());
+        let (boundary, host) = (self.boundary.clone(), self.scene.snapshot.myhostname.clone());
         let about = &self.notice.about;
         let envelope = &about.envelope;
         let name = self.name();
@@ -187,13 +200,13 @@ impl<'a> Writer<'a> {
     fn sender(&self) -> String {
         let sender = &self.notice.about.envelope.sender;
         match sender.is_null() {
-            true => format!("MAILER-DAEMON@{}", self.snapshot.myhostname),
+            true => format!("MAILER-DAEMON@{}", self.scene.snapshot.myhostname),
             false => sender.to_string(),
         }
     }
 
     fn date(&mut self, field: &str, unix: u64) {
-        let zone = self.core.local.at(unix);
+        let zone = self.scene.local.at(unix);
         self.line(format_args!("{field}: {}", HeaderDate { unix, zone: &zone }));
     }
 
@@ -210,7 +223,7 @@ impl<'a> Writer<'a> {
         match &recipient.dsn_orcpt {
             Some(orcpt) => self.line(format_args!("Original-Recipient: {}", Printable(orcpt))),
             None => {
-                let original = self.snapshot.resolver.canonical(&recipient.original);
+                let original = self.scene.snapshot.resolver.canonical(&recipient.original);
                 let kind = self.kind(&original);
                 self.line(format_args!("Original-Recipient: {kind};{original}"));
             }
@@ -218,7 +231,7 @@ impl<'a> Writer<'a> {
         self.line(format_args!("Action: {}", entry.action.name()));
         self.line(format_args!("Status: {}", status(self.notice.occasion, dsn.status)));
         if let Some(remote) = &dsn.remote_mta {
-            self.line(format_args!("Remote-MTA: dns; {remote}"));
+            self.line(format_args!("Remote-MTA: dns; {}", Printable(remote.as_bytes())));
         }
         let kind = match dsn.diagnostic {
             Diagnostic::Smtp => "smtp".to_string(),
@@ -229,7 +242,7 @@ impl<'a> Writer<'a> {
         wrap(&format!("Diagnostic-Code: {kind}; {text}"), &mut self.out);
         if self.notice.occasion == Occasion::Delay {
             let arrival = self.notice.about.envelope.arrival_micros / 1_000_000;
-            self.date("Will-Retry-Until", arrival + self.snapshot.bounce.lifetime);
+            self.date("Will-Retry-Until", arrival + self.scene.snapshot.bounce.lifetime);
         }
     }
 
@@ -240,7 +253,7 @@ impl<'a> Writer<'a> {
             Reader::Postmaster => true,
             Reader::Copy => false,
         };
-        let small = about.envelope.size <= self.snapshot.bounce.size_limit;
+        let small = about.envelope.size <= self.scene.snapshot.bounce.size_limit;
         *occasion == Occasion::Failure && asked && small
     }
 

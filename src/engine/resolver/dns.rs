@@ -3,6 +3,8 @@
 //!
 //! Diagnostics: a resolver that cannot be set up (an unreadable /etc/resolv.conf) is tried again
 //! with every question, which is answered with [`Cause::TryAgain`] meanwhile.
+//!
+//! Limits: [`RECORDS_MAX`].
 
 use super::{Answer, Cause, Found, Kind, Question, Service};
 use hickory_resolver::TokioResolver;
@@ -22,6 +24,9 @@ const NATIVE_TTL: Duration = Duration::from_secs(30);
 const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// How long a temporary failure is kept, so that a dead server is not asked for every message.
 const FAILURE_TTL: Duration = Duration::from_secs(5);
+/// Records of one answer that are kept. A message has room for thousands, and names in it that are
+/// much longer when they are written out; nobody's mail needs them.
+pub(super) const RECORDS_MAX: usize = 100;
 const HOSTS_FILE: &str = "/etc/hosts";
 
 /// The resolver of the side thread.
@@ -60,39 +65,17 @@ impl Dns {
     }
 
     async fn mx(&self, domain: &str) -> Answer {
-        let found = self.look_up(domain, RecordType::MX).await;
-        answer(found, |lookup| {
-            let mx = |data: &RData| match data {
-                RData::MX(mx) => {
-                    Some(Mx { preference: mx.preference, host: host_name(&mx.exchange) })
-                }
-                _ => None,
-            };
-            let records: Vec<Mx> = data(lookup).filter_map(mx).collect();
-            (!records.is_empty()).then_some(Found::Mx(records))
-        })
+        answer(self.look_up(domain, RecordType::MX).await, exchangers)
     }
 
     async fn addresses(&self, host: &str, kind: Kind) -> Answer {
         let record_type = if kind == Kind::Aaaa { RecordType::AAAA } else { RecordType::A };
-        let found = self.look_up(host, record_type).await;
-        answer(found, |lookup| {
-            let addresses: Vec<IpAddr> = data(lookup).filter_map(RData::ip_addr).collect();
-            (!addresses.is_empty()).then_some(Found::Addresses(addresses))
-        })
+        answer(self.look_up(host, record_type).await, addresses)
     }
 
     async fn names(&self, address: IpAddr) -> Answer {
         let Some(resolver) = self.resolver() else { return failure(Cause::TryAgain) };
-        let found = resolver.reverse_lookup(address).await.map_err(Missing::from);
-        answer(found, |lookup| {
-            let name = |data: &RData| match data {
-                RData::PTR(name) => Some(host_name(&name.0)),
-                _ => None,
-            };
-            let names: Vec<String> = data(lookup).filter_map(name).collect();
-            (!names.is_empty()).then_some(Found::Names(names))
-        })
+        answer(resolver.reverse_lookup(address).await.map_err(Missing::from), names)
     }
 
     async fn look_up(&self, name: &str, kind: RecordType) -> Result<Lookup, Missing> {
@@ -119,6 +102,32 @@ impl Dns {
     }
 }
 
+/// The best of them.
+pub(super) fn exchangers(lookup: &Lookup) -> Option<Found> {
+    let mx = |data: &RData| match data {
+        RData::MX(mx) => Some(Mx { preference: mx.preference, host: host_name(&mx.exchange) }),
+        _ => None,
+    };
+    let mut records: Vec<Mx> = data(lookup).filter_map(mx).collect();
+    records.sort_by_key(|record| record.preference);
+    records.truncate(RECORDS_MAX);
+    (!records.is_empty()).then_some(Found::Mx(records))
+}
+
+pub(super) fn addresses(lookup: &Lookup) -> Option<Found> {
+    let found: Vec<IpAddr> = data(lookup).filter_map(RData::ip_addr).take(RECORDS_MAX).collect();
+    (!found.is_empty()).then_some(Found::Addresses(found))
+}
+
+pub(super) fn names(lookup: &Lookup) -> Option<Found> {
+    let name = |data: &RData| match data {
+        RData::PTR(name) => Some(host_name(&name.0)),
+        _ => None,
+    };
+    let names: Vec<String> = data(lookup).filter_map(name).take(RECORDS_MAX).collect();
+    (!names.is_empty()).then_some(Found::Names(names))
+}
+
 fn data(lookup: &Lookup) -> impl Iterator<Item = &RData> {
     lookup.answers().iter().map(|record| &record.data)
 }
@@ -133,7 +142,7 @@ fn host_name(name: &Name) -> String {
 }
 
 /// Why there is no answer, and for how long.
-struct Missing {
+pub(super) struct Missing {
     cause: Cause,
     ttl: Duration,
 }
@@ -163,7 +172,10 @@ impl From<NetError> for Missing {
     }
 }
 
-fn answer(found: Result<Lookup, Missing>, read: impl FnOnce(&Lookup) -> Option<Found>) -> Answer {
+pub(super) fn answer(
+    found: Result<Lookup, Missing>,
+    read: impl FnOnce(&Lookup) -> Option<Found>,
+) -> Answer {
     match found {
         Ok(lookup) => {
             Answer { result: read(&lookup).ok_or(Cause::NoData), ttl: remaining(&lookup) }

@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use mail::address::{Address, Printable};
+use mail::dsn;
 use mail::envelope::{Encoding, Ret, notify};
 
 /// What a command line begins with.
@@ -284,7 +285,8 @@ impl Mail {
         if !offered.dsn {
             return Err(NO_DSN);
         }
-        let valid = !value.is_empty() && unxtext(value).is_some_and(|text| is_printable(&text));
+        let printable = unxtext(value).is_some_and(|text| !text.iter().any(u8::is_ascii_control));
+        let valid = printable && dsn::is_envid(value);
         if self.envid.is_some() || !valid {
             return Err(BAD_ENVID);
         }
@@ -338,7 +340,7 @@ impl Rcpt {
 fn routed_original(path: &[u8]) -> Option<Vec<u8>> {
     let inner = path.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(path);
     let is_routed = inner.first() == Some(&b'@') && inner.contains(&b':');
-    is_routed.then(|| [b"rfc822;", inner].concat())
+    is_routed.then(|| [b"rfc822;", inner].concat()).filter(|orcpt| dsn::is_orcpt(orcpt))
 }
 
 /// `name=value`.
@@ -380,14 +382,7 @@ fn parse_orcpt(value: &[u8]) -> Option<Vec<u8>> {
     let semicolon = value.iter().position(|byte| *byte == b';')?;
     let (kind, text) = (&value[..semicolon], &value[semicolon + 1..]);
     let text = unxtext(text)?;
-    if kind.is_empty() || text.is_empty() || !is_printable(&text) {
-        return None;
-    }
-    Some([kind, b";", &text].concat())
-}
-
-fn is_printable(text: &[u8]) -> bool {
-    text.iter().all(|byte| *byte >= b' ' && *byte != 0x7f)
+    Some([kind, b";", &text].concat()).filter(|orcpt| dsn::is_orcpt(orcpt))
 }
 
 /// Decodes xtext (RFC 3461 section 4): `+` and two upper-case hex digits.
@@ -407,9 +402,25 @@ pub fn unxtext(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Encodes xtext.
 pub fn xtext(text: &[u8]) -> String {
+    encode(text, b"+=")
+}
+
+/// Encodes xtext that ends where its word ends: a quote or a bracket without its partner would take
+/// the next parameter in.
+pub fn xtext_word(text: &[u8]) -> String {
+    let plain = xtext(text);
+    if is_word(plain.as_bytes()) { plain } else { encode(text, b"+=\"\\<>") }
+}
+
+/// Whether a line is cut behind `text` and not before.
+pub fn is_word(text: &[u8]) -> bool {
+    word_end(&[text, b" "].concat()) == text.len()
+}
+
+fn encode(text: &[u8], special: &[u8]) -> String {
     let mut out = String::new();
     for byte in text {
-        if byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=') {
+        if byte.is_ascii_graphic() && !special.contains(byte) {
             out.push(*byte as char);
         } else {
             out.push_str(&format!("+{byte:02X}"));
@@ -529,5 +540,22 @@ mod tests {
         assert_eq!(parsed.notify, notify::SUCCESS | notify::DELAY);
         assert_eq!(parsed.orcpt.unwrap(), b"rfc822;x+y@z");
         assert_eq!(xtext(b"a b+c"), "a+20b+2Bc");
+        assert_eq!(xtext_word(b"\"a b\"@c"), "\"a+20b\"@c");
+        assert_eq!(xtext_word(b"a\"b"), "a+22b");
+    }
+
+    #[test]
+    fn what_would_not_be_one_word_or_one_line_is_refused() {
+        for line in [
+            "MAIL FROM:<\"a\rb\"@c>",
+            "MAIL FROM:<\"a\\\rb\"@c>",
+            "MAIL FROM:<a@b> ENVID=\"a b\"",
+            "MAIL FROM:<a@b> ENVID=a+0D",
+        ] {
+            assert!(mail(line).is_err(), "{line:?}");
+        }
+        assert!(rcpt("RCPT TO:<a@b> ORCPT=a\rb;c").is_err());
+        assert_eq!(rcpt("RCPT TO:<@a\rb:c@d>").unwrap().orcpt, None);
+        assert_eq!(rcpt("RCPT TO:<@a:c@d>").unwrap().orcpt.unwrap(), b"rfc822;@a:c@d");
     }
 }

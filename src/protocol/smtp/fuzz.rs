@@ -49,7 +49,10 @@ pub fn fuzz_smtp_session(data: &[u8]) {
 }
 
 /// Content has no bare CR or LF, ends with a line end, and no line is a dot or is not stuffed.
-fn check_wire_form(content: &[u8]) {
+///
+/// # Panics
+/// When that does not hold.
+pub fn check_wire_form(content: &[u8]) {
     for line in content.split_inclusive(|byte| *byte == b'\n') {
         let text = line.strip_suffix(b"\r\n").expect("every line ends with CRLF");
         assert!(!text.contains(&b'\r'), "no bare CR");

@@ -2,7 +2,7 @@
 //!
 //! Standards: RFC 5321 section 4.1, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 3461 (DSN), RFC 6531.
 
-use crate::smtp::command::xtext;
+use crate::smtp::command::{is_word, unxtext, xtext_word};
 use crate::smtp::ehlo::{Keywords, Offer};
 use alloc::format;
 use alloc::vec::Vec;
@@ -36,7 +36,12 @@ pub fn mail(out: &mut Vec<u8>, envelope: &Envelope, offer: &Offer, quoting: Quot
     if offer.keywords.has(Keywords::DSN) {
         if let Some(envid) = &envelope.envid {
             out.extend_from_slice(b" ENVID=");
-            out.extend_from_slice(envid);
+            match unxtext(envid) {
+                Some(text) if !is_word(envid) => {
+                    out.extend_from_slice(xtext_word(&text).as_bytes())
+                }
+                _ => out.extend_from_slice(envid),
+            }
         }
         match envelope.ret {
             Some(Ret::Full) => out.extend_from_slice(b" RET=FULL"),
@@ -81,7 +86,7 @@ fn orcpt(out: &mut Vec<u8>, recipient: &Recipient) {
     let (kind, address) = text.split_at(semicolon);
     out.extend_from_slice(b" ORCPT=");
     out.extend_from_slice(kind);
-    out.extend_from_slice(xtext(address).as_bytes());
+    out.extend_from_slice(xtext_word(address).as_bytes());
 }
 
 fn write_notify(out: &mut Vec<u8>, bits: u8) {
