@@ -9,7 +9,9 @@
 mod tests;
 
 use crate::core::Core;
-use crate::limits::{LAZY_COMMIT, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGMENT_RETRY};
+use crate::limits::{
+    LAZY_COMMIT, LAZY_COMMIT_BUSY, PACED_COMMIT, PACED_GROUP, RECLAIM_BUDGET, SEGMENT_RETRY,
+};
 use crate::maillog::Daemon;
 use crate::parcel::{Incoming, Parcel};
 use queue::storage::StoredFile;
@@ -129,8 +131,9 @@ impl Core {
 
     /// From now on records that nobody waits for wait for company; never shorter than messages do.
     fn be_lazy(&self) {
-        let (_, next) = self.commits.paced.get();
-        let until = (self.rt.now() + LAZY_COMMIT).max(next);
+        let (group, _) = self.commits.paced.get();
+        let patience = if group >= PACED_GROUP { LAZY_COMMIT_BUSY } else { LAZY_COMMIT };
+        let until = self.rt.now() + patience;
         self.commits.lazy_until.set(Some(until));
         // The alarm gives the loop a turn when it is time.
         let rt = self.rt.clone();

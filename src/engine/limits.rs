@@ -21,11 +21,13 @@ pub const EXTENT_BYTES: usize = 128 * 1024;
 /// quiet one's disk has time. A crash in between delivers again what was delivered, as any crash
 /// before a commit does.
 pub const LAZY_COMMIT: Duration = Duration::from_millis(1);
+/// The same while messages come in groups: the next one takes it along.
+pub const LAZY_COMMIT_BUSY: Duration = Duration::from_millis(10);
 /// Messages in the last commit that make a core busy enough to wait for a fuller one.
 pub const PACED_GROUP: usize = 4;
 /// How long after the start of the last commit a busy core may start the next one, unless as many
 /// messages wait as the last one took. An idle core never waits.
-pub const PACED_COMMIT: Duration = Duration::from_millis(2);
+pub const PACED_COMMIT: Duration = Duration::from_micros(2500);
 /// Content buffers a core keeps for the next message; more are given back to the allocator.
 pub const SPARE_BUFFERS: usize = 64;
 /// A larger content buffer is given back to the allocator after use.
