@@ -68,6 +68,8 @@ macro_rules! replays {
 replays! {
     address => mail::fuzz_address,
     constant_db => tables::fuzz_constant_db,
+    pattern => tables::fuzz_pattern,
+    tok822 => mail::fuzz_tok822,
     dns_answer => engine::fuzz_dns_answer,
     dsn => engine::fuzz_dsn,
     envelope => mail::fuzz_envelope,

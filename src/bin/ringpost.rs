@@ -2,6 +2,7 @@
 //! `ringpost version`.
 
 use ringpost::{demo, explain, simulate};
+use std::fmt::Display;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: ringpost demo [--messages N] [--size BYTES] [--sessions N]\n\
@@ -11,69 +12,35 @@ const USAGE: &str = "usage: ringpost demo [--messages N] [--size BYTES] [--sessi
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some("demo") => run_demo(arguments),
-        Some("explain") => run_explanation(arguments),
-        Some("simulate") => run_simulation(arguments),
+    let done = match arguments.next().as_deref() {
+        Some("demo") => {
+            run(demo::Options::parse(arguments), |options| demo::run(options).map(|()| true))
+        }
+        Some("explain") => {
+            run(explain::Options::parse(arguments), |options| explain::run(options).map(|()| true))
+        }
+        Some("simulate") => run(simulate::Options::parse(arguments), simulate::run),
         Some("version") => {
             println!("ringpost {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
+            Ok(true)
         }
-        _ => {
-            eprint!("{USAGE}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run_demo(arguments: impl Iterator<Item = String>) -> ExitCode {
-    let options = match demo::Options::parse(arguments) {
-        Ok(options) => options,
-        Err(error) => {
-            eprint!("ringpost: {error}\n{USAGE}");
-            return ExitCode::FAILURE;
-        }
+        _ => Err(USAGE.trim_end().to_string()),
     };
-    match demo::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ringpost: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run_explanation(arguments: impl Iterator<Item = String>) -> ExitCode {
-    let options = match explain::Options::parse(arguments) {
-        Ok(options) => options,
-        Err(error) => {
-            eprint!("ringpost: {error}\n{USAGE}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match explain::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ringpost: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run_simulation(arguments: impl Iterator<Item = String>) -> ExitCode {
-    let options = match simulate::Options::parse(arguments) {
-        Ok(options) => options,
-        Err(error) => {
-            eprint!("ringpost: {error}\n{USAGE}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match simulate::run(&options) {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("ringpost: {error}");
+        Err(text) => {
+            eprintln!("{text}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command whose options were read: whether all is well, or what to tell the user.
+fn run<O, E: Display>(
+    options: Result<O, String>,
+    command: impl FnOnce(&O) -> Result<bool, E>,
+) -> Result<bool, String> {
+    let options = options.map_err(|error| format!("ringpost: {error}\n{}", USAGE.trim_end()))?;
+    command(&options).map_err(|error| format!("ringpost: {error}"))
 }

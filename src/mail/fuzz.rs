@@ -7,6 +7,7 @@ use crate::address::{self, Address};
 use crate::envelope::Envelope;
 use crate::header::{self, Known};
 use crate::record;
+use crate::tok822::AddressList;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -77,5 +78,25 @@ pub fn fuzz_records(data: &[u8]) -> Vec<u8> {
         let Some((kind, body)) = part.split_first() else { continue };
         record::put(&mut out, *kind, body);
     }
+    out
+}
+
+/// Any bytes as the addresses of a header: written again they are one line unless it is asked for
+/// more, not much longer, and settle.
+pub fn fuzz_tok822(data: &[u8]) {
+    let first = written(data);
+    assert!(!first.iter().any(|byte| matches!(byte, b'\r' | b'\n')), "a header stays one line");
+    assert!(first.len() <= 4 * data.len() + 4, "what is added is quotes and blanks");
+    let list = AddressList::parse(&first, usize::MAX);
+    let mut again = list.clone();
+    assert!(!again.rewrite(|address| Some(address.clone())), "the same address is no change");
+    assert_eq!(again, list);
+    let few = AddressList::parse(data, 8);
+    assert!(few.pieces.len() <= 32, "tokens are bounded");
+}
+
+fn written(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    AddressList::parse(data, usize::MAX).write(b' ', &mut out);
     out
 }

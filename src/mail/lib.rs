@@ -24,4 +24,4 @@ pub mod tok822;
 pub use address::Address;
 pub use dsn::{Dsn, Status};
 pub use envelope::{Envelope, Recipient};
-pub use fuzz::{fuzz_address, fuzz_envelope, fuzz_header, fuzz_records};
+pub use fuzz::{fuzz_address, fuzz_envelope, fuzz_header, fuzz_records, fuzz_tok822};

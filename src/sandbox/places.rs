@@ -2,7 +2,7 @@
 //!
 //! It writes below its queue and data directories, and where its log is. It reads those, its
 //! configuration, the directories of the tables and lists that main.cf and master.cf name, and
-//! what the system's own libraries read ([`SYSTEM`]). Directories, not files: a table that was
+//! what the system's own libraries read (`SYSTEM`). Directories, not files: a table that was
 //! built anew is another file.
 //!
 //! **Limits**: nothing is allowed for a table right below `/` but the file itself.

@@ -1,8 +1,10 @@
-//! The entry of the fuzzer.
+//! The entries of the fuzzer.
 
 use alloc::vec::Vec;
 
 use crate::constant::{ConstantDb, put_checksums_right};
+use crate::pattern::{Pattern, Patterns, perl::Perl, posix::Posix};
+use crate::{Lookup, Table};
 
 /// Any bytes as a database, as they are and with right checksums: no panic, bounded work, whether
 /// it verifies or not.
@@ -21,4 +23,41 @@ fn look_up(data: &[u8]) {
         let _found = db.find(key);
     }
     let _absent = db.find(b"absent");
+}
+
+/// Bytes of a table's text; patterns are expensive to compile.
+const RULES_BYTES_MAX: usize = 4096;
+
+/// Any text as a table of patterns, of both kinds, and a key after a NUL: the prefilter hides no
+/// rule, and a value is made of what the key and the rule have.
+pub fn fuzz_pattern(data: &[u8]) {
+    let (text, key) = match data.iter().position(|byte| *byte == 0) {
+        Some(at) => (&data[..at], &data[at + 1..]),
+        None => (data, data),
+    };
+    if text.len() > RULES_BYTES_MAX {
+        return;
+    }
+    if !is_costly(text) {
+        compare(&Patterns::<Posix>::parse("t", text, &drop), key);
+    }
+    compare(&Patterns::<Perl>::parse("t", text, &drop), key);
+}
+
+/// Whether regcomp(3) of some systems might take all memory: repetitions of repetitions are copied
+/// there. Whoever writes such a table has the machine anyway.
+fn is_costly(text: &[u8]) -> bool {
+    let repeats = |byte: u8| matches!(byte, b'*' | b'+' | b'?');
+    let pairs = || text.windows(2);
+    let stacked = pairs().any(|pair| repeats(pair[0]) && repeats(pair[1]));
+    let groups = pairs().filter(|pair| pair[0] == b')' && repeats(pair[1])).count();
+    stacked || groups > 2 || text.contains(&b'{')
+}
+
+fn compare<P: Pattern>(table: &Patterns<P>, key: &[u8]) {
+    let quick = match table.lookup(key) {
+        Lookup::Found(value) => Some(value.into_owned()),
+        _ => None,
+    };
+    assert_eq!(quick, table.find_slowly(key), "the prefilter changes nothing");
 }

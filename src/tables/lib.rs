@@ -32,7 +32,7 @@ pub mod source;
 
 use alloc::borrow::Cow;
 
-pub use fuzz::fuzz_constant_db;
+pub use fuzz::{fuzz_constant_db, fuzz_pattern};
 
 /// What a table says of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

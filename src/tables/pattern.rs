@@ -1,6 +1,6 @@
 //! `regexp:` and `pcre:` tables: patterns in order, the first that matches gives the value.
 //!
-//! [`rules`] reads the text, [`posix`] and [`perl`] are the two kinds of patterns, [`prefilter`]
+//! `rules` reads the text, [`posix`] and [`perl`] are the two kinds of patterns, `prefilter`
 //! tells which of them cannot match. A rule with `!` in front holds where its pattern does not
 //! match; rules between `if` and `endif` are looked at only when the pattern of the `if` holds.
 //!
@@ -100,8 +100,13 @@ impl<P: Pattern> Patterns<P> {
 
     /// The value, and the line of the rule that gives it.
     fn find(&self, key: &[u8]) -> Option<(Vec<u8>, usize)> {
+        self.first(key, self.prefilter.candidates(key))
+    }
+
+    /// The first of these rules, in order, that gives a value.
+    fn first(&self, key: &[u8], rules: impl Iterator<Item = usize>) -> Option<(Vec<u8>, usize)> {
         let mut skip_until = 0;
-        for at in self.prefilter.candidates(key) {
+        for at in rules {
             let rule = &self.rules[at];
             match &rule.action {
                 _ if at < skip_until => {}
@@ -110,19 +115,31 @@ impl<P: Pattern> Patterns<P> {
                         skip_until = *end;
                     }
                 }
-                Action::Result(parts) if rule.negated || rules::is_plain(parts) => {
-                    if rule.pattern.matches(key) != rule.negated {
-                        return Some((rules::value(parts, key, &Vec::new()), rule.line));
-                    }
-                }
                 Action::Result(parts) => {
-                    if let Some(spans) = rule.pattern.spans(key) {
-                        return Some((rules::value(parts, key, &spans), rule.line));
+                    if let Some(value) = rule.value(parts, key) {
+                        return Some((value, rule.line));
                     }
                 }
             }
         }
         None
+    }
+}
+
+impl<P: Pattern> Rule<P> {
+    fn value(&self, parts: &[Part], key: &[u8]) -> Option<Vec<u8>> {
+        if self.negated || rules::is_plain(parts) {
+            let holds = self.pattern.matches(key) != self.negated;
+            return holds.then(|| rules::value(parts, key, &Vec::new()));
+        }
+        self.pattern.spans(key).map(|spans| rules::value(parts, key, &spans))
+    }
+}
+
+impl<P: Pattern> Patterns<P> {
+    /// The value, without the prefilter: for tests, which compare.
+    pub fn find_slowly(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.first(key, 0..self.rules.len()).map(|(value, _)| value)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Only headers of the message itself, and only those that have addresses by their name. A header
 //! in which nothing changes stays as it is, byte for byte; another one gets one blank after its
-//! colon, and lines of up to [`LINE_BYTES`] with as many addresses as fit, continued with a tab.
+//! colon, and lines of up to `LINE_BYTES` with as many addresses as fit, continued with a tab.
 //!
 //! **Limits**: `header_address_token_limit`; of a longer header that is written anew the rest is
 //! lost.

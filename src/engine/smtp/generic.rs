@@ -7,7 +7,7 @@
 //! The header is read and mapped before the transaction begins, so that a table that cannot answer
 //! defers the mail and never lets half-mapped mail out.
 //!
-//! **Limits**: [`HEADER_BYTES_MAX`]; what of a header is behind that is sent as it is.
+//! **Limits**: `HEADER_BYTES_MAX`; what of a header is behind that is sent as it is.
 //! **Standards**: generic(5), postconf(5) `smtp_generic_maps`.
 
 use crate::cleanup::rewrite::rewrite_line;

@@ -125,7 +125,8 @@ impl Pattern for Perl {
             return None;
         }
         let mut parser = super::prefilter::parser();
-        parser.ignore_whitespace(options.contains(&b'x'));
+        let extended = options.iter().filter(|option| **option == b'x').count() % 2 == 1;
+        parser.ignore_whitespace(extended);
         parser.build().parse(core::str::from_utf8(pattern).ok()?).ok()
     }
 }
