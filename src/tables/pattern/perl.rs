@@ -121,7 +121,8 @@ impl Pattern for Perl {
 
     fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir> {
         // Vertical blanks, where others have a control character.
-        if pattern.windows(2).any(|pair| pair == b"\\v") {
+        let vertical = pattern.windows(2).any(|pair| pair == b"\\v");
+        if vertical || !super::prefilter::sets_are_plain(pattern, false) {
             return None;
         }
         let mut parser = super::prefilter::parser();

@@ -176,7 +176,8 @@ impl Pattern for Posix {
         // Backslashes that mean something else there.
         let other = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'\'' | b'`');
         let escapes = pattern.windows(2).any(|pair| pair[0] == b'\\' && other(pair[1]));
-        if escapes || options.contains(&b'x') {
+        let alike = super::prefilter::sets_are_plain(pattern, true);
+        if escapes || !alike || options.contains(&b'x') {
             return None;
         }
         super::prefilter::parser().build().parse(core::str::from_utf8(pattern).ok()?).ok()

@@ -25,6 +25,33 @@ pub fn parser() -> ParserBuilder {
     parser
 }
 
+/// Whether the sets in brackets of a pattern are what our parser takes them for. It has sets within
+/// sets and operators between them, which others have not; and a backslash in a set may be just
+/// that (`plain_backslash`).
+pub fn sets_are_plain(pattern: &[u8], plain_backslash: bool) -> bool {
+    let (mut at, mut inside) = (0, false);
+    while at < pattern.len() {
+        let next = pattern.get(at + 1).copied();
+        match pattern[at] {
+            b'\\' if inside && plain_backslash => return false,
+            b'\\' => at += 1,
+            b'[' if inside && next != Some(b':') => return false,
+            b'[' if !inside => {
+                inside = true;
+                at += usize::from(next == Some(b'^'));
+                // A first bracket is a member.
+                at += usize::from(pattern.get(at + 1) == Some(&b']'));
+            }
+            b':' if inside && next == Some(b']') => at += 1,
+            b']' => inside = false,
+            byte @ (b'&' | b'-' | b'~') if inside && next == Some(byte) => return false,
+            _ => {}
+        }
+        at += 1;
+    }
+    true
+}
+
 /// A prefilter on its way.
 #[derive(Debug, Default)]
 pub struct Filtering {

@@ -116,6 +116,15 @@ line 10: bad replacement syntax: skipping this rule";
 }
 
 #[test]
+fn sets_that_others_read_otherwise_are_not_filtered() {
+    for (rule, key) in [("/[a[b]cd/", "[cd"), ("/[\\]|]zz/", "\\"), ("/[a&&b]yy/", "&yy")] {
+        assert_eq!(ask::<Posix>(rule, key).as_deref(), Some(""), "{rule}");
+    }
+    assert_eq!(ask::<Perl>("/[a[b]cd/", "[cd").as_deref(), Some(""));
+    assert_eq!(ask::<Perl>("/[[:alpha:]]xy/", "1xy axy").as_deref(), Some(""));
+}
+
+#[test]
 fn a_table_knows_the_line_of_a_rule() {
     let table = open::<Posix>(RULES).0;
     let lines = ["abc", "hi", "zz"].map(|key| table.line(key.as_bytes()));
