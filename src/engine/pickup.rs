@@ -28,6 +28,7 @@ use mail::queue_id::QueueId;
 use mail::record::{self, kind};
 use mail::{Envelope, Recipient, dsn};
 use protocol::smtp::command::unxtext;
+use protocol::smtp::reply::Reply;
 use runtime::Sock;
 use runtime::net::Listener;
 use std::cell::{Cell, RefCell};
@@ -144,7 +145,7 @@ fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
             core.log.warn(Daemon::Pickup, &format!("open directory maildrop: {error}"));
             Found::default()
         });
-        let mut taken = Vec::new();
+        let (mut taken, mut later) = (Vec::new(), false);
         for submission in submissions {
             let path = submission.path.clone();
             match take(&core, submission).await {
@@ -154,13 +155,14 @@ fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
                     core.log.warn(Daemon::Pickup, &text);
                     core.pickup.bad.borrow_mut().insert(path);
                 }
-                // It has been said why; the next scan finds the file again.
-                Err(Refused::NotNow) => {}
+                // It has been said why; the next wake-up finds the file again.
+                Err(Refused::NotNow) => later = true,
             }
         }
         core.desk.run(move || {
             taken.iter().for_each(|path| drop(std::fs::remove_file(path)));
-            Box::new(move |core| scanned(core, more))
+            // At once the same files would only be found again.
+            Box::new(move |core| scanned(core, more && !later))
         });
     });
 }
@@ -201,8 +203,18 @@ fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Found
 enum Refused {
     /// It is none.
     Bad(String),
-    /// Its addresses cannot be mapped now.
+    /// Its addresses cannot be mapped now, in envelope or header.
     NotNow,
+}
+
+impl Refused {
+    /// What a client would be told; what is temporary has been logged.
+    fn of(reply: Reply) -> Refused {
+        match reply.0.starts_with('4') {
+            true => Refused::NotNow,
+            false => Refused::Bad(reply.0.into_owned()),
+        }
+    }
 }
 
 impl From<String> for Refused {
@@ -272,7 +284,7 @@ impl Scene<'_> {
         uid: u32,
         rewriting: Option<Rewriting<'_>>,
         parsed: &mut Parsed,
-    ) -> Result<Message, String> {
+    ) -> Result<Message, Refused> {
         let message = self.content(id, uid, rewriting, parsed)?;
         let envelope = &mut parsed.envelope;
         envelope.header_8bit = message.header_8bit();
@@ -288,7 +300,7 @@ impl Scene<'_> {
         uid: u32,
         rewriting: Option<Rewriting<'_>>,
         parsed: &Parsed,
-    ) -> Result<Message, String> {
+    ) -> Result<Message, Refused> {
         let unix = self.micros / 1_000_000;
         let zone = self.local.at(unix);
         let date = HeaderDate { unix, zone: &zone };
@@ -303,8 +315,7 @@ impl Scene<'_> {
         let origin =
             Origin { id, sender, full_name, unix, zone: &zone, add_missing: true, rewriting };
         let finished = message.finish(&self.snapshot.cleanup, &origin);
-        finished.map_err(|reply| reply.0.into_owned())?;
-        Ok(message)
+        finished.map(|()| message).map_err(Refused::of)
     }
 }
 

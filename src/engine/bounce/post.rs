@@ -15,6 +15,7 @@ use mail::address::Address;
 use mail::date::HeaderDate;
 use mail::envelope::Envelope;
 use mail::queue_id::QueueId;
+use protocol::smtp::reply::Reply;
 use std::rc::Rc;
 
 /// Writes and queues a notice.
@@ -46,7 +47,8 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     warn_of_words(core, notice);
     let text = report::write(scene, notice, &to);
     let rewriting = Rewriting::new(core, name.id, Context::Local);
-    let message = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
+    let finished = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
+    let Ok(message) = finished else { return false };
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let content = message.content;
     describe(core, name, &mut envelope, &content);
@@ -112,13 +114,15 @@ pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
 }
 
 /// Our Received: on top, Date and Message-Id where cleanup puts them, lines stuffed.
+///
+/// Diagnostics: an address in the header cannot be mapped now; the log has said why.
 pub(super) fn finish_content(
     scene: Scene<'_>,
     id: QueueId,
     rewriting: Option<Rewriting<'_>>,
     sender: &Address,
     text: &[u8],
-) -> Message {
+) -> Result<Message, Reply> {
     let Scene { snapshot, local, unix } = scene;
     let zone = local.at(unix);
     let date = HeaderDate { unix, zone: &zone };
@@ -135,7 +139,5 @@ pub(super) fn finish_content(
     }
     let origin =
         Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true, rewriting };
-    // Our own header is never refused: it has one Received:.
-    message.finish(&snapshot.cleanup, &origin).ok();
-    message
+    message.finish(&snapshot.cleanup, &origin).map(|()| message)
 }
