@@ -96,7 +96,8 @@ impl Generic {
     pub fn head(&self, content: &Content) -> Result<Head, String> {
         let read = read_head(content);
         let mut head = Head::default();
-        for line in logical_lines(&read) {
+        let whole = read.len() as u64 == content.len();
+        for line in logical_lines(&read, whole) {
             let mut failed = None;
             let new = rewrite_line(line, self.tokens_max, |_, address| {
                 self.address(address).map_err(|why| failed = Some(why)).ok()
@@ -124,16 +125,17 @@ fn read_head(content: &Content) -> Vec<u8> {
     head
 }
 
-/// Headers with their continuation lines. The last one may go on behind what was read, and is not
-/// among them then.
-fn logical_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Headers with their continuation lines. The last one may go on behind what was read, unless that
+/// is the `whole` message, and is not among them then.
+fn logical_lines(head: &[u8], whole: bool) -> impl Iterator<Item = &[u8]> {
     let mut rest = head;
     std::iter::from_fn(move || {
         header::name(rest)?;
         let mut end = 0;
         loop {
             end += rest[end..].iter().position(|byte| *byte == b'\n')? + 1;
-            if end < rest.len() && !header::is_continuation(&rest[end..]) {
+            let over = end == rest.len() && whole;
+            if over || end < rest.len() && !header::is_continuation(&rest[end..]) {
                 break;
             }
         }
@@ -141,4 +143,25 @@ fn logical_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = behind;
         Some(line)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_end_where_the_next_one_or_the_body_begins() {
+        let lines = |head: &'static str, whole| -> Vec<&str> {
+            let lines = logical_lines(head.as_bytes(), whole);
+            lines.map(|line| std::str::from_utf8(line).unwrap()).collect()
+        };
+        assert_eq!(
+            lines("A: b\r\n c\r\nD: e\r\n\r\nF: g\r\n", true),
+            ["A: b\r\n c\r\n", "D: e\r\n"]
+        );
+        assert_eq!(lines("A: b\r\nD: e\r\n", true), ["A: b\r\n", "D: e\r\n"]);
+        assert_eq!(lines("A: b\r\nD: e\r\n", false), ["A: b\r\n"]);
+        assert_eq!(lines("A: b\r\nD: e", true), ["A: b\r\n"]);
+        assert_eq!(lines("no header\r\n", true), [""; 0]);
+    }
 }
