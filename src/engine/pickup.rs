@@ -15,7 +15,7 @@
 
 use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::Trouble;
+use crate::cleanup::mapping::{Copies, Trouble};
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
@@ -235,7 +235,7 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let mapping = &snapshot.mapping;
     let tell = |trouble: Trouble| not_mapped(core, name, &trouble);
     mapping.sender(core, name.id, &mut parsed.envelope.sender).map_err(tell)?;
-    mapping.recipients(core, name.id, &mut parsed.envelope).map_err(tell)?;
+    mapping.recipients(core, name.id, &mut parsed.envelope, Copies::Made).map_err(tell)?;
     let rewriting = Rewriting::new(core, name.id, Context::Local);
     let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });

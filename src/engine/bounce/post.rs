@@ -5,6 +5,7 @@
 
 use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
+use crate::cleanup::mapping::Copies;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
@@ -39,7 +40,7 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let scene = Scene { snapshot: &snapshot, local: &core.local, unix };
     let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
-    let mapped = snapshot.mapping.recipients(core, name.id, &mut envelope);
+    let mapped = snapshot.mapping.recipients(core, name.id, &mut envelope, Copies::None);
     if let Err(trouble) = mapped {
         core.log.warn(Daemon::Cleanup, &format!("{}: {}", name.id, trouble.text));
         return false;

@@ -44,6 +44,15 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Classes([bool; 4]);
 
+/// Whether blind copies are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// Of mail from outside and of local submissions.
+    Made,
+    /// Not of mail that the system itself makes.
+    None,
+}
+
 /// Why a message cannot be taken now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -146,7 +155,7 @@ impl Mapping {
         self.job(&snapshot.resolver, None, &warn).one(Class::EnvelopeSender, sender)
     }
 
-    /// The recipients as they are queued, copies included; the sender is mapped already.
+    /// The recipients as they are queued, `copies` included; the sender is mapped already.
     ///
     /// # Errors
     /// A table cannot answer, or a recipient stands for too much.
@@ -155,6 +164,7 @@ impl Mapping {
         core: &Core,
         id: QueueId,
         envelope: &mut Envelope,
+        copies: Copies,
     ) -> Result<(), Trouble> {
         if self.leaves_recipients() {
             return Ok(());
@@ -163,17 +173,14 @@ impl Mapping {
         let warn = |text: &str| warn(core, id, text);
         let job = self.job(&snapshot.resolver, None, &warn);
         let mut out = Vec::with_capacity(envelope.recipients.len());
-        let mut copies = Vec::new();
-        if !envelope.sender.is_null() {
-            copies.extend(job.copy(&self.sender_bcc, "sender_bcc_maps", &envelope.sender)?);
-        }
+        let mut mapped = Vec::with_capacity(envelope.recipients.len());
         for recipient in std::mem::take(&mut envelope.recipients) {
-            let mapped = job.recipient(recipient, &mut out)?;
-            copies.extend(job.copy(&self.recipient_bcc, "recipient_bcc_maps", &mapped)?);
+            mapped.push(job.recipient(recipient, &mut out)?);
         }
-        if !self.always_bcc.is_empty() {
-            copies.push(Address::from_internal(self.always_bcc.as_bytes()));
-        }
+        let copies = match copies {
+            Copies::Made => job.copies(&envelope.sender, &mapped)?,
+            Copies::None => Vec::new(),
+        };
         for address in copies {
             let copy = Recipient { notify: notify::NEVER, ..Recipient::new(address) };
             job.recipient(copy, &mut out)?;
@@ -284,6 +291,22 @@ impl Job<'_> {
             out.push(Recipient { address, ..recipient.clone() });
         }
         Ok(address)
+    }
+
+    /// Who gets copies of what is from `sender` to these.
+    fn copies(&self, sender: &Address, recipients: &[Address]) -> Result<Vec<Address>, Trouble> {
+        let Mapping { always_bcc, sender_bcc, recipient_bcc, .. } = self.mapping;
+        let mut copies = Vec::new();
+        if !sender.is_null() {
+            copies.extend(self.copy(sender_bcc, "sender_bcc_maps", sender)?);
+        }
+        for recipient in recipients {
+            copies.extend(self.copy(recipient_bcc, "recipient_bcc_maps", recipient)?);
+        }
+        if !always_bcc.is_empty() {
+            copies.push(Address::from_internal(always_bcc.as_bytes()));
+        }
+        Ok(copies)
     }
 
     /// Who gets a copy of what is from or to an address.

@@ -5,7 +5,7 @@
 
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::Trouble;
+use crate::cleanup::mapping::{Copies, Trouble};
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
@@ -279,7 +279,7 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
-        let mapped = core.snapshot().mapping.recipients(core, id, &mut self.envelope);
+        let mapped = core.snapshot().mapping.recipients(core, id, &mut self.envelope, Copies::Made);
         if let Err(trouble) = mapped {
             return Err(self.tell(core, trouble));
         }

@@ -179,3 +179,12 @@ fn blind_copies_are_made_once_and_make_no_more() {
     ];
     assert_eq!(to, expected);
 }
+
+#[test]
+fn notices_have_no_blind_copies_and_follow_aliases() {
+    let bcc = "always_bcc = all@x.example\n\
+        virtual_alias_maps = inline:{{s@a.example=t@y.example}}\n\
+        transport_maps = inline:{{bad.example=error:gone}}\n";
+    let to = recipients(bcc, &["r@bad.example"]);
+    assert_eq!(to, ["all@x.example", "r@bad.example", "t@y.example (s@a.example)"]);
+}
