@@ -5,6 +5,9 @@
 //!
 //! **Standards**: proc(5), cgroups(7).
 
+#[allow(unsafe_code)]
+mod collect;
+
 use engine::memory::{Gauge, Memory};
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +27,7 @@ const STATM_BYTES: usize = 256;
 pub fn of_this_process() -> io::Result<Memory> {
     let known = [variable()?, machine(), control_groups()];
     let limit = known.into_iter().flatten().min().unwrap_or(u64::MAX);
-    Ok(Memory::new(limit, gauge()?))
+    Ok(Memory::new(limit, gauge()?, collect::collect))
 }
 
 fn variable() -> io::Result<Option<u64>> {

@@ -542,6 +542,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/runtime/ring/buffers.rs", "buffers that the kernel may hold"),
     ("src/runtime/net/system.rs", "descriptors out of completions"),
     ("queue/src/map.rs", "read-only maps of segments"),
+    ("src/memory/collect.rs", "asking the allocator to give memory back"),
     ("src/tables/pattern/posix.rs", "the system's regular expressions"),
     ("src/deliver/fork.rs", "fork in a process with one thread"),
     ("src/inherited.rs", "descriptors that the supervisor hands over"),

@@ -441,7 +441,7 @@ impl Core {
         if self.qmgr.is_some() {
             pickup::start(self);
             rates::keep_statistics(self);
-            memory::watch(self);
         }
+        memory::watch(self);
     }
 }

@@ -9,7 +9,8 @@
 //! same reason. Everything else a client can make us keep is bounded by itself; this is for many
 //! of them at once, so that the system never has to choose whom to kill.
 //!
-//! Core 0 looks every [`MEMORY_INTERVAL`]; the cores share what it found.
+//! Core 0 looks every [`MEMORY_INTERVAL`]; the cores share what it found. While memory is scarce
+//! each has the allocator give back what it freed: by itself that waits for allocations.
 
 use crate::core::Core;
 use crate::limits::{MEMORY_INTERVAL, PLENTY_SHARE, SCARCE_SHARE};
@@ -27,13 +28,15 @@ pub type Gauge = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
 pub struct Memory {
     limit: u64,
     used: Gauge,
+    /// Gives back to the system what the calling thread has freed.
+    collect: fn(),
     scarce: AtomicBool,
 }
 
 impl Default for Memory {
     /// Without a limit.
     fn default() -> Memory {
-        Memory::new(u64::MAX, Box::new(|| Ok(0)))
+        Memory::new(u64::MAX, Box::new(|| Ok(0)), || {})
     }
 }
 
@@ -44,9 +47,10 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// At most `limit` bytes, of which `used` says how many are used.
-    pub fn new(limit: u64, used: Gauge) -> Memory {
-        Memory { limit, used, scarce: AtomicBool::new(false) }
+    /// At most `limit` bytes, of which `used` says how many are used; `collect` gives back to the
+    /// system what the calling thread has freed.
+    pub fn new(limit: u64, used: Gauge, collect: fn()) -> Memory {
+        Memory { limit, used, collect, scarce: AtomicBool::new(false) }
     }
 
     /// Whether no new mail is taken.
@@ -70,17 +74,21 @@ impl Memory {
     }
 }
 
-/// Keeps looking, as a task of core 0.
+/// Keeps looking, as a task of every core.
 pub fn watch(core: &Rc<Core>) {
     let task = core.clone();
     core.rt.spawn(async move {
         while !task.is_stopping() {
-            match task.memory.look() {
+            let looked = if task.qmgr.is_some() { task.memory.look() } else { Ok(None) };
+            match looked {
                 Ok(said) => said.iter().for_each(|text| task.log.warn(Daemon::Smtpd, text)),
                 Err(error) => {
                     let text = format!("memory is not watched any more: {error}");
                     return task.log.warn(Daemon::Smtpd, &text);
                 }
+            }
+            if task.memory.is_scarce() {
+                (task.memory.collect)();
             }
             task.rt.sleep_until(task.rt.now() + MEMORY_INTERVAL).await;
         }
@@ -97,7 +105,8 @@ mod tests {
     fn memory_is_scarce_from_one_mark_until_another() {
         let used = Arc::new(AtomicU64::new(0));
         let gauge = used.clone();
-        let memory = Memory::new(100 << 20, Box::new(move || Ok(gauge.load(Ordering::Relaxed))));
+        let memory =
+            Memory::new(100 << 20, Box::new(move || Ok(gauge.load(Ordering::Relaxed))), || {});
         let after = |mib: u64| {
             used.store(mib << 20, Ordering::Relaxed);
             (memory.look().unwrap(), memory.is_scarce())
