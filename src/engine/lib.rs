@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod error;
 pub mod explain;
 mod fuzz;
+mod head;
 pub mod launch;
 pub mod limits;
 pub mod local;

@@ -74,8 +74,11 @@ impl Memory {
     }
 }
 
-/// Keeps looking, as a task of every core.
+/// Keeps looking, as a task of every core, where there is a limit.
 pub fn watch(core: &Rc<Core>) {
+    if core.memory.limit == u64::MAX {
+        return;
+    }
     let task = core.clone();
     core.rt.spawn(async move {
         while !task.is_stopping() {

@@ -233,9 +233,11 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let scene = Scene { snapshot: &snapshot, local: &core.local, micros: name.micros };
     scene.localize(&mut parsed.envelope);
     let mapping = &snapshot.mapping;
-    let tell = |trouble: Trouble| not_mapped(core, name, &trouble);
-    mapping.sender(core, name.id, &mut parsed.envelope.sender).map_err(tell)?;
-    mapping.recipients(core, name.id, &mut parsed.envelope, Copies::Made).map_err(tell)?;
+    let resolver = &snapshot.resolver;
+    let tell = |trouble: Trouble| Refused::of(trouble.told(core, name.id));
+    mapping.sender(core, resolver, name.id, &mut parsed.envelope.sender).map_err(tell)?;
+    let mapped = mapping.recipients(core, resolver, name.id, &mut parsed.envelope, Copies::Made);
+    mapped.map_err(tell)?;
     let rewriting = Rewriting::new(core, name.id, Context::Local);
     let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
@@ -244,12 +246,6 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
     queued.map_err(|full| Refused::Bad(full.to_string()))
-}
-
-fn not_mapped(core: &Core, name: Name, trouble: &Trouble) -> Refused {
-    let (daemon, id, text) = (Daemon::Cleanup, name.id, trouble.text.as_str());
-    core.log.log(&Event::MessageWarning { daemon, id, text });
-    Refused::NotNow
 }
 
 /// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).

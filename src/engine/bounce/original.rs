@@ -2,6 +2,7 @@
 //!
 //! Content is stored in wire form; a notice is written without the dots and gets its own.
 
+use crate::head;
 use mail::header;
 use queue::Content;
 
@@ -24,12 +25,13 @@ pub fn copy_whole(content: &Content, out: &mut Vec<u8>) {
 
 /// Appends the header: lines up to the blank one, or the first that is not a header.
 pub fn copy_header(content: &Content, out: &mut Vec<u8>) {
-    header_lines(&head(content)).for_each(|line| out.extend_from_slice(line));
+    header_lines(&head::read(content, HEADER_BYTES_MAX))
+        .for_each(|line| out.extend_from_slice(line));
 }
 
 /// The Message-ID, when it is one.
 pub fn message_id(content: &Content) -> Option<String> {
-    let head = head(content);
+    let head = head::read(content, HEADER_BYTES_MAX);
     let mut value: Option<Vec<u8>> = None;
     for line in header_lines(&head) {
         match &mut value {
@@ -56,21 +58,6 @@ fn is_message_id(text: &str) -> bool {
 fn header_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let of_header = |line: &&[u8]| header::name(line).is_some() || header::is_continuation(line);
     head.split_inclusive(|byte| *byte == b'\n').take_while(of_header)
-}
-
-fn head(content: &Content) -> Vec<u8> {
-    let mut head = Vec::new();
-    for piece in content.pieces() {
-        head.extend_from_slice(&piece[..piece.len().min(HEADER_BYTES_MAX - head.len())]);
-        if head.len() == HEADER_BYTES_MAX || find_blank(&head) {
-            break;
-        }
-    }
-    head
-}
-
-fn find_blank(head: &[u8]) -> bool {
-    head.windows(4).any(|window| window == b"\r\n\r\n")
 }
 
 #[cfg(test)]

@@ -40,9 +40,10 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let scene = Scene { snapshot: &snapshot, local: &core.local, unix };
     let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
-    let mapped = snapshot.mapping.recipients(core, name.id, &mut envelope, Copies::None);
+    let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    let mapped = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
     if let Err(trouble) = mapped {
-        core.log.warn(Daemon::Cleanup, &format!("{}: {}", name.id, trouble.text));
+        trouble.told(core, name.id);
         return false;
     }
     warn_of_words(core, notice);

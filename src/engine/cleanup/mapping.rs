@@ -111,6 +111,14 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Says so in the log; what to say to the client.
+    pub fn told(self, core: &Core, id: QueueId) -> Reply {
+        warn(core, id, &self.text);
+        self.reply
+    }
+}
+
 fn not_accepted(what: &str) -> String {
     format!("{what} -- message not accepted, try again later")
 }
@@ -149,10 +157,15 @@ impl Mapping {
     ///
     /// # Errors
     /// A table cannot answer.
-    pub fn sender(&self, core: &Core, id: QueueId, sender: &mut Address) -> Result<(), Trouble> {
-        let snapshot = core.snapshot();
+    pub fn sender(
+        &self,
+        core: &Core,
+        resolver: &Resolver,
+        id: QueueId,
+        sender: &mut Address,
+    ) -> Result<(), Trouble> {
         let warn = |text: &str| warn(core, id, text);
-        self.job(&snapshot.resolver, None, &warn).one(Class::EnvelopeSender, sender)
+        self.job(resolver, None, &warn).one(Class::EnvelopeSender, sender)
     }
 
     /// The recipients as they are queued, `copies` included; the sender is mapped already.
@@ -162,6 +175,7 @@ impl Mapping {
     pub fn recipients(
         &self,
         core: &Core,
+        resolver: &Resolver,
         id: QueueId,
         envelope: &mut Envelope,
         copies: Copies,
@@ -169,9 +183,8 @@ impl Mapping {
         if self.leaves_recipients() {
             return Ok(());
         }
-        let snapshot = core.snapshot();
         let warn = |text: &str| warn(core, id, text);
-        let job = self.job(&snapshot.resolver, None, &warn);
+        let job = self.job(resolver, None, &warn);
         let mut out = Vec::with_capacity(envelope.recipients.len());
         let mut mapped = Vec::with_capacity(envelope.recipients.len());
         for recipient in std::mem::take(&mut envelope.recipients) {
@@ -196,13 +209,13 @@ impl Mapping {
     pub fn header(
         &self,
         core: &Core,
+        resolver: &Resolver,
         id: QueueId,
         class: Class,
         address: &mut Address,
     ) -> Result<(), Trouble> {
-        let snapshot = core.snapshot();
         let warn = |text: &str| warn(core, id, text);
-        self.job(&snapshot.resolver, None, &warn).one(class, address)
+        self.job(resolver, None, &warn).one(class, address)
     }
 
     /// The tables that make other recipients of one, by their parameters' names.

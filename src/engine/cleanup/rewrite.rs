@@ -10,7 +10,6 @@
 
 use super::mapping::{Class, Mapping, Trouble};
 use crate::core::Core;
-use crate::maillog::{Daemon, Event};
 use crate::snapshot::Snapshot;
 use mail::Address;
 use mail::header::{self, Addresses};
@@ -59,7 +58,7 @@ impl<'a> Rewriting<'a> {
             Some(_) => None,
         });
         match trouble {
-            Some(trouble) => Err(self.tell(&trouble)),
+            Some(trouble) => Err(trouble.told(self.core, self.id)),
             None => Ok(new),
         }
     }
@@ -70,14 +69,8 @@ impl<'a> Rewriting<'a> {
             Context::Local => resolver.canonical(address),
             Context::Remote => resolver.canonical_at(address, remote_rewrite_domain),
         };
-        Mapping::header(mapping, self.core, self.id, class, &mut address)?;
+        Mapping::header(mapping, self.core, resolver, self.id, class, &mut address)?;
         Ok(address)
-    }
-
-    fn tell(&self, trouble: &Trouble) -> Reply {
-        let (daemon, id, text) = (Daemon::Cleanup, self.id, trouble.text.as_str());
-        self.core.log.log(&Event::MessageWarning { daemon, id, text });
-        trouble.reply.clone()
     }
 }
 

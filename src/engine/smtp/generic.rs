@@ -11,6 +11,7 @@
 //! **Standards**: generic(5), postconf(5) `smtp_generic_maps`.
 
 use crate::cleanup::rewrite::rewrite_line;
+use crate::head;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
 use crate::mail_addr_map::Mapper;
@@ -94,7 +95,7 @@ impl Generic {
     /// # Errors
     /// A table cannot answer; why.
     pub fn head(&self, content: &Content) -> Result<Head, String> {
-        let read = read_head(content);
+        let read = head::read(content, HEADER_BYTES_MAX);
         let mut head = Head::default();
         let whole = read.len() as u64 == content.len();
         for line in logical_lines(&read, whole) {
@@ -110,19 +111,6 @@ impl Generic {
         }
         Ok(head)
     }
-}
-
-/// The content until the header is over.
-fn read_head(content: &Content) -> Vec<u8> {
-    let mut head = Vec::new();
-    for piece in content.pieces() {
-        head.extend_from_slice(&piece[..piece.len().min(HEADER_BYTES_MAX - head.len())]);
-        let over = head.windows(4).any(|window| window == b"\r\n\r\n");
-        if head.len() == HEADER_BYTES_MAX || over {
-            break;
-        }
-    }
-    head
 }
 
 /// Headers with their continuation lines. The last one may go on behind what was read, unless that

@@ -5,7 +5,7 @@
 
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::{Copies, Trouble};
+use crate::cleanup::mapping::Copies;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
@@ -118,7 +118,8 @@ impl Transaction {
         let (_, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
-        let mapped = snapshot.mapping.sender(core, id, &mut self.envelope.sender);
+        let mapped =
+            snapshot.mapping.sender(core, &snapshot.resolver, id, &mut self.envelope.sender);
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
         self.context = if sender.is_local { Context::Local } else { Context::Remote };
@@ -144,7 +145,7 @@ impl Transaction {
         };
         self.message = Some(Message::new(core.take_buffer(), format_args!("{received}")));
         if let Err(trouble) = mapped {
-            self.failure = Some(self.tell(core, trouble));
+            self.failure = Some(trouble.told(core, id));
         }
     }
 
@@ -234,14 +235,6 @@ impl Transaction {
         result
     }
 
-    /// Why addresses cannot be mapped, in the log; for the client.
-    fn tell(&self, core: &Core, trouble: Trouble) -> Reply {
-        let (_, id) = self.opened.expect("a recipient was accepted");
-        let (daemon, text) = (Daemon::Cleanup, trouble.text.as_str());
-        core.log.log(&Event::MessageWarning { daemon, id, text });
-        trouble.reply
-    }
-
     fn fail(&mut self, core: &Core, reply: Reply) {
         if let Some(draft) = self.draft.take() {
             core.queue.borrow_mut().abandon(draft);
@@ -279,10 +272,10 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
-        let mapped = core.snapshot().mapping.recipients(core, id, &mut self.envelope, Copies::Made);
-        if let Err(trouble) = mapped {
-            return Err(self.tell(core, trouble));
-        }
+        let snapshot = core.snapshot();
+        let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+        let mapped = mapping.recipients(core, resolver, id, &mut self.envelope, Copies::Made);
+        mapped.map_err(|trouble| trouble.told(core, id))?;
         self.complete_envelope(core, findings);
         let message = self.message.as_ref().expect("the content has begun");
         core.log.log(&Event::MessageId { id, message_id: message.message_id() });

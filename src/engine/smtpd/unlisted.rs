@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
 use crate::maillog::Daemon;
+use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::{Class, Resolved, Route};
 use config::Params;
 use config::params::BadValue;
@@ -100,7 +101,8 @@ impl Recipients {
         if !self.asked {
             return Listed::Yes;
         }
-        match self.is_rewritten(core, &route.recipient) {
+        let snapshot = core.snapshot();
+        match self.is_rewritten(&snapshot, &route.recipient) {
             Ok(true) => return Listed::Yes,
             Ok(false) => {}
             Err(why) => return Listed::No(temporary(core, recipient, &why)),
@@ -117,7 +119,7 @@ impl Recipients {
         if !table.complete {
             return Listed::Yes;
         }
-        match self.has(core, table.parameter, &table.maps, &route.recipient) {
+        match self.has(&snapshot, table.parameter, &table.maps, &route.recipient) {
             Ok(true) => Listed::Yes,
             Ok(false) if route.class == Class::Local && self.accounts => {
                 self.known_account(core, &route.recipient, recipient)
@@ -128,20 +130,23 @@ impl Recipients {
     }
 
     /// Whether a mapping makes somebody else of the recipient.
-    fn is_rewritten(&self, core: &Core, address: &Address) -> Result<bool, String> {
-        let snapshot = core.snapshot();
-        let mapping = &snapshot.mapping;
-        for (name, maps) in mapping.of_recipients() {
-            if self.has(core, name, maps, address)? {
+    fn is_rewritten(&self, snapshot: &Snapshot, address: &Address) -> Result<bool, String> {
+        for (name, maps) in snapshot.mapping.of_recipients() {
+            if self.has(snapshot, name, maps, address)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn has(&self, core: &Core, name: &str, maps: &Maps, address: &Address) -> Result<bool, String> {
-        let found =
-            self.finder.find(&core.snapshot().resolver, maps, address).map(|it| it.is_some());
+    fn has(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        maps: &Maps,
+        address: &Address,
+    ) -> Result<bool, String> {
+        let found = self.finder.find(&snapshot.resolver, maps, address).map(|it| it.is_some());
         found.map_err(|why| format!("{name}: {why}"))
     }
 
