@@ -54,7 +54,12 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let directory = settings::directory(options.directory.as_deref());
     let settings = Settings::load(&directory, "ringpost")?;
     let master = settings.master()?;
-    let system = System { read: system::read, variable: system::variable, random: system::random };
+    let system = System {
+        read: system::read,
+        variable: system::variable,
+        random: system::random,
+        remote: tables::catalog::no_remote,
+    };
     let snapshot =
         Snapshot::new(settings.params, &master, system).map_err(|bad| bad.to_string())?;
     for line in engine::explain::explain(&snapshot, system, &options.sender, &options.recipient) {

@@ -143,6 +143,7 @@ fn tables() -> tables::catalog::System {
         read: system::read,
         variable: system::variable,
         random: system::random,
+        remote: tables::catalog::no_remote,
     }
 }
 

@@ -49,7 +49,12 @@ fn read(variant: &str) -> Arc<Snapshot> {
         interfaces: vec![(OWN.into(), 24)],
         ..Host::default()
     };
-    let system = System { read: |_| Err(String::new()), variable: |_| None, random: || 0 };
+    let system = System {
+        read: |_| Err(String::new()),
+        variable: |_| None,
+        random: || 0,
+        remote: tables::catalog::no_remote,
+    };
     Arc::new(Snapshot::new(Params::new(main, host), &master, system).expect("a configuration"))
 }
 

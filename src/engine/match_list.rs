@@ -307,7 +307,12 @@ mod tests {
     /// Makes a list of `text`; what was complained about comes with it.
     fn with<T>(text: &str, make: impl Fn(&[String], &Reader<'_>) -> T) -> (T, Vec<String>) {
         let bad = RefCell::new(Vec::new());
-        let system = System { read: |_| Err("none".into()), variable: |_| None, random: || 0 };
+        let system = System {
+            read: |_| Err("none".into()),
+            variable: |_| None,
+            random: || 0,
+            remote: tables::catalog::no_remote,
+        };
         let catalog = Catalog {
             system,
             folding: Folding::Ascii,

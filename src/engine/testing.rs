@@ -57,7 +57,12 @@ pub struct World {
 
 /// Tables without files, environment or chance.
 pub fn tables() -> System {
-    System { read: |_| Err("No such file or directory".into()), variable: |_| None, random: || 0 }
+    System {
+        read: |_| Err("No such file or directory".into()),
+        variable: |_| None,
+        random: || 0,
+        remote: tables::catalog::no_remote,
+    }
 }
 
 /// The service that listens at [`SMTPD`], unless a test has its own.

@@ -31,6 +31,10 @@ pub const NESTING_MAX: usize = 10;
 /// Types whose keys are patterns, or whose server is asked for whole addresses only.
 const PATTERNS: [&str; 6] = ["cidr", "fail", "pcre", "randmap", "regexp", "tcp"];
 
+/// Types that a server or a library outside this crate answers for.
+pub const REMOTE: [&str; 8] =
+    ["ldap", "memcache", "mysql", "pgsql", "redis", "socketmap", "sqlite", "tcp"];
+
 /// What a table that lives in memory holds.
 pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -46,6 +50,16 @@ pub struct System {
     pub variable: fn(&[u8]) -> Option<Vec<u8>>,
     /// A random number.
     pub random: fn() -> u64,
+    /// Opens a table that a server or a library outside this crate answers for, one of [`REMOTE`].
+    pub remote: fn(&Name) -> Result<SharedTable, BadTable>,
+}
+
+/// For [`System::remote`], where nothing outside answers.
+///
+/// # Errors
+/// Always: the type is not supported.
+pub fn no_remote(name: &Name) -> Result<SharedTable, BadTable> {
+    Err(BadTable(format!("unsupported dictionary type: {}", name.kind)))
 }
 
 /// Why a table cannot be used.
@@ -117,6 +131,7 @@ impl Name {
             | "pcre" | "regexp" | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => {
                 Kind::Other
             }
+            kind if REMOTE.contains(&kind) => Kind::Other,
             _ => Kind::Unknown,
         }
     }
@@ -283,6 +298,12 @@ impl Catalog<'_> {
                 let opened = self.proxied(path, depth)?;
                 fixed = opened.fixed;
                 opened.contents
+            }
+            // Its keys go out as they are.
+            "tcp" => Contents::Other((self.system.remote)(&name)?),
+            kind if REMOTE.contains(&kind) => {
+                let table = (self.system.remote)(&name)?;
+                Contents::Other(Box::new(Folded { table, folding: self.folding }))
             }
             kind => return Err(BadTable(format!("unsupported dictionary type: {kind}"))),
         };

@@ -30,6 +30,16 @@ impl<T: Table> Table for Folded<T> {
     }
 }
 
+impl Table for SharedTable {
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        self.as_ref().lookup(key)
+    }
+
+    fn line(&self, key: &[u8]) -> Option<usize> {
+        self.as_ref().line(key)
+    }
+}
+
 /// The values of all members, with commas.
 pub struct Union(pub Vec<SharedTable>);
 

@@ -53,8 +53,12 @@ struct Run<'a> {
 impl Run<'_> {
     /// Opens a table.
     fn open(&self, name: Name) -> Result<Opened, Exit> {
-        let system =
-            System { read: system::read, variable: system::variable, random: system::random };
+        let system = System {
+            read: system::read,
+            variable: system::variable,
+            random: system::random,
+            remote: tables::catalog::no_remote,
+        };
         let catalog = Catalog {
             system,
             folding: self.folding,

@@ -305,7 +305,12 @@ fn site(scene: &Rc<Scene>, number: usize) -> Rc<Site> {
 
 /// Tables without files, environment or chance.
 fn tables() -> System {
-    System { read: |_| Err("No such file or directory".into()), variable: |_| None, random: || 0 }
+    System {
+        read: |_| Err("No such file or directory".into()),
+        variable: |_| None,
+        random: || 0,
+        remote: tables::catalog::no_remote,
+    }
 }
 
 fn snapshot(plan: &Plan, limits: Limits) -> Arc<Snapshot> {

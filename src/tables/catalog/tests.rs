@@ -22,7 +22,12 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
 }
 
 fn system() -> System {
-    System { read, variable: |name| (name == b"home").then(|| b"/here".to_vec()), random: || 0 }
+    System {
+        read,
+        variable: |name| (name == b"home").then(|| b"/here".to_vec()),
+        random: || 0,
+        remote: no_remote,
+    }
 }
 
 /// The table, or the error; and what was said.
