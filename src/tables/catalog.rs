@@ -12,7 +12,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -23,7 +23,7 @@ use crate::fold::{Folding, fold};
 use crate::pattern::{Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
 use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
-use crate::{Lookup, Table};
+use crate::{Lookup, Table, berkeley, cdb, foreign, lmdb};
 
 /// How deep tables may be made of tables.
 pub const NESTING_MAX: usize = 10;
@@ -126,7 +126,7 @@ impl Name {
     /// What its type means.
     pub fn kind(&self) -> Kind {
         match self.kind.as_str() {
-            "hash" | "btree" => Kind::Database,
+            "hash" | "btree" | "cdb" | "lmdb" => Kind::Database,
             "cidr" | "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
             | "pcre" | "regexp" | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => {
                 Kind::Other
@@ -134,6 +134,15 @@ impl Name {
             kind if REMOTE.contains(&kind) => Kind::Other,
             _ => Kind::Unknown,
         }
+    }
+
+    /// The file of a [`Kind::Database`].
+    pub fn database(&self) -> String {
+        let suffix = match self.kind.as_str() {
+            "cdb" | "lmdb" => self.kind.as_str(),
+            _ => "db",
+        };
+        format!("{}.{suffix}", self.path)
     }
 
     /// Why it cannot be made.
@@ -255,8 +264,8 @@ impl Catalog<'_> {
         let map = |table| Contents::Map(Folded { table, folding: self.folding });
         let mut fixed = !PATTERNS.contains(&name.kind.as_str());
         let contents = match name.kind.as_str() {
-            "hash" | "btree" => {
-                Contents::Database(Folded { table: self.database(path)?, folding: self.folding })
+            "hash" | "btree" | "cdb" | "lmdb" => {
+                Contents::Database(Folded { table: self.database(&name)?, folding: self.folding })
             }
             "cidr" => {
                 let text = self.rules(path)?;
@@ -310,11 +319,11 @@ impl Catalog<'_> {
         Ok(Opened { name, contents, fixed })
     }
 
-    fn database(&self, path: &str) -> Result<ConstantDb<Vec<u8>>, BadTable> {
-        let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}.db: {why}"));
-        let bytes = (self.system.read)(&format!("{path}.db")).map_err(|why| bad(&why))?;
-        let db = ConstantDb::open(bytes).and_then(|db| db.verify().map(|()| db));
-        db.map_err(|why| bad(&why))
+    fn database(&self, name: &Name) -> Result<ConstantDb<Vec<u8>>, BadTable> {
+        let path = name.database();
+        let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}: {why}"));
+        let bytes = (self.system.read)(&path).map_err(|why| bad(&why))?;
+        database(&name.kind, bytes).map_err(|why| bad(&why))
     }
 
     /// The rules of a pattern table: a file's, or those in braces, one a line.
@@ -419,6 +428,24 @@ impl Catalog<'_> {
         }
         self.nested(Name::of_table(text, self.default_type)?, depth + 1)
     }
+}
+
+/// The database that a file of type `kind` holds.
+///
+/// # Errors
+/// Why it is none.
+pub fn database(kind: &str, bytes: Vec<u8>) -> Result<ConstantDb<Vec<u8>>, String> {
+    let said = |bad: &dyn fmt::Display| bad.to_string();
+    let entries = match kind {
+        "cdb" => cdb::entries(&bytes),
+        "lmdb" => lmdb::entries(&bytes),
+        _ if berkeley::is_berkeley(&bytes) => berkeley::entries(&bytes),
+        _ => {
+            let db = ConstantDb::open(bytes).map_err(|bad| said(&bad))?;
+            return db.verify().map(|()| db).map_err(|bad| said(&bad));
+        }
+    };
+    entries.and_then(|entries| foreign::table(&entries)).map_err(|bad| said(&bad))
 }
 
 /// The text between two braces.

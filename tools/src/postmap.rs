@@ -9,6 +9,7 @@
 //! **Standards**: postmap(1), postalias(1) of Postfix 3.7.
 
 mod build;
+mod lmdb;
 mod options;
 mod query;
 mod store;
