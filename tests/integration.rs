@@ -27,4 +27,5 @@ mod integration {
     mod sandbox;
     mod stop;
     mod submission;
+    mod tables;
 }

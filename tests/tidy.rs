@@ -522,7 +522,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const BINARIES: &[(&str, &[&str])] = &[
     ("src/bin/master.rs", &["config", "master"]),
     // Of master: the facts about the host and the reader of files, which both need at start.
-    ("src/bin/engine.rs", &["engine", "master", "runtime", "tables"]),
+    ("src/bin/engine.rs", &["config", "engine", "master", "runtime", "tables"]),
     ("src/bin/deliver.rs", &["deliver", "privsep"]),
     ("src/bin/ringpost.rs", &["bench", "config", "engine", "runtime"]),
 ];

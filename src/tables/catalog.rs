@@ -46,6 +46,8 @@ pub type SharedTable = Box<dyn Table + Send + Sync>;
 pub struct System {
     /// All bytes of a file; an error as strerror(3) words it.
     pub read: fn(&str) -> Result<Vec<u8>, String>,
+    /// What tells a file from what it was, none while there is none.
+    pub stamp: fn(&str) -> Option<Stamp>,
     /// The value of an environment variable.
     pub variable: fn(&[u8]) -> Option<Vec<u8>>,
     /// A random number.
@@ -53,6 +55,10 @@ pub struct System {
     /// Opens a table that a server or a library outside this crate answers for, one of [`REMOTE`].
     pub remote: fn(&Name) -> Result<SharedTable, BadTable>,
 }
+
+/// What changes when a file does: its device and inode, its bytes, and when it was last written, in
+/// nanoseconds of the system's clock.
+pub type Stamp = [u64; 4];
 
 /// For [`System::remote`], where nothing outside answers.
 ///
@@ -248,6 +254,8 @@ pub struct Catalog<'a> {
     pub proxied: &'a [String],
     /// Takes what should be said about the text of a table.
     pub warn: &'a dyn Fn(String),
+    /// Takes the path of each file that is going to be read.
+    pub reads: &'a dyn Fn(&str),
 }
 
 impl Catalog<'_> {
@@ -319,17 +327,22 @@ impl Catalog<'_> {
         Ok(Opened { name, contents, fixed })
     }
 
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        (self.reads)(path);
+        (self.system.read)(path)
+    }
+
     fn database(&self, name: &Name) -> Result<ConstantDb<Vec<u8>>, BadTable> {
         let path = name.database();
         let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}: {why}"));
-        let bytes = (self.system.read)(&path).map_err(|why| bad(&why))?;
+        let bytes = self.read(&path).map_err(|why| bad(&why))?;
         database(&name.kind, bytes).map_err(|why| bad(&why))
     }
 
     /// The rules of a pattern table: a file's, or those in braces, one a line.
     fn rules(&self, path: &str) -> Result<Vec<u8>, BadTable> {
         if !path.starts_with('{') {
-            return (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")));
+            return self.read(path).map_err(|why| BadTable(format!("open {path}: {why}")));
         }
         let bad = || BadTable(format!("bad syntax: \"{path}\"; need \"{{ {{ rule }} ... }}\""));
         let words = list(path).ok_or_else(bad)?;
@@ -339,8 +352,8 @@ impl Catalog<'_> {
 
     /// A source file that is read at once; the first of equal keys stays.
     fn text_file(&self, path: &str) -> Result<Entries, BadTable> {
-        let text = (self.system.read)(path)
-            .map_err(|why| BadTable(format!("open database {path}: {why}")))?;
+        let text =
+            self.read(path).map_err(|why| BadTable(format!("open database {path}: {why}")))?;
         let mut out = Entries::new();
         for line in LogicalLines::new(&text) {
             let number = line.number;
@@ -408,8 +421,7 @@ impl Catalog<'_> {
             "group.byname" => "/etc/group",
             _ => return Err(BadTable(format!("unknown table: {name}"))),
         };
-        let text =
-            (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")))?;
+        let text = self.read(path).map_err(|why| BadTable(format!("open {path}: {why}")))?;
         let mut out = Entries::new();
         for line in text.split(|byte| *byte == b'\n') {
             let key = line.split(|byte| *byte == b':').next().unwrap_or_default();

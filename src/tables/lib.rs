@@ -2,9 +2,9 @@
 //!
 //! [`constant`] is the database behind `hash:` and `btree:`; [`berkeley`], [`lmdb`] and [`cdb`]
 //! read the files of others; [`source`] and [`alias`] read the texts databases are built from,
-//! [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are tables that live in memory, and [`catalog`] opens any of them by its name. postmap(1) and
-//! postalias(1) build and query them, the engine asks them; whoever reads a table file owns its
-//! bytes.
+//! [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are tables in memory, and
+//! [`catalog`] opens any of them by its name. postmap(1) and postalias(1) build and query them, the
+//! engine asks them; whoever reads a table file owns its bytes.
 //!
 //! **Diagnostics**: a text line that cannot be used is a [`source::BadLine`] with Postfix's
 //! warning; a file that is no database is a [`constant::BadDb`]; a table that cannot answer now

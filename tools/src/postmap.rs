@@ -56,6 +56,7 @@ impl Run<'_> {
     fn open(&self, name: Name) -> Result<Opened, Exit> {
         let system = System {
             read: system::read,
+            stamp: system::stamp,
             variable: system::variable,
             random: system::random,
             remote: tables::catalog::no_remote,
@@ -67,6 +68,7 @@ impl Run<'_> {
             default_type: &self.settings.text("default_database_type")?,
             proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
             warn: &|text| self.program.say(Level::Warning, text),
+            reads: &|_| {},
         };
         Ok(catalog.open(name)?)
     }

@@ -8,7 +8,8 @@ fn resolver(main_cf: &str) -> Resolver {
     let host = Host { hostname: "mx.example.test".into(), ..Host::default() };
     let own = vec!["192.0.2.10".parse().unwrap(), "127.0.0.1".parse().unwrap()];
     let params = Params::new(main, host);
-    let opener = crate::lookup::Opener::new(&params, crate::testing::tables()).unwrap();
+    let opener =
+        crate::lookup::Opener::new(&params, crate::testing::tables(), Default::default()).unwrap();
     Resolver::new(&params, own, &opener).unwrap()
 }
 
