@@ -544,6 +544,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("queue/src/map.rs", "read-only maps of segments"),
     ("src/memory/collect.rs", "asking the allocator to give memory back"),
     ("src/tables/pattern/posix.rs", "the system's regular expressions"),
+    ("bench/rewrite.rs", "an allocator that counts"),
     ("tools/src/postmap/lmdb.rs", "the library maps the file it writes"),
     ("src/deliver/fork.rs", "fork in a process with one thread"),
     ("src/inherited.rs", "descriptors that the supervisor hands over"),

@@ -269,7 +269,7 @@ impl Scene<'_> {
         let resolver = &self.snapshot.resolver;
         envelope.sender = resolver.canonical(&envelope.sender);
         for recipient in &mut envelope.recipients {
-            recipient.address = resolver.localized(&recipient.address);
+            recipient.address = resolver.localized(std::mem::take(&mut recipient.address));
         }
     }
 

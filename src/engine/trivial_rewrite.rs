@@ -160,6 +160,20 @@ impl Resolver {
         self.qualified(address, &self.myorigin, self.mydomain.as_deref())
     }
 
+    /// The same of an address that nobody else needs.
+    pub fn canonical_form(&self, address: Address) -> Address {
+        if self.is_canonical(address.as_bytes()) { address } else { self.canonical(&address) }
+    }
+
+    /// Whether an address is in canonical form already: no route, a domain with a dot inside.
+    fn is_canonical(&self, address: &[u8]) -> bool {
+        let Some(at) = rightmost(address, b'@') else { return false };
+        let domain = &address[at + 1..];
+        let dot = domain.iter().position(|byte| *byte == b'.');
+        let whole = dot.is_some_and(|dot| dot > 0) && !domain.ends_with(b".");
+        whole && !address.starts_with(b"@")
+    }
+
     /// The canonical form of an address in a header of remote mail, where `domain` stands for the
     /// local ones.
     pub fn canonical_at(&self, address: &Address, domain: &str) -> Address {
@@ -167,7 +181,7 @@ impl Resolver {
     }
 
     fn qualified(&self, address: &Address, origin: &str, parent: Option<&str>) -> Address {
-        if address.is_null() {
+        if address.is_null() || self.is_canonical(address.as_bytes()) {
             return address.clone();
         }
         let mut bytes = without_route(address.as_bytes()).to_vec();
@@ -189,12 +203,14 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
-    /// What relocated_maps has for a recipient.
+    /// What relocated_maps has for a recipient, and under which key.
     ///
     /// # Errors
     /// A table cannot answer; why.
-    pub fn moved(&self, recipient: &Address) -> Result<Option<Found<'_>>, String> {
-        self.finder.find(self, &self.relocated, recipient)
+    pub fn moved(&self, recipient: &Address) -> Result<Option<(Found<'_>, Vec<u8>)>, String> {
+        let mut key = Vec::new();
+        let found = self.finder.find(self, &self.relocated, recipient, &mut key)?;
+        Ok(found.map(|found| (found, key)))
     }
 
     /// What transport_maps has for a recipient.
@@ -222,13 +238,18 @@ impl Resolver {
     }
 
     /// An address without its local routing operators, as it is queued.
-    pub fn localized(&self, address: &Address) -> Address {
+    pub fn localized(&self, address: Address) -> Address {
+        let address = self.canonical_form(address);
+        let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
+        if self.is_local(&domain) == Match::No {
+            return address;
+        }
         let deliverable = |address: &Address| {
             let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
             is_deliverable_domain(&domain)
         };
-        let found = self.localize(address).filter(deliverable);
-        found.unwrap_or_else(|| self.canonical(address))
+        let found = self.localize(&address).filter(deliverable);
+        found.unwrap_or(address)
     }
 
     /// A recipient as it is queued: what resolving has made of it, routing operators gone.
@@ -285,8 +306,7 @@ impl Resolver {
         let mut taken: Option<Vec<u8>> = None;
         for _ in 0..address.as_bytes().len() + RESOLVE_PASSES_EXTRA {
             let Some(domain) = current.domain() else { break };
-            let name = String::from_utf8_lossy(domain).into_owned();
-            match self.is_local(&name) {
+            match self.is_local(&String::from_utf8_lossy(domain)) {
                 Match::Yes => {}
                 Match::No => return Some(current),
                 Match::Unknown => return None,
@@ -360,7 +380,7 @@ impl Resolver {
         {
             transport::apply(&entry.value, domain, &mut transport, &mut nexthop);
         }
-        if let Some(moved) = self.moved(recipient)? {
+        if let Some((moved, _)) = self.moved(recipient)? {
             let to = String::from_utf8_lossy(&moved.value).into_owned();
             return Ok(("error".into(), format!("5.1.6 User has moved to {to}")));
         }
@@ -415,7 +435,10 @@ impl Resolver {
                 Lookup::NotFound => None,
                 Lookup::Retry(why) => return Err(why.into_owned()),
             },
-            false => self.finder.find(self, &tables.maps, sender)?.map(|found| found.value),
+            false => {
+                let found = self.finder.find(self, &tables.maps, sender, &mut Vec::new())?;
+                found.map(|found| found.value)
+            }
         };
         let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
         Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))

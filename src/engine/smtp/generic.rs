@@ -14,7 +14,7 @@ use crate::cleanup::rewrite::rewrite_line;
 use crate::head;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
-use crate::mail_addr_map::Mapper;
+use crate::mail_addr_map::{Buffers, Mapper};
 use crate::trivial_rewrite::Resolver;
 use config::Params;
 use config::params::BadValue;
@@ -71,9 +71,12 @@ impl Generic {
     }
 
     fn address(&self, address: &Address) -> Result<Address, String> {
-        let mapper = Mapper { finder: &self.finder, resolver: &self.resolver, watch: None };
-        let found = mapper.map("smtp_generic_maps", &self.maps, address, self.propagates)?;
-        Ok(found.and_then(|found| found.into_iter().next()).unwrap_or_else(|| address.clone()))
+        let buffers = Buffers::default();
+        let (finder, resolver) = (&self.finder, self.resolver.as_ref());
+        let mapper = Mapper { finder, resolver, watch: None, buffers: &buffers };
+        let mut found = Vec::new();
+        mapper.map("smtp_generic_maps", &self.maps, address, self.propagates, &mut found)?;
+        Ok(found.into_iter().next().unwrap_or_else(|| address.clone()))
     }
 
     /// The envelope with the sender and these recipients mapped.

@@ -146,8 +146,8 @@ impl Recipients {
         maps: &Maps,
         address: &Address,
     ) -> Result<bool, String> {
-        let found = self.finder.find(&snapshot.resolver, maps, address).map(|it| it.is_some());
-        found.map_err(|why| format!("{name}: {why}"))
+        let found = self.finder.find(&snapshot.resolver, maps, address, &mut Vec::new());
+        found.map(|found| found.is_some()).map_err(|why| format!("{name}: {why}"))
     }
 
     fn known_account(&self, core: &Core, address: &Address, recipient: &Address) -> Listed {
