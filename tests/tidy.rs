@@ -514,7 +514,10 @@ const EDGES: &[(&str, &[&str])] = &[
         &["config", "mail", "privsep", "protocol", "queue", "runtime", "scheduler", "tables"],
     ),
     ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
-    ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
+    (
+        "bench/Cargo.toml",
+        &["config", "engine", "mail", "protocol", "queue", "runtime", "scheduler", "tables"],
+    ),
     ("fuzz/Cargo.toml", &["config", "engine", "mail", "privsep", "protocol", "queue", "tables"]),
 ];
 

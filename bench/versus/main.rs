@@ -6,8 +6,8 @@
 //! root (Postfix does) and Debian's postfix package; `--only ringpost` needs neither.
 //!
 //! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`; without a
-//! workload of its own it also prints the figures of `memory`, `maps` and `patterns`, each alone with
-//! `--only` and its name.
+//! workload of its own it also prints the figures of `memory`, `maps` and `patterns`, each alone
+//! with `--only` and its name.
 
 mod maps;
 mod measure;

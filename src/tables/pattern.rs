@@ -1,8 +1,9 @@
 //! `regexp:` and `pcre:` tables: patterns in order, the first that matches gives the value.
 //!
 //! `rules` reads the text, [`posix`] and [`perl`] are the two kinds of patterns, `prefilter` and
-//! `automaton` tell in one pass each which of them cannot match. A rule with `!` in front holds where its pattern does not
-//! match; rules between `if` and `endif` are looked at only when the pattern of the `if` holds.
+//! `automaton` tell in one pass each which of them cannot match. A rule with `!` in front holds
+//! where its pattern does not match; rules between `if` and `endif` are looked at only when the
+//! pattern of the `if` holds.
 //!
 //! | value | stands for |
 //! | --- | --- |
