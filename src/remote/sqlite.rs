@@ -148,28 +148,25 @@ fn text(value: ValueRef<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// Significant digits of a number that is no integer.
-const DIGITS: i32 = 15;
+/// Numbers from ten to this power on are written with an exponent, as those below 1e-4.
+const EXPONENT_MAX: i32 = 17;
 
-/// As printf's `%!.15g`: always with a point, an exponent only where it is shorter.
+/// As SQLite writes a number that is no integer: always with a point, and no more digits than it
+/// takes to read the same number again.
 fn real(number: f64) -> String {
     if !number.is_finite() {
-        let infinite = if number > 0.0 { "Inf" } else { "-Inf" };
-        return infinite.to_owned();
+        return if number > 0.0 { "Inf" } else { "-Inf" }.to_owned();
     }
-    let scientific = format!("{number:.*e}", DIGITS as usize - 1);
+    let point = |text: &str| if text.contains('.') { "" } else { ".0" };
+    let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: &str| {
-        let text = text.trim_end_matches('0');
-        if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
-    };
-    if !(-4..DIGITS).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim(mantissa), exponent.abs());
+    if (-4..EXPONENT_MAX).contains(&exponent) {
+        let text = number.to_string();
+        return format!("{text}{}", point(&text));
     }
-    let places = (DIGITS - 1 - exponent).max(1);
-    trim(&format!("{number:.*}", places.unsigned_abs() as usize))
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}{}e{sign}{:02}", point(mantissa), exponent.abs())
 }
 
 /// What an error says, without the class of errors it is in.
@@ -274,8 +271,21 @@ mod tests {
     fn numbers_are_written_as_sqlite_writes_them() {
         let (_dir, path) = database();
         let connection = Connection::open(path).unwrap();
-        for number in [0.0, 1.0, -2.5, 0.1 + 0.2, 1e15, 1e14, 1e20, 1.5e-5, 1e-4, 1.0 / 3.0, 1e300]
-        {
+        for number in [
+            0.0,
+            1.0,
+            -2.5,
+            0.1 + 0.2,
+            1e15,
+            1e16,
+            1e17,
+            1e14,
+            1e20,
+            1.5e-5,
+            1e-4,
+            1.0 / 3.0,
+            1e300,
+        ] {
             let sql = "select cast(?1 as text)";
             let shown: String = connection.query_row(sql, [number], |row| row.get(0)).unwrap();
             assert_eq!(real(number), shown);
