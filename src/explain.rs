@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         stamp: system::stamp,
         variable: system::variable,
         random: system::random,
-        remote: tables::catalog::no_remote,
+        remote: remote::blocking,
     };
     let snapshot =
         Snapshot::new(settings.params, &master, system).map_err(|bad| bad.to_string())?;

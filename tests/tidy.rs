@@ -490,6 +490,7 @@ const OURS: &[&str] = &[
     "privsep",
     "protocol",
     "queue",
+    "remote",
     "runtime",
     "scheduler",
     "tables",
@@ -504,6 +505,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/config/Cargo.toml", &[]),
     ("src/scheduler/Cargo.toml", &[]),
     ("src/tables/Cargo.toml", &[]),
+    ("src/remote/Cargo.toml", &["config", "tables"]),
     ("src/runtime/Cargo.toml", &[]),
     ("queue/Cargo.toml", &[]),
     ("src/privsep/Cargo.toml", &[]),
@@ -511,9 +513,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/master/Cargo.toml", &["config", "privsep"]),
     (
         "src/engine/Cargo.toml",
-        &["config", "mail", "privsep", "protocol", "queue", "runtime", "scheduler", "tables"],
+        &[
+            "config", "mail", "privsep", "protocol", "queue", "remote", "runtime", "scheduler",
+            "tables",
+        ],
     ),
-    ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "tables"]),
+    ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "remote", "tables"]),
     (
         "bench/Cargo.toml",
         &["config", "engine", "mail", "protocol", "queue", "runtime", "scheduler", "tables"],

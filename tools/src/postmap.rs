@@ -19,7 +19,9 @@ use master::log::Level;
 use master::settings::{self, Settings};
 use master::{Fatal, system};
 use options::{Action, Options};
-use tables::catalog::{Catalog, Name, Opened, System};
+use remote::Setting;
+use std::sync::Arc;
+use tables::catalog::{BadTable, Catalog, Name, Opened, SharedTable, System};
 use tables::fold::Folding;
 
 /// How the text of a table is written.
@@ -59,7 +61,7 @@ impl Run<'_> {
             stamp: system::stamp,
             variable: system::variable,
             random: system::random,
-            remote: tables::catalog::no_remote,
+            remote: behind_a_server,
         };
         let catalog = Catalog {
             system,
@@ -72,6 +74,17 @@ impl Run<'_> {
         };
         Ok(catalog.open(name)?)
     }
+}
+
+/// Opens a table that a server answers for. What it warns about is said under the name the command
+/// was called by: whoever opens tables knows no program.
+fn behind_a_server(name: &Name) -> Result<SharedTable, BadTable> {
+    let warn = |text: &str| {
+        let called = std::env::args().next().unwrap_or_default();
+        let called = called.rsplit('/').next().unwrap_or_default();
+        eprintln!("{called}: {}{text}", Level::Warning.prefix());
+    };
+    remote::blocking_in(name, &Setting { main_cf: &|_| None, warn: Arc::new(warn) })
 }
 
 /// Does what the command line asks for; the exit code.

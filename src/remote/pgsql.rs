@@ -1,0 +1,313 @@
+//! `pgsql:`.
+//!
+//! The query goes out as text, as libpq sends it: several statements may stand in it, the rows of
+//! the last one count, all values are text. The connection's encoding is UTF-8.
+//!
+//! **Diagnostics**: a host or URI that cannot be used, and what asks for TLS, at open. Failures of
+//! servers in Postfix's words.
+//! **Limits**: those of [`crate::hosts`]; [`QUERY_LIMIT`]; [`crate::shape::ANSWER_BYTES_MAX`].
+//! **Standards**: pgsql_table(5).
+
+use std::error::Error;
+use std::time::Duration;
+
+use tables::catalog::{BadTable, Name};
+use tokio::time::timeout;
+use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::Answer;
+use crate::cf::{Cf, Setting};
+use crate::hosts::{Failure, Hosts, Protocol, Values};
+use crate::quote;
+use crate::shape::{self, ANSWER_BYTES_MAX, Shape};
+use crate::template::Template;
+
+/// To answer one query.
+pub const QUERY_LIMIT: Duration = Duration::from_secs(30);
+/// The port of a host that names none.
+const PORT: u16 = 5432;
+
+/// A table.
+pub(crate) struct Pgsql {
+    shape: Shape,
+    hosts: Hosts<Server>,
+}
+
+/// How its servers are talked to.
+struct Server {
+    query: Template,
+    user: String,
+    password: String,
+    database: String,
+}
+
+/// A session.
+struct Connection {
+    client: Client,
+    /// Whether a backslash is data (`standard_conforming_strings`).
+    standard_strings: bool,
+}
+
+impl Pgsql {
+    /// Reads the file.
+    pub fn open(name: &Name, setting: &Setting<'_>) -> Result<Self, BadTable> {
+        let cf = Cf::read(name, setting)?;
+        let (user, password) = (cf.text("user", ""), cf.text("password", ""));
+        let database = cf.filled("dbname", "")?;
+        let result = cf.filled("result_format", "%s")?;
+        let query = shape::query(&cf, &query_text(&cf)?)?;
+        let shape = Shape::read(&cf, &[&query], &result)?;
+        let mut hosts = cf.words("hosts", "");
+        if hosts.is_empty() {
+            hosts.push("localhost".to_owned());
+        }
+        let server = Server { query, user, password, database };
+        for host in &hosts {
+            server.config(host).map_err(|why| cf.bad(&format!("{host}: {why}")))?;
+        }
+        Ok(Self { shape, hosts: Hosts::new(server, hosts) })
+    }
+
+    /// Asks. A key that is not UTF-8, or has a NUL byte, is in no database.
+    pub async fn lookup(&self, key: &[u8]) -> Answer {
+        if key.contains(&0) || std::str::from_utf8(key).is_err() {
+            return Answer::NotFound;
+        }
+        match self.shape.is_asked(key).await {
+            Ok(true) => {}
+            Ok(false) => return Answer::NotFound,
+            Err(why) => return Answer::Retry(why),
+        }
+        match self.hosts.ask(key, &|text| self.shape.warn(text)).await {
+            Ok(values) => self.shape.answer(key, values),
+            Err(why) => Answer::Retry(why),
+        }
+    }
+}
+
+fn query_text(cf: &Cf<'_>) -> Result<String, BadTable> {
+    let given = |name: &str| cf.get(name).filter(|text| !text.is_empty());
+    if let Some(query) = given("query") {
+        return Ok(query);
+    }
+    match given("select_function") {
+        Some(function) => Ok(format!("SELECT {function}('%s')")),
+        None => shape::legacy_query(cf),
+    }
+}
+
+impl Server {
+    /// How a host is connected; why it cannot be.
+    fn config(&self, host: &str) -> Result<Config, String> {
+        let is_uri = host.starts_with("postgresql://") || host.starts_with("postgres://");
+        let mut config = if is_uri {
+            host.parse::<Config>().map_err(|error| with_source(&error))?
+        } else {
+            plain_host(host)?
+        };
+        let needs_tls = !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer);
+        if needs_tls {
+            return Err("TLS to pgsql servers is not supported".to_owned());
+        }
+        if config.get_user().is_none() && !self.user.is_empty() {
+            config.user(&self.user);
+        }
+        if config.get_password().is_none() && !self.password.is_empty() {
+            config.password(&self.password);
+        }
+        if config.get_dbname().is_none() {
+            config.dbname(&self.database);
+        }
+        Ok(config)
+    }
+}
+
+/// `unix:/directory`, `inet:host:port`, `host`.
+fn plain_host(host: &str) -> Result<Config, String> {
+    let mut config = Config::new();
+    let text = host.strip_prefix("inet:").unwrap_or(host);
+    if let Some(directory) = host.strip_prefix("unix:").or(text.starts_with('/').then_some(text)) {
+        config.host_path(directory).port(PORT);
+        return Ok(config);
+    }
+    let bad =
+        |port: &str| format!("invalid integer value \"{port}\" for connection option \"port\"");
+    match text.rsplit_once(':') {
+        Some((name, port)) => {
+            let name =
+                name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+            config.host(name).port(port.parse().map_err(|_| bad(port))?);
+        }
+        None => {
+            config.host(text).port(PORT);
+        }
+    }
+    Ok(config)
+}
+
+/// What an error says, and what it was caused by.
+fn with_source(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{}:  {}", error.severity(), error.message());
+    }
+    match error.source() {
+        Some(cause) => {
+            let cause = cause.to_string();
+            let cause = cause.split(" (os error").next().unwrap_or_default();
+            format!("{error}: {cause}")
+                .replace(&format!(": {cause}: {cause}"), &format!(": {cause}"))
+        }
+        None => error.to_string(),
+    }
+}
+
+impl Protocol for Server {
+    type Connection = Connection;
+
+    async fn connect(&self, host: &str) -> Result<Connection, String> {
+        let words = |why: String| format!("connect to pgsql server {host}: {why}");
+        let config = self.config(host).map_err(words)?;
+        let connected = config.connect(NoTls).await;
+        let (client, driver) = connected.map_err(|error| words(with_source(&error)))?;
+        // Ends when the client is dropped or the server goes away.
+        tokio::spawn(driver);
+        let shown = client.simple_query("SHOW standard_conforming_strings").await;
+        let shown = shown.map_err(|error| words(with_source(&error)))?;
+        let standard_strings = shown.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+            _ => false,
+        });
+        Ok(Connection { client, standard_strings })
+    }
+
+    async fn ask(
+        &self,
+        host: &str,
+        connection: &mut Connection,
+        key: &[u8],
+    ) -> Result<Values, Failure> {
+        let quote = match connection.standard_strings {
+            true => quote::doubled,
+            false => quote::doubled_with_backslashes,
+        };
+        let sql = self.query.fill(key, b"", &quote);
+        // The template and the key both are.
+        let sql = String::from_utf8(sql).map_err(|_| Failure::Refused("not UTF-8".to_owned()))?;
+        let words = |why: &str| format!("pgsql query failed: fatal error from host {host}: {why}");
+        let asked = timeout(QUERY_LIMIT, connection.client.simple_query(&sql)).await;
+        match asked {
+            Ok(Ok(messages)) => last_rows(&messages).map_err(|why| Failure::Refused(words(why))),
+            Ok(Err(error)) if connection.client.is_closed() => {
+                Err(Failure::Lost(words(&with_source(&error))))
+            }
+            Ok(Err(error)) => Err(Failure::Refused(words(&with_source(&error)))),
+            Err(_) => Err(Failure::Lost(words("time limit exceeded"))),
+        }
+    }
+}
+
+/// The values of the last statement; NULL is an empty one, as libpq shows it.
+fn last_rows(messages: &[SimpleQueryMessage]) -> Result<Values, &'static str> {
+    let (mut values, mut ended, mut bytes) = (Values::new(), false, 0);
+    for message in messages {
+        match message {
+            SimpleQueryMessage::Row(row) => {
+                for column in 0..row.len() {
+                    let value = row.get(column).unwrap_or_default();
+                    bytes += value.len();
+                    values.push(Some(value.as_bytes().to_vec()));
+                }
+            }
+            SimpleQueryMessage::CommandComplete(_) if ended => values.clear(),
+            _ => {}
+        }
+        // A statement's end is known to be the last one's only when nothing follows.
+        match message {
+            SimpleQueryMessage::CommandComplete(_) => ended = true,
+            SimpleQueryMessage::RowDescription(_) => (values.clear(), ended = false).1,
+            _ => ended = false,
+        }
+    }
+    if bytes > ANSWER_BYTES_MAX { Err("answer too long") } else { Ok(values) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{open, refused};
+
+    #[test]
+    fn what_the_file_must_have_is_told_as_postfix_tells_it() {
+        for (text, what) in [
+            ("query = x\n", "FILE: bad string length 0 < 1: dbname = "),
+            ("dbname = d\n", "FILE: bad string length 0 < 1: table = "),
+            ("dbname = d\ntable = t\n", "FILE: bad string length 0 < 1: select_field = "),
+            (
+                "dbname = d\nquery = x\nhosts = h:x\n",
+                "FILE: h:x: invalid integer value \"x\" for connection option \"port\"",
+            ),
+            (
+                "dbname = d\nquery = x\nhosts = postgresql://h/d?sslmode=require\n",
+                "FILE: postgresql://h/d?sslmode=require: TLS to pgsql servers is not supported",
+            ),
+        ] {
+            assert_eq!(refused("pgsql", text), what, "{text}");
+        }
+        assert!(
+            refused("pgsql", "dbname = d\nquery = x\nhosts = postgres://h/?no=1\n").contains("no")
+        );
+    }
+
+    fn server() -> Server {
+        let query = Template::parse("%s", crate::template::Role::Query).unwrap();
+        let text = String::from;
+        Server { query, user: text("u"), password: text("p"), database: text("d") }
+    }
+
+    #[test]
+    fn hosts_have_several_forms() {
+        use tokio_postgres::config::Host;
+        let tcp = |name: &str| vec![Host::Tcp(name.into())];
+        for (host, hosts, port) in [
+            ("h", tcp("h"), 5432),
+            ("inet:h:1", tcp("h"), 1),
+            ("[::1]:2", tcp("::1"), 2),
+            ("unix:/a:b", vec![Host::Unix("/a:b".into())], 5432),
+            ("postgresql://x:y@h:3/z", tcp("h"), 3),
+        ] {
+            let config = server().config(host).unwrap();
+            assert_eq!((config.get_hosts(), config.get_ports()), (&*hosts, &[port][..]), "{host}");
+        }
+        let uri = server().config("postgresql://x:y@h/z").unwrap();
+        assert_eq!((uri.get_user(), uri.get_dbname()), (Some("x"), Some("z")));
+        let bare = server().config("postgresql://h").unwrap();
+        assert_eq!((bare.get_user(), bare.get_dbname()), (Some("u"), Some("d")));
+    }
+
+    #[test]
+    fn queries_come_from_the_newest_parameter() {
+        for (text, expected) in [
+            ("query = q\nselect_function = f\ntable = t\n", "q"),
+            ("select_function = f\ntable = t\n", "SELECT f('%s')"),
+            (
+                "table = t\nselect_field = s\nwhere_field = w\nadditional_conditions = and x\n",
+                "SELECT s FROM t WHERE w = '%s' and x",
+            ),
+        ] {
+            let file = crate::testing::cf_file(text);
+            let name = crate::testing::name("pgsql", &file.path);
+            let setting = crate::cf::silent();
+            assert_eq!(query_text(&Cf::read(&name, &setting).unwrap()).unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_temporary_failure() {
+        let (client, ..) = open("pgsql", "dbname = d\nuser = u\nquery = x\nhosts = 127.0.0.1:1\n");
+        let Answer::Retry(why) = client.lookup(b"k").await else { panic!("an answer") };
+        let start = "connect to pgsql server 127.0.0.1:1: ";
+        assert!(why.starts_with(start) && why.ends_with("Connection refused"), "{why}");
+        assert_eq!(client.lookup(b"\xff").await, Answer::NotFound);
+    }
+}
