@@ -514,7 +514,14 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "src/engine/Cargo.toml",
         &[
-            "config", "mail", "privsep", "protocol", "queue", "remote", "runtime", "scheduler",
+            "config",
+            "mail",
+            "privsep",
+            "protocol",
+            "queue",
+            "remote",
+            "runtime",
+            "scheduler",
             "tables",
         ],
     ),

@@ -156,6 +156,14 @@ impl Message {
         self.part == Part::Body
     }
 
+    /// What of the header has not been walked over yet; nothing once the body has begun.
+    pub fn header_so_far(&self) -> &[u8] {
+        match self.part {
+            Part::Header => &self.content[self.at..],
+            Part::Body => &[],
+        }
+    }
+
     /// Walks over what has been appended.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! **Standards**: postconf(5), DATABASE_README.
 
 pub mod opened;
+pub mod servers;
 
 use crate::lookup::opened::{File, Tables, Unusable};
 use crate::match_list::{Domains, Networks, Reader};

@@ -20,6 +20,7 @@ use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::localtime::LocalTime;
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::snapshot::Snapshot;
 use mail::address::Address;
@@ -234,6 +235,15 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     scene.localize(&mut parsed.envelope);
     let mapping = &snapshot.mapping;
     let resolver = &snapshot.resolver;
+    let rehearsed = || {
+        let mut envelope = parsed.envelope.clone();
+        let _verdict = mapping.sender(core, resolver, name.id, &mut envelope.sender);
+        let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::Made);
+        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local) {
+            rewriting.look_up(&parsed.content);
+        }
+    };
+    servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
     let tell = |trouble: Trouble| Refused::of(trouble.told(core, name.id));
     mapping.sender(core, resolver, name.id, &mut parsed.envelope.sender).map_err(tell)?;
     let mapped = mapping.recipients(core, resolver, name.id, &mut parsed.envelope, Copies::Made);

@@ -9,6 +9,7 @@ use crate::cleanup::mapping::Copies;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Notice, Parcel};
 use mail::Recipient;
@@ -41,6 +42,14 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    let rehearsed = || {
+        let mut envelope = envelope.clone();
+        let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
+        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local) {
+            rewriting.look_up(&report::write(scene, notice, &to));
+        }
+    };
+    servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
     let mapped = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
     if let Err(trouble) = mapped {
         trouble.told(core, name.id);

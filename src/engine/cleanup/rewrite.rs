@@ -63,6 +63,13 @@ impl<'a> Rewriting<'a> {
         }
     }
 
+    /// Asks the tables for all addresses in the header at the start of `text`.
+    pub fn look_up(&self, text: &[u8]) {
+        for line in crate::head::logical_lines(text, true) {
+            let _verdict = self.header(line);
+        }
+    }
+
     fn address(&self, class: Class, address: &Address) -> Result<Address, Trouble> {
         let Snapshot { resolver, mapping, remote_rewrite_domain, .. } = &*self.snapshot;
         let mut address = match self.context {

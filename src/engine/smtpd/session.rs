@@ -9,6 +9,7 @@ use super::transaction::Transaction;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
+use crate::lookup::servers;
 use crate::maillog::{Client, Event as LogEvent};
 use mail::Address;
 use protocol::smtp::data::BareNewline;
@@ -213,6 +214,11 @@ impl Task {
                 return Ok(());
             }
             self.after = self.session.verb().name();
+            // Boxed, as rare things are: an idle session should be small.
+            let event = match servers::exist() {
+                true => Box::pin(self.rehearse(event)).await,
+                false => event,
+            };
             let answered = self.answer(event).await;
             self.add_footer(replies);
             answered?;

@@ -160,6 +160,31 @@ impl Transaction {
         self.envelope.attributes.extend(owned);
     }
 
+    /// Asks the tables that map the sender, and changes nothing.
+    pub fn look_up_sender(&self, core: &Core) {
+        let (Some((_, id)), snapshot) = (self.opened, core.snapshot()) else { return };
+        let mut sender = snapshot.resolver.canonical(&self.envelope.sender);
+        let _verdict = snapshot.mapping.sender(core, &snapshot.resolver, id, &mut sender);
+    }
+
+    /// Asks the tables for what is in the header so far, and at its end for the recipients;
+    /// changes nothing.
+    pub fn look_up(&self, core: &Core, ends: bool) {
+        let (Some((_, id)), Some(message)) = (self.opened, &self.message) else { return };
+        if self.failure.is_some() {
+            return;
+        }
+        if let Some(rewriting) = Rewriting::new(core, id, self.context) {
+            rewriting.look_up(message.header_so_far());
+        }
+        if ends {
+            let snapshot = core.snapshot();
+            let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+            let mut envelope = self.envelope.clone();
+            let _verdict = mapping.recipients(core, resolver, id, &mut envelope, Copies::Made);
+        }
+    }
+
     /// Content was appended: cleans it. True when it should be handed on to the log now, with
     /// [`Transaction::spill_content`].
     pub fn content(&mut self, core: &Rc<Core>) -> bool {

@@ -4,6 +4,7 @@ use super::super::restrictions::Question;
 use super::super::transaction::{Sender, Transaction};
 use super::super::unlisted::Listed;
 use super::{End, Task};
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
@@ -46,6 +47,46 @@ impl Task {
             Event::Close(closing) => return Err(End::Closed(closing)),
         }
         Ok(())
+    }
+
+    /// Has servers asked for what the answer to `event` depends on.
+    pub(super) async fn rehearse(&mut self, event: Event) -> Event {
+        self.look_up(&event).await;
+        event
+    }
+
+    async fn look_up(&self, event: &Event) {
+        let core = self.core.clone();
+        let asker = core.agents.asker(&Daemon::Smtpd);
+        let cleanup = core.agents.asker(&Daemon::Cleanup);
+        let sender = self.transaction.as_ref().map(|it| it.envelope.sender.clone());
+        let sender = sender.unwrap_or_default();
+        match event {
+            Event::Helo => {
+                let look_up = || drop(self.service.discarded(&self.client.address));
+                servers::rehearse(asker, look_up).await;
+            }
+            Event::Rcpt(rcpt) => {
+                servers::rehearse(asker, || drop(self.judge(&sender, &rcpt.address))).await;
+            }
+            Event::Vrfy(address) => {
+                servers::rehearse(asker, || drop(self.judge(&sender, address))).await;
+            }
+            Event::Data => {
+                let look_up = || {
+                    let _verdict = (self.judge_data(), self.is_local());
+                };
+                servers::rehearse(asker, look_up).await;
+                let Some(transaction) = &self.transaction else { return };
+                servers::rehearse(cleanup, || transaction.look_up_sender(&core)).await;
+            }
+            Event::Content | Event::EndOfData => {
+                let Some(transaction) = &self.transaction else { return };
+                let ends = matches!(event, Event::EndOfData);
+                servers::rehearse(cleanup, || transaction.look_up(&core, ends)).await;
+            }
+            _ => {}
+        }
     }
 
     fn helo(&mut self) {
