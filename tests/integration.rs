@@ -25,6 +25,7 @@ mod integration {
     mod reload;
     mod restart;
     mod sandbox;
+    mod servers;
     mod stop;
     mod submission;
     mod tables;

@@ -348,6 +348,22 @@ impl Task {
         }
     }
 
+    /// Has servers asked whether the client is counted.
+    pub(super) async fn look_up_client(&self) {
+        let look_up = || {
+            let _verdict = self.service.rates.is_exempt(self.address, &self.client);
+        };
+        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
+    }
+
+    /// Has servers asked for the footer of the reply that begins at `start`.
+    pub(super) async fn look_up_footer(&self, start: usize) {
+        let Some(footer) = &self.service.footer else { return };
+        let Ok(reply) = str::from_utf8(self.session.output_from(start)) else { return };
+        let look_up = || drop(footer.apply(reply, &|name| self.value(name)));
+        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
+    }
+
     /// Gives the reply that begins at `start` its footer, if it has one.
     pub(super) fn add_footer(&mut self, start: usize) {
         let Some(footer) = &self.service.footer else { return };
