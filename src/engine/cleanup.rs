@@ -20,6 +20,7 @@ mod map11;
 mod map1n;
 pub mod mapping;
 mod masquerade;
+pub mod receive;
 pub mod rewrite;
 
 use mail::Address;

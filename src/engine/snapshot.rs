@@ -2,7 +2,7 @@
 //!
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
-use crate::cleanup::{self, mapping::Mapping};
+use crate::cleanup::{self, mapping::Mapping, receive::Receive};
 use crate::lookup::opened::Tables;
 use crate::lookup::{Maps, Opener};
 use crate::smtp::generic::Generic;
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub remote_rewrite_domain: String,
     /// Address mappings.
     pub mapping: Mapping,
+    /// What is left out of local submissions (pickup's `receive_override_options`).
+    pub pickup: Receive,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
@@ -139,6 +141,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             mapping,
+            pickup: pickup(&params, master)?,
             remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,
             bounce,
@@ -223,6 +226,14 @@ fn smtp_services(
         }
     }
     Ok(services)
+}
+
+fn pickup(params: &Params, master: &MasterCf) -> Result<Receive, BadValue> {
+    let service = master.services().iter().find(|service| service.command == "pickup");
+    match service {
+        Some(service) => Receive::new(&params.with_overrides(&service.overrides)),
+        None => Receive::new(params),
+    }
 }
 
 fn local_services(

@@ -6,6 +6,7 @@
 use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
 use crate::cleanup::mapping::Copies;
+use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
@@ -45,7 +46,7 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let rehearsed = || {
         let mut envelope = envelope.clone();
         let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
-        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local) {
+        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, Receive::default()) {
             rewriting.look_up(&report::write(scene, notice, &to));
         }
     };
@@ -57,7 +58,7 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     }
     warn_of_words(core, notice);
     let text = report::write(scene, notice, &to);
-    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let rewriting = Rewriting::new(core, name.id, Context::Local, Receive::default());
     let finished = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
     let Ok(message) = finished else { return false };
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });

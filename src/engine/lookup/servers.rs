@@ -7,7 +7,7 @@
 //!
 //! | who asks | the answer is here | it is not |
 //! | --- | --- | --- |
-//! | a rehearsal | given, if it came during this rehearsal or is still to be kept | noted, and [`Lookup::Retry`] |
+//! | a rehearsal | given, if it came during it or is still to be kept | noted, and [`Lookup::Retry`] |
 //! | in earnest | given | [`Lookup::Retry`]: whoever asks has not rehearsed, or much is asked |
 //!
 //! Without such a table a rehearsal is nothing at all.

@@ -125,7 +125,8 @@ impl Task {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
-        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit)));
+        let receive = self.service.receive;
+        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit, receive)));
         self.session.accept();
         Ok(())
     }
