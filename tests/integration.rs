@@ -13,6 +13,7 @@ mod support;
 mod integration {
     mod blocked;
     mod bounce;
+    mod checklist;
     mod container;
     mod crash;
     mod exclusive;

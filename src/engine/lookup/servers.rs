@@ -7,8 +7,8 @@
 //!
 //! | who asks | the answer is here | it is not |
 //! | --- | --- | --- |
-//! | a rehearsal | given, if it came during it or is still to be kept | noted, and [`Lookup::Retry`] |
-//! | in earnest | given | [`Lookup::Retry`]: whoever asks has not rehearsed, or much is asked |
+//! | a rehearsal | given, if it came during it or is still to be kept | noted; `Retry` |
+//! | in earnest | given | `Retry`: nobody has rehearsed, or too much is asked |
 //!
 //! Without such a table a rehearsal is nothing at all.
 //!
