@@ -1,9 +1,13 @@
 //! Part I: virtual aliases and domains.
 
 use super::{rcpt, relayed};
+use crate::support::client::submit;
 use crate::support::keeper::Keeper;
 use crate::support::system::System;
-use std::fs;
+use crate::support::wait;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 /// A system with this virtual alias table.
 fn started(kind: &str, table: &str, more: &str) -> System {
@@ -87,4 +91,43 @@ fn s150_separate_domains_with_aliases_to_accounts() {
         "550 5.1.1 <other@abc.example>: Recipient address rejected: User unknown in virtual alias \
          table"
     );
+}
+
+#[test]
+fn s149_a_domain_shared_with_system_accounts() {
+    let system = System::new(
+        "mydomain = cs.example\nmyhostname = mx.cs.example\n\
+         mydestination = $myhostname, $mydomain, csie.example\nlocal_recipient_maps =\n",
+    );
+    let spool = system.path("spool");
+    fs::create_dir(&spool).unwrap();
+    fs::set_permissions(&spool, Permissions::from_mode(0o1777)).unwrap();
+    system.configure(&format!("mail_spool_directory = {}\n", spool.display()));
+    let master_cf = system.path("conf/master.cf");
+    let services = fs::read_to_string(&master_cf).unwrap();
+    fs::write(master_cf, format!("{services}local unix - n n - - local\n")).unwrap();
+    system.start();
+    let output = Command::new("id").arg("-un").output().unwrap();
+    let user = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    let user = if user == "root" { "daemon".to_string() } else { user };
+    for domain in ["cs.example", "csie.example"] {
+        submit(system.port, "a@source.example", &format!("{user}@{domain}"), domain);
+    }
+    wait("both in one mailbox", || {
+        let mailbox = fs::read_to_string(spool.join(&user)).unwrap_or_default();
+        mailbox.contains("Subject: cs.example\n") && mailbox.contains("Subject: csie.example\n")
+    });
+}
+
+#[test]
+fn s151_virtual_mailbox_domains_and_its_misspelt_name() {
+    let system = System::started(
+        "mynetworks = 192.0.2.0/24\nvirtual_mailbox_domain = abc.example\n\
+         virtual_mailbox_domains = xyz.example\nvirtual_mailbox_maps =\n",
+    );
+    assert!(rcpt(&system, "ceo@abc.example").starts_with("454 4.7.1 "));
+    assert!(rcpt(&system, "ceo@xyz.example").starts_with("250 "));
+    let output = system.run("postconf", &["-n"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("unused parameter: virtual_mailbox_domain=abc.example"), "{said}");
 }
