@@ -29,7 +29,7 @@ use crate::{Lookup, Table};
 pub const NESTING_MAX: usize = 10;
 
 /// Types whose keys are patterns, or whose server is asked for whole addresses only.
-const PATTERNS: [&str; 6] = ["cidr", "fail", "pcre", "randmap", "regexp", "tcp"];
+const PATTERNS: [&str; 7] = ["cidr", "fail", "pcre", "randmap", "regexp", "socketmap", "tcp"];
 
 /// Types that a server or a library outside this crate answers for.
 pub const REMOTE: [&str; 8] =
