@@ -517,7 +517,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("tools/Cargo.toml", &["config", "mail", "master", "protocol", "queue", "remote", "tables"]),
     ("bench/Cargo.toml", &["mail", "protocol", "queue", "runtime", "scheduler"]),
-    ("fuzz/Cargo.toml", &["config", "engine", "mail", "privsep", "protocol", "queue", "tables"]),
+    (
+        "fuzz/Cargo.toml",
+        &["config", "engine", "mail", "privsep", "protocol", "queue", "remote", "tables"],
+    ),
 ];
 
 /// Which rooms a binary of the root package may name.
