@@ -142,25 +142,4 @@ impl Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::name;
-
-    fn is_shared<T: Send + Sync>(_: &T) {}
-    fn is_sent<T: Send>(_: &T) {}
-
-    #[test]
-    fn a_client_is_shared_and_its_lookups_are_sent() {
-        let client = Client::open(&name("tcp", "127.0.0.1:1")).unwrap();
-        is_shared(&client);
-        is_sent(&client.lookup(b"k"));
-        assert_eq!(format!("{client:?}"), "Client tcp:127.0.0.1:1");
-        assert_eq!(client.keep(), Duration::ZERO);
-    }
-
-    #[test]
-    fn types_of_others_are_refused() {
-        let bad = Client::open(&name("nosuch", "x")).unwrap_err();
-        assert_eq!(bad.0, "unsupported dictionary type: nosuch");
-    }
-}
+mod tests;

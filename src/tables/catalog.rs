@@ -299,8 +299,8 @@ impl Catalog<'_> {
                 fixed = opened.fixed;
                 opened.contents
             }
-            // Its keys go out as they are.
-            "tcp" => Contents::Other((self.system.remote)(&name)?),
+            // Their keys go out as they are.
+            "socketmap" | "tcp" => Contents::Other((self.system.remote)(&name)?),
             kind if REMOTE.contains(&kind) => {
                 let table = (self.system.remote)(&name)?;
                 Contents::Other(Box::new(Folded { table, folding: self.folding }))
