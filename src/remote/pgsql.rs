@@ -64,7 +64,7 @@ impl Pgsql {
         }
         let server = Server { query, user, password, database };
         for host in &hosts {
-            server.config(host).map_err(|why| cf.bad(&format!("{host}: {why}")))?;
+            server.config(host).map_err(|why| cf.bad(&format!("{}: {why}", shown(host))))?;
         }
         Ok(Self { shape, hosts: Hosts::new(server, hosts) })
     }
@@ -158,6 +158,23 @@ fn words(error: &tokio_postgres::Error) -> String {
     cause.unwrap_or_else(|| error.to_string())
 }
 
+/// Whether the server ends the session with it.
+fn is_fatal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| matches!(error.severity(), "FATAL" | "PANIC"))
+}
+
+/// A host for messages: a URI without its password.
+fn shown(host: &str) -> String {
+    let parts = host.split_once("://").and_then(|(scheme, rest)| {
+        let (login, place) = rest.split_once('@')?;
+        Some((scheme, login.split_once(':')?.0, place))
+    });
+    match parts {
+        Some((scheme, user, place)) => format!("{scheme}://{user}@{place}"),
+        None => host.to_owned(),
+    }
+}
+
 /// What a connection that cannot be made says, as libpq words it.
 fn connect_words(error: &tokio_postgres::Error, config: &Config) -> String {
     let (why, port) = (words(error), config.get_ports().first().copied().unwrap_or(PORT));
@@ -179,7 +196,7 @@ impl Protocol for Server {
     type Connection = Connection;
 
     async fn connect(&self, host: &str) -> Result<Connection, String> {
-        let failed = |why: String| format!("connect to pgsql server {host}: {why}");
+        let failed = |why: String| format!("connect to pgsql server {}: {why}", shown(host));
         let config = self.config(host).map_err(failed)?;
         let connected = config.connect(NoTls).await;
         let (client, driver) = connected.map_err(|error| failed(connect_words(&error, &config)))?;
@@ -207,11 +224,12 @@ impl Protocol for Server {
         let sql = self.query.fill(key, b"", &quote);
         // The template and the key both are.
         let sql = String::from_utf8(sql).map_err(|_| Failure::Refused("not UTF-8".to_owned()))?;
+        let host = shown(host);
         let failed = |why: &str| format!("pgsql query failed: fatal error from host {host}: {why}");
         let asked = timeout(QUERY_LIMIT, connection.client.simple_query(&sql)).await;
         match asked {
             Ok(Ok(messages)) => last_rows(&messages).map_err(|why| Failure::Refused(failed(why))),
-            Ok(Err(error)) if connection.client.is_closed() => {
+            Ok(Err(error)) if connection.client.is_closed() || is_fatal(&error) => {
                 Err(Failure::Lost(failed(&words(&error))))
             }
             Ok(Err(error)) => Err(Failure::Refused(failed(&words(&error)))),
@@ -293,6 +311,8 @@ mod tests {
         }
         let uri = server().config("postgresql://x:y@h/z").unwrap();
         assert_eq!((uri.get_user(), uri.get_dbname()), (Some("x"), Some("z")));
+        assert_eq!(shown("postgresql://x:y@h/z"), "postgresql://x@h/z");
+        assert_eq!(shown("inet:h:1"), "inet:h:1");
         let bare = server().config("postgresql://h").unwrap();
         assert_eq!((bare.get_user(), bare.get_dbname()), (Some("u"), Some("d")));
     }
