@@ -37,6 +37,8 @@ pub(crate) struct Pgsql {
 /// How its servers are talked to.
 struct Server {
     query: Template,
+    /// Whether the query has strings in which a backslash escapes: `E'%s'`.
+    has_escape_strings: bool,
     user: String,
     password: String,
     database: String,
@@ -56,13 +58,15 @@ impl Pgsql {
         let (user, password) = (cf.text("user", ""), cf.text("password", ""));
         let database = cf.filled("dbname", "")?;
         let result = cf.filled("result_format", "%s")?;
-        let query = shape::query(&cf, &query_text(&cf)?)?;
+        let text = query_text(&cf)?;
+        let has_escape_strings = has_escape_strings(&text);
+        let query = shape::query(&cf, &text)?;
         let shape = Shape::read(&cf, &[&query], &result)?;
         let mut hosts = cf.words("hosts", "");
         if hosts.is_empty() {
             hosts.push("localhost".to_owned());
         }
-        let server = Server { query, user, password, database };
+        let server = Server { query, has_escape_strings, user, password, database };
         for host in &hosts {
             server.config(host).map_err(|why| cf.bad(&format!("{}: {why}", shown(host))))?;
         }
@@ -95,6 +99,14 @@ fn query_text(cf: &Cf<'_>) -> Result<String, BadTable> {
         Some(function) => Ok(format!("SELECT {function}('%s')")),
         None => shape::legacy_query(cf),
     }
+}
+
+/// Whether a string in `sql` begins with `E'`.
+fn has_escape_strings(sql: &str) -> bool {
+    sql.to_ascii_lowercase().match_indices("e'").any(|(at, _)| {
+        let before = sql[..at].bytes().last();
+        !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_'%".contains(&byte))
+    })
 }
 
 impl Server {
@@ -217,7 +229,8 @@ impl Protocol for Server {
         connection: &mut Connection,
         key: &[u8],
     ) -> Result<Values, Failure> {
-        let quote = match connection.standard_strings {
+        // libpq does not look at the query: there, a backslash in a key ends an escape string.
+        let quote = match connection.standard_strings && !self.has_escape_strings {
             true => quote::doubled,
             false => quote::doubled_with_backslashes,
         };
@@ -293,7 +306,14 @@ mod tests {
     fn server() -> Server {
         let query = Template::parse("%s", crate::template::Role::Query).unwrap();
         let text = String::from;
-        Server { query, user: text("u"), password: text("p"), database: text("d") }
+        let has_escape_strings = false;
+        Server {
+            query,
+            has_escape_strings,
+            user: text("u"),
+            password: text("p"),
+            database: text("d"),
+        }
     }
 
     #[test]
@@ -315,6 +335,19 @@ mod tests {
         assert_eq!(shown("inet:h:1"), "inet:h:1");
         let bare = server().config("postgresql://h").unwrap();
         assert_eq!((bare.get_user(), bare.get_dbname()), (Some("u"), Some("d")));
+    }
+
+    #[test]
+    fn escape_strings_are_seen() {
+        for (sql, expected) in [
+            ("select v from t where k = E'%s'", true),
+            ("select v from t where k=(e'%s')", true),
+            ("e'x'", true),
+            ("select v from t where k = '%s'", false),
+            ("select date'2020-01-01', like'%s', '%se'", false),
+        ] {
+            assert_eq!(has_escape_strings(sql), expected, "{sql}");
+        }
     }
 
     #[test]
