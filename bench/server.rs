@@ -175,12 +175,20 @@ impl Server {
     /// # Errors
     /// When it fails.
     pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
-        let program = match self.kind {
-            Kind::Postfix => Path::new(POSTFIX_COMMANDS).join(name),
-            Kind::Ringpost => std::env::current_exe()?.with_file_name(name),
-        };
+        let program = self.program(name)?;
         let conf = self.directory.join("conf").to_string_lossy().into_owned();
         self.run(&program.to_string_lossy(), &[&["-c", &conf], arguments].concat())
+    }
+
+    /// Where one of its commands is.
+    ///
+    /// # Errors
+    /// When nobody knows where this program is.
+    pub fn program(&self, name: &str) -> std::io::Result<PathBuf> {
+        Ok(match self.kind {
+            Kind::Postfix => Path::new(POSTFIX_COMMANDS).join(name),
+            Kind::Ringpost => std::env::current_exe()?.with_file_name(name),
+        })
     }
 
     /// Runs a program in its directory; what it said.

@@ -56,6 +56,7 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let master = settings.master()?;
     let system = System {
         read: system::read,
+        stamp: system::stamp,
         variable: system::variable,
         random: system::random,
         remote: remote::blocking,

@@ -6,3 +6,4 @@ pub mod inherited;
 pub mod memory;
 pub mod sandbox;
 pub mod simulate;
+pub mod watch;

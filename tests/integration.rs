@@ -13,6 +13,7 @@ mod support;
 mod integration {
     mod blocked;
     mod bounce;
+    mod checklist;
     mod container;
     mod crash;
     mod exclusive;
@@ -26,6 +27,8 @@ mod integration {
     mod remote_tables;
     mod restart;
     mod sandbox;
+    mod servers;
     mod stop;
     mod submission;
+    mod tables;
 }

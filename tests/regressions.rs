@@ -68,6 +68,9 @@ macro_rules! replays {
 replays! {
     address => mail::fuzz_address,
     constant_db => tables::fuzz_constant_db,
+    alias => tables::fuzz_alias,
+    cidr => tables::fuzz_cidr,
+    foreign_db => tables::fuzz_foreign_db,
     pattern => tables::fuzz_pattern,
     tok822 => mail::fuzz_tok822,
     dns_answer => engine::fuzz_dns_answer,

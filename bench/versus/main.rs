@@ -6,10 +6,13 @@
 //! root (Postfix does) and Debian's postfix package; `--only ringpost` needs neither.
 //!
 //! Usage: `versus [--rounds N] [--only NAME] [--workload SIZE,SESSIONS,MESSAGES]...`; without a
-//! workload of its own it also prints the figures of `memory`, alone with `--only memory`.
+//! workload of its own it also prints the figures of `memory`, `maps` and `patterns`, each alone
+//! with `--only` and its name.
 
+mod maps;
 mod measure;
 mod memory;
+mod patterns;
 mod table;
 
 use measure::{Sample, run_load};
@@ -40,10 +43,18 @@ const WORKLOADS: [Workload; 4] = [
     Workload { size: 65_536, sessions: 50, messages: 10_000 },
 ];
 
+/// What is measured besides the workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Memory,
+    Maps,
+    Patterns,
+}
+
 struct Arguments {
     rounds: usize,
     kinds: Vec<Kind>,
-    memory: bool,
+    parts: Vec<Part>,
     workloads: Vec<Workload>,
 }
 
@@ -75,8 +86,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         table::print(workload, &samples);
     }
-    if arguments.memory {
-        memory::run(arguments.rounds)?;
+    for part in &arguments.parts {
+        match part {
+            Part::Memory => memory::run(arguments.rounds)?,
+            Part::Maps => maps::run(arguments.rounds, &arguments.kinds)?,
+            Part::Patterns => patterns::run(arguments.rounds)?,
+        }
     }
     Ok(())
 }
@@ -105,7 +120,9 @@ fn scaled(workload: Workload, kind: Kind) -> Workload {
 impl Arguments {
     fn parse() -> Result<Arguments, String> {
         let kinds = vec![Kind::Postfix, Kind::Ringpost];
-        let mut parsed = Arguments { rounds: 3, kinds, memory: true, workloads: Vec::new() };
+        let (parts, workloads) = (vec![Part::Memory, Part::Maps], WORKLOADS.to_vec());
+        let mut parsed = Arguments { rounds: 3, kinds, parts, workloads };
+        let mut own = Vec::new();
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -113,18 +130,34 @@ impl Arguments {
                 "--rounds" => {
                     parsed.rounds = value.parse().map_err(|_| "--rounds: not a number")?
                 }
-                "--only" if value == "ringpost" => parsed.kinds = vec![Kind::Ringpost],
-                "--only" if value == "postfix" => parsed.kinds = vec![Kind::Postfix],
-                "--only" if value == "memory" => parsed.kinds = Vec::new(),
-                "--workload" => parsed.workloads.push(parse_workload(&value)?),
+                "--only" => parsed.only(&value)?,
+                "--workload" => own.push(parse_workload(&value)?),
                 _ => return Err(format!("unknown option: {name} {value}")),
             }
         }
-        parsed.memory = parsed.workloads.is_empty();
-        if parsed.memory && !parsed.kinds.is_empty() {
-            parsed.workloads = WORKLOADS.to_vec();
+        if !own.is_empty() {
+            (parsed.workloads, parsed.parts) = (own, Vec::new());
+        } else if parsed.kinds.len() == 2 && parsed.parts.len() == 2 {
+            // This one compares two programs.
+            parsed.parts.push(Part::Patterns);
         }
         Ok(parsed)
+    }
+
+    fn only(&mut self, name: &str) -> Result<(), String> {
+        let part = match name {
+            "ringpost" | "postfix" => {
+                let kind = if name == "postfix" { Kind::Postfix } else { Kind::Ringpost };
+                self.kinds = vec![kind];
+                return Ok(());
+            }
+            "memory" => Part::Memory,
+            "maps" => Part::Maps,
+            "patterns" => Part::Patterns,
+            _ => return Err(format!("--only: unknown: {name}")),
+        };
+        (self.parts, self.workloads) = (vec![part], Vec::new());
+        Ok(())
     }
 }
 

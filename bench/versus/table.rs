@@ -67,7 +67,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
+/// The one in the middle.
+pub fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<f64> = samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

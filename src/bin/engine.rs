@@ -1,6 +1,7 @@
 //! The engine: every mail daemon of Postfix in one process, a thread per core. Started by master
 //! with the listening sockets open; see `ringpost_master` for the environment it is given.
 
+use config::MasterCf;
 use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::localtime::LocalTime;
 use engine::maillog::{Daemon, Event, Identity, Maillog, Sink};
@@ -10,13 +11,16 @@ use master::system;
 use ringpost::inherited::{Inherited, Service};
 use ringpost::memory;
 use ringpost::sandbox::{self, places::Places};
+use ringpost::watch::{self, Watch};
 use runtime::{Sock, UnixMicros};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use signal_hook::iterator::Signals;
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// SIGHUP, SIGINT, SIGTERM.
 const SIGNALS: [i32; 3] = [1, 2, 15];
 const SIGHUP: i32 = 1;
+/// Words that wait for the main thread; who has more waits himself.
+const WORDS_MAX: usize = 8;
+/// How often a file that is being written is looked at before it is read as it is.
+const WRITING_PAUSES_MAX: usize = 50;
 
 fn main() -> ExitCode {
     match run() {
@@ -40,10 +48,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     let directory = config_directory()?;
     let inherited = Inherited::from_environment()?;
     // Before any thread exists, so that every thread leaves these signals to this one.
-    let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
+    let signals = Signals::new(SIGNALS)?;
     let own_log = inherited.maillog.is_none();
-    let (snapshot, places) = read(&directory, own_log, None)?;
-    let snapshot = Arc::new(snapshot);
+    let (mut configuration, places) = read(&directory, own_log, None)?;
+    let snapshot = configuration.snapshot.clone();
     let queue_directory = std::env::current_dir()?;
     let missing = sandbox::bind_engine(&places)?;
     let launch = launch(&snapshot, &inherited)?;
@@ -56,16 +64,99 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(mut ready) = inherited.ready {
         ready.write_all(b"ready\n")?;
     }
-    for signal in signals.forever() {
-        if signal != SIGHUP {
-            break;
+    let watch = Watch::new()?;
+    watch.follow(snapshot.tables.files());
+    for word in listen(signals, watch.clone())? {
+        match word {
+            Word::Stop => break,
+            Word::Reload => match read(&directory, own_log, Some(&places)) {
+                Ok((new, _)) => {
+                    configuration = new;
+                    engine.reload(&configuration.snapshot);
+                }
+                Err(error) => keep(&log, error.as_ref()),
+            },
+            Word::Tables => configuration.refresh(&engine, &log),
         }
-        match read(&directory, own_log, Some(&places)) {
-            Ok((snapshot, _)) => engine.reload(&Arc::new(snapshot)),
-            Err(error) => keep(&log, error.as_ref()),
-        }
+        watch.follow(configuration.snapshot.tables.files());
     }
     Ok(engine.stop()?)
+}
+
+/// What the main thread is woken for.
+enum Word {
+    Stop,
+    Reload,
+    /// A table may have changed.
+    Tables,
+}
+
+/// Collects the words of the kernel, each from a thread that waits for them.
+fn listen(mut signals: Signals, watch: Watch) -> std::io::Result<Receiver<Word>> {
+    let (to_main, words) = sync_channel(WORDS_MAX);
+    let signalled = to_main.clone();
+    let named = |name: &str| std::thread::Builder::new().name(name.into());
+    named("signals").spawn(move || {
+        for signal in signals.forever() {
+            let word = if signal == SIGHUP { Word::Reload } else { Word::Stop };
+            if signalled.send(word).is_err() {
+                break;
+            }
+        }
+    })?;
+    named("tables").spawn(move || {
+        // Without the kernel's word there is still a reload.
+        while watch.wait().is_ok() && to_main.send(Word::Tables).is_ok() {
+            std::thread::sleep(watch::PAUSE);
+        }
+    })?;
+    Ok(words)
+}
+
+/// A configuration in use.
+struct Configuration {
+    snapshot: Arc<Snapshot>,
+    master: MasterCf,
+}
+
+impl Configuration {
+    /// Reads tables anew whose files have changed.
+    fn refresh(&mut self, engine: &Engine, log: &Maillog) {
+        self.wait_until_written();
+        let changed = self.snapshot.tables.changed(system::stamp);
+        if changed.is_empty() {
+            return;
+        }
+        for name in changed {
+            let text = &format!("table {name} has changed -- reading it anew");
+            say(log, &Event::Info { daemon: Daemon::Master, text });
+        }
+        match self.snapshot.refreshed(&self.master, tables()) {
+            Ok((new, news)) => {
+                for text in &news {
+                    say(log, &Event::Warning { daemon: Daemon::Master, text });
+                }
+                self.snapshot = Arc::new(new);
+                engine.refresh(&self.snapshot);
+            }
+            Err(bad) => keep(log, &bad),
+        }
+    }
+
+    /// Whoever writes to a file in place is left the time to finish; a file that never rests is
+    /// read as it is.
+    fn wait_until_written(&self) {
+        for _ in 0..WRITING_PAUSES_MAX {
+            let before = self.snapshot.tables.written_in_place(system::stamp);
+            if before.is_empty() {
+                return;
+            }
+            std::thread::sleep(watch::SETTLED);
+            if self.snapshot.tables.written_in_place(system::stamp) == before {
+                return;
+            }
+        }
+    }
 }
 
 /// What the kernel should know before the first thread exists.
@@ -122,7 +213,7 @@ fn read(
     directory: &Path,
     own_log: bool,
     bound: Option<&Places>,
-) -> Result<(Snapshot, Places), Box<dyn Error>> {
+) -> Result<(Configuration, Places), Box<dyn Error>> {
     let settings = Settings::load(&directory.to_string_lossy(), "engine")?;
     let master = settings.master()?;
     let places = Places::of(&settings.params, &master, own_log)?;
@@ -134,16 +225,18 @@ fn read(
         .into());
     }
     let snapshot = Snapshot::new(settings.params, &master, tables());
-    Ok((snapshot.map_err(|error| error.to_string())?, places))
+    let snapshot = Arc::new(snapshot.map_err(|error| error.to_string())?);
+    Ok((Configuration { snapshot, master }, places))
 }
 
 /// What tables are made of.
 fn tables() -> tables::catalog::System {
     tables::catalog::System {
         read: system::read,
+        stamp: system::stamp,
         variable: system::variable,
         random: system::random,
-        remote: tables::catalog::no_remote,
+        remote: engine::lookup::servers::open,
     }
 }
 

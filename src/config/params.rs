@@ -236,6 +236,13 @@ impl Params {
         }
     }
 
+    /// The value of a parameter has a word that is not one of those it may have; `what` is
+    /// Postfix's name for them.
+    pub fn unknown_word(&self, name: &str, what: &'static str, word: &str) -> BadValue {
+        let value = self.text(name).unwrap_or_default();
+        self.bad(name, &value, Reason::Unknown { what, word: word.into() })
+    }
+
     fn bad(&self, name: &str, value: &str, reason: Reason) -> BadValue {
         let entry = self.main.get(name).filter(|_| !self.overrides.contains_key(name));
         BadValue {

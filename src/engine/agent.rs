@@ -4,7 +4,8 @@
 
 use crate::core::Core;
 use crate::delivery::{DeliverRequest, Outcome};
-use crate::maillog::Maillog;
+use crate::lookup::servers::Asker;
+use crate::maillog::{Daemon, Maillog};
 use crate::resolver::Resolver;
 use crate::snapshot::Snapshot;
 use crate::{error, local, smtp};
@@ -64,6 +65,11 @@ impl Agents {
     /// Whether such an answer waits.
     pub fn has_mail(&self) -> bool {
         self.resolver.has_mail()
+    }
+
+    /// What it takes to ask servers, on behalf of `daemon`.
+    pub fn asker<'a>(&'a self, daemon: &'a Daemon) -> Asker<'a> {
+        Asker { rt: &self.rt, log: &self.log, resolver: &self.resolver, daemon }
     }
 
     /// The verified name of a client, or `unknown`.

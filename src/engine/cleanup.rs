@@ -20,6 +20,7 @@ mod map11;
 mod map1n;
 pub mod mapping;
 mod masquerade;
+pub mod receive;
 pub mod rewrite;
 
 use mail::Address;
@@ -154,6 +155,14 @@ impl Message {
     /// Whether the header is over, so that content may be taken away to the log.
     pub fn in_body(&self) -> bool {
         self.part == Part::Body
+    }
+
+    /// What of the header has not been walked over yet; nothing once the body has begun.
+    pub fn header_so_far(&self) -> &[u8] {
+        match self.part {
+            Part::Header => &self.content[self.at..],
+            Part::Body => &[],
+        }
     }
 
     /// Walks over what has been appended.

@@ -254,6 +254,7 @@ impl Core {
             Parcel::Settle(settle) => self.settle(settle),
             Parcel::Notice(notice) => bounce::post(self, notice),
             Parcel::Reload(snapshot) => self.reload(snapshot),
+            Parcel::Tables(snapshot) => self.take(snapshot),
             Parcel::Stop => self.stop(),
             Parcel::Last => self.last.set(true),
             Parcel::Locate { number } => {
@@ -299,9 +300,14 @@ impl Core {
         if let Some(qmgr) = &self.qmgr {
             qmgr.borrow_mut().reload(&snapshot);
         }
+        self.take(snapshot);
+        self.log_warnings();
+    }
+
+    /// Takes over a configuration that differs in what its tables have.
+    fn take(&self, snapshot: Arc<Snapshot>) {
         self.agents.reload(&snapshot);
         *self.snapshot.borrow_mut() = snapshot;
-        self.log_warnings();
     }
 
     fn stop(&self) {

@@ -73,9 +73,9 @@ impl Report<'_> {
         if canonical != *address {
             self.step("canonical form", &format!("<{canonical}>"));
         }
-        let watch = |name: &str, from: &Address, found: &Found<'_>, to: &[Address]| {
+        let watch = |name: &str, from: &Address, key: &[u8], found: &Found<'_>, to: &[Address]| {
             let to: Vec<String> = to.iter().map(|to| format!("<{to}>")).collect();
-            let place = self.place(found.table, &found.key);
+            let place = self.place(found.table, key);
             self.step(name, &format!("<{from}> becomes {} {place}", to.join(", ")));
         };
         let warn = |text: &str| self.step("warning", text);
@@ -96,7 +96,7 @@ impl Report<'_> {
 
     fn localized(&self, class: Class, address: &Address) -> Address {
         match class {
-            Class::EnvelopeRecipient => self.snapshot.resolver.localized(address),
+            Class::EnvelopeRecipient => self.snapshot.resolver.localized(address.clone()),
             _ => address.clone(),
         }
     }
@@ -145,8 +145,8 @@ impl Report<'_> {
             let place = self.place(entry.table, &entry.key);
             self.step("transport_maps", &format!("{} {place}", entry.value));
         }
-        if let Some(moved) = resolver.moved(recipient)? {
-            let place = self.place(moved.table, &moved.key);
+        if let Some((moved, key)) = resolver.moved(recipient)? {
+            let place = self.place(moved.table, &key);
             self.step("relocated_maps", &format!("{} {place}", Printable(&moved.value)));
         }
         Ok(())

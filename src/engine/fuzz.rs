@@ -51,6 +51,7 @@ fn read(variant: &str) -> Arc<Snapshot> {
     };
     let system = System {
         read: |_| Err(String::new()),
+        stamp: |_| None,
         variable: |_| None,
         random: || 0,
         remote: tables::catalog::no_remote,

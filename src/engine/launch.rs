@@ -140,6 +140,12 @@ impl Engine {
         self.tell(|| Parcel::Reload(snapshot.clone()));
     }
 
+    /// Gives every core the same configuration with tables as they are now: mail that is under way
+    /// keeps the routes it has.
+    pub fn refresh(&self, snapshot: &Arc<Snapshot>) {
+        self.tell(|| Parcel::Tables(snapshot.clone()));
+    }
+
     /// Asks every core to finish and waits for them.
     ///
     /// # Errors

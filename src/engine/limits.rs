@@ -68,6 +68,8 @@ pub const OUTBOX_HIGH_WATER: usize = 1024;
 pub const BACKLOG_RETRY: Duration = Duration::from_millis(1);
 /// Client names remembered per core.
 pub const PEER_NAMES: usize = 16 * 1024;
+/// Messages that wait for servers to say where they go; further ones stay where they are.
+pub const REHEARSING_MAX: usize = 256;
 /// Messages one turn imports into the active queue.
 pub const IMPORTS_PER_TURN: usize = 1024;
 /// How long a stop waits for deliveries and sessions before it abandons them.

@@ -30,6 +30,7 @@ use crate::core::Core;
 use crate::delivery::{DeliverRequest, Outcome, TRANSPORT_UNAVAILABLE};
 use crate::error;
 use crate::lookup::Maps;
+use crate::lookup::servers;
 use crate::maillog::Daemon;
 use helper::Trouble;
 use mail::address::Printable;
@@ -91,6 +92,8 @@ impl Delivery<'_> {
             return Dsn::local(Status::new(5, 4, 6), text).into();
         }
         let user = User::of(address, self.settings);
+        let asker = self.core.agents.asker(&Daemon::Local);
+        servers::rehearse(asker, || drop(self.alias(&user))).await;
         if let Some(dsn) = self.alias(&user) {
             return dsn.into();
         }

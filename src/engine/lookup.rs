@@ -2,18 +2,24 @@
 //! order.
 //!
 //! Called wherever a parameter names tables; belongs to the [`crate::snapshot::Snapshot`], so that
-//! a reload opens everything anew.
+//! a reload opens everything anew. Each table is opened once, however many parameters name it; when
+//! files change, those tables alone are opened anew ([`opened`]).
 //!
 //! **Diagnostics**: a table that cannot be opened is named once at start and answers
 //! [`Lookup::Retry`] from then on: a broken table never means "not found".
 //! **Standards**: postconf(5), DATABASE_README.
 
+pub mod opened;
+pub mod servers;
+
+use crate::lookup::opened::{File, Tables, Unusable};
 use crate::match_list::{Domains, Networks, Reader};
 use config::Params;
 use config::params::BadValue;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use tables::catalog::{BadTable, Catalog, Name, Opened, System};
+use std::sync::Arc;
+use tables::catalog::{Catalog, Name, Opened, System};
 use tables::fold::Folding;
 use tables::{Lookup, Table};
 
@@ -25,7 +31,7 @@ pub struct Maps {
 
 #[derive(Debug)]
 enum Item {
-    Opened(Opened),
+    Opened(Arc<Opened>),
     /// Why it could not be opened.
     Broken(String),
 }
@@ -37,6 +43,9 @@ pub struct Opener {
     default_type: String,
     proxied: Vec<String>,
     warnings: RefCell<Vec<String>>,
+    tables: RefCell<Tables>,
+    /// Those of the configuration before, which serve on while their files are what they were.
+    before: Tables,
 }
 
 impl Opener {
@@ -44,8 +53,10 @@ impl Opener {
     ///
     /// # Errors
     /// The first parameter whose value is not valid.
-    pub fn new(params: &Params, system: System) -> Result<Opener, BadValue> {
+    pub fn new(params: &Params, system: System, before: Tables) -> Result<Opener, BadValue> {
         Ok(Opener {
+            tables: RefCell::default(),
+            before,
             system,
             utf8: params.flag("smtputf8_enable")?,
             default_type: params.text("default_database_type")?,
@@ -87,7 +98,7 @@ impl Opener {
 
     fn list<T>(&self, parameter: &str, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         read(&Reader {
-            table: &|word| self.open(word).map_err(|bad| bad.0),
+            table: &|word| self.open(word).map_err(|bad| bad.why),
             file: &self.system.read,
             complain: &|item, why| self.warn(format!("{parameter}: {item}: {why}")),
         })
@@ -97,13 +108,21 @@ impl Opener {
         match self.open(word) {
             Ok(opened) => Item::Opened(opened),
             Err(bad) => {
-                self.warn(format!("{parameter}: {bad}"));
-                Item::Broken(bad.0)
+                if bad.is_new {
+                    self.warn(format!("{parameter}: {}", bad.why));
+                }
+                Item::Broken(bad.why)
             }
         }
     }
 
-    fn open(&self, word: &str) -> Result<Opened, BadTable> {
+    /// A table by its name: one that is open already, if there is one.
+    fn open(&self, word: &str) -> Result<Arc<Opened>, Unusable> {
+        let mut tables = self.tables.borrow_mut();
+        if tables.take_over(word, &self.before, self.system.stamp) {
+            return tables.get(word);
+        }
+        let files: RefCell<Vec<File>> = RefCell::default();
         let catalog = Catalog {
             system: self.system,
             folding: if self.utf8 { Folding::Utf8 } else { Folding::Ascii },
@@ -111,8 +130,14 @@ impl Opener {
             default_type: &self.default_type,
             proxied: &self.proxied,
             warn: &|text| self.warn(text),
+            // What it is before it is read: a change meanwhile is one that shows.
+            reads: &|path| {
+                files.borrow_mut().push((path.to_owned(), (self.system.stamp)(path)));
+            },
         };
-        catalog.open(Name::of_table(word, &self.default_type)?)
+        let name = Name::of_table(word, &self.default_type);
+        let opened = name.and_then(|name| catalog.open(name));
+        tables.keep(word, opened, files.into_inner())
     }
 
     /// Takes something that should be said about the configuration.
@@ -120,9 +145,9 @@ impl Opener {
         self.warnings.borrow_mut().push(text);
     }
 
-    /// What should be said.
-    pub fn warnings(self) -> Vec<String> {
-        self.warnings.into_inner()
+    /// What should be said, and the tables.
+    pub fn finish(self) -> (Vec<String>, Tables) {
+        (self.warnings.into_inner(), self.tables.into_inner())
     }
 }
 
@@ -151,7 +176,7 @@ impl Maps {
         for item in &self.tables {
             let (answer, table) = match item {
                 Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
-                Item::Opened(opened) => (opened.table().lookup(key), Some(opened)),
+                Item::Opened(opened) => (opened.table().lookup(key), Some(opened.as_ref())),
                 Item::Broken(why) => (Lookup::Retry(Cow::Owned(why.clone())), None),
             };
             if answer != Lookup::NotFound {
@@ -181,9 +206,9 @@ mod tests {
     fn open(main_cf: &str) -> (Maps, Vec<String>) {
         let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
         let params = Params::new(main, Host::default());
-        let opener = Opener::new(&params, crate::testing::tables()).unwrap();
+        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
         let maps = opener.maps(&params, "alias_maps").unwrap();
-        (maps, opener.warnings())
+        (maps, opener.finish().0)
     }
 
     #[test]

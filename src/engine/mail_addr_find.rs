@@ -32,12 +32,19 @@ use tables::catalog::Opened;
 pub struct Found<'a> {
     /// The table.
     pub table: Option<&'a Opened>,
-    /// The key it has.
-    pub key: Vec<u8>,
     /// The value.
     pub value: Cow<'a, [u8]>,
-    /// The part of the local part that the key did not have, with its delimiter.
-    pub extension: Vec<u8>,
+    /// How much of the end of the local part the key did not have: the extension with its
+    /// delimiter.
+    pub unmatched: usize,
+}
+
+impl Found<'_> {
+    /// The extension of `address`, which was looked up, that the key did not have.
+    pub fn extension<'b>(&self, address: &'b Address) -> &'b [u8] {
+        let local = address.local_part();
+        &local[local.len() - self.unmatched..]
+    }
 }
 
 /// How addresses are taken apart for tables.
@@ -47,10 +54,10 @@ pub struct Finder {
     pub splitting: Splitting,
 }
 
-/// One search; the buffer is that of its keys.
+/// One search.
 struct Search<'a, 'm> {
     maps: &'m Maps,
-    key: Vec<u8>,
+    key: &'a mut Vec<u8>,
     splitting: &'a Splitting,
 }
 
@@ -67,7 +74,8 @@ impl Finder {
         Ok(Finder { splitting })
     }
 
-    /// What the tables say of `address`, which is in canonical form.
+    /// What the tables say of `address`, which is in canonical form; the key that they have is in
+    /// `key` then, which is the buffer of all keys.
     ///
     /// # Errors
     /// A table cannot answer; why.
@@ -76,11 +84,11 @@ impl Finder {
         resolver: &Resolver,
         maps: &'m Maps,
         address: &Address,
+        key: &mut Vec<u8>,
     ) -> Result<Option<Found<'m>>, String> {
         if maps.is_empty() || address.is_null() {
             return Ok(None);
         }
-        let key = Vec::with_capacity(address.as_bytes().len() + 2);
         let mut search = Search { maps, key, splitting: &self.splitting };
         let (local, domain) = (address.local_part(), address.domain());
         if let Some(found) = search.with_and_without(local, domain, Part::Whole)? {
@@ -109,7 +117,7 @@ impl<'m> Search<'_, 'm> {
         }
         let Some(at) = self.splitting.at(local) else { return Ok(None) };
         let found = self.find(&local[..at], domain, Part::Partial)?;
-        Ok(found.map(|found| Found { extension: local[at..].to_vec(), ..found }))
+        Ok(found.map(|found| Found { unmatched: local.len() - at, ..found }))
     }
 
     /// One key in both forms.
@@ -126,22 +134,19 @@ impl<'m> Search<'_, 'm> {
             self.key.extend_from_slice(domain);
         }
         if !local.is_empty() && needs_quotes(local) {
-            let quoted = Address::from_internal(&self.key).external();
-            if let Some(found) = self.ask(&quoted, part)? {
+            let plain = std::mem::take(self.key);
+            *self.key = Address::from_internal(&plain).external();
+            if let Some(found) = self.ask(part)? {
                 return Ok(Some(found));
             }
+            *self.key = plain;
         }
-        let key = std::mem::take(&mut self.key);
-        let found = self.ask(&key, part);
-        self.key = key;
-        found
+        self.ask(part)
     }
 
-    fn ask(&self, key: &[u8], part: Part) -> Result<Option<Found<'m>>, String> {
-        match self.maps.find_in(key, part) {
-            (Lookup::Found(value), table) => {
-                Ok(Some(Found { table, key: key.to_vec(), value, extension: Vec::new() }))
-            }
+    fn ask(&self, part: Part) -> Result<Option<Found<'m>>, String> {
+        match self.maps.find_in(self.key, part) {
+            (Lookup::Found(value), table) => Ok(Some(Found { table, value, unmatched: 0 })),
             (Lookup::NotFound, _) => Ok(None),
             (Lookup::Retry(why), _) => Err(why.into_owned()),
         }
@@ -173,10 +178,10 @@ mod tests {
         );
         let snapshot = testing::snapshot(&text);
         let (finder, maps) = (&snapshot.mapping.finder, &snapshot.mapping.canonical.maps);
-        let found =
-            finder.find(&snapshot.resolver, maps, &Address::from_internal(address.as_bytes()));
+        let address = Address::from_internal(address.as_bytes());
+        let found = finder.find(&snapshot.resolver, maps, &address, &mut Vec::new());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Ok(found?.map(|found| (text(&found.value), text(&found.extension))))
+        Ok(found?.map(|found| (text(&found.value), text(found.extension(&address)))))
     }
 
     #[test]

@@ -12,12 +12,14 @@ use crate::mail_addr_find::{Finder, Found};
 use crate::trivial_rewrite::Resolver;
 use mail::Address;
 use mail::tok822::AddressList;
+use std::cell::RefCell;
 
 /// Tokens of a value that are looked at.
 const TOKENS_MAX: usize = 1 << 20;
 
-/// A step that somebody watches: the parameter, the address, what was found, what became of it.
-pub type Watch<'a> = &'a dyn Fn(&str, &Address, &Found<'_>, &[Address]);
+/// A step that somebody watches: the parameter, the address, the key and what was found for it,
+/// what became of it.
+pub type Watch<'a> = &'a dyn Fn(&str, &Address, &[u8], &Found<'_>, &[Address]);
 
 /// What it takes to map addresses.
 #[derive(Clone, Copy)]
@@ -28,11 +30,22 @@ pub struct Mapper<'a> {
     pub resolver: &'a Resolver,
     /// Who is told of each step.
     pub watch: Option<Watch<'a>>,
+    /// Shared by all addresses of a message.
+    pub buffers: &'a Buffers,
+}
+
+/// What look-ups need and leave empty.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// A key.
+    pub key: RefCell<Vec<u8>>,
+    /// The results of one step.
+    pub found: RefCell<Vec<Address>>,
 }
 
 impl Mapper<'_> {
-    /// The addresses that the tables of a parameter have for `address`; none where they have
-    /// nothing.
+    /// Puts the addresses that the tables of a parameter have for `address` into `results`, which
+    /// is empty; whether they have any.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -42,30 +55,36 @@ impl Mapper<'_> {
         maps: &Maps,
         address: &Address,
         propagates: bool,
-    ) -> Result<Option<Vec<Address>>, String> {
-        let Some(found) = self.finder.find(self.resolver, maps, address)? else { return Ok(None) };
-        let list = AddressList::parse(&found.value, TOKENS_MAX);
-        let extension = if propagates { found.extension.as_slice() } else { &[] };
-        let results: Vec<Address> = list
-            .addresses()
-            .enumerate()
-            .map(|(at, result)| match result.as_bytes() {
-                [b'@', domain @ ..] if at == 0 => address.with_domain(domain),
-                _ => self.extended(result, extension),
-            })
-            .collect();
+        results: &mut Vec<Address>,
+    ) -> Result<bool, String> {
+        let mut key = self.buffers.key.borrow_mut();
+        let Some(found) = self.finder.find(self.resolver, maps, address, &mut key)? else {
+            return Ok(false);
+        };
+        let extension = if propagates { found.extension(address) } else { &[] };
+        if is_plain(&found.value) {
+            results.push(self.extended(Address::from_internal(&found.value), extension));
+        } else {
+            let list = AddressList::parse(&found.value, TOKENS_MAX);
+            results.extend(list.addresses().enumerate().map(
+                |(at, result)| match result.as_bytes() {
+                    [b'@', domain @ ..] if at == 0 => address.with_domain(domain),
+                    _ => self.extended(result.clone(), extension),
+                },
+            ));
+        }
         if results.is_empty() {
             let value = String::from_utf8_lossy(&found.value);
             return Err(format!("malformed result for {address}: \"{value}\""));
         }
         if let Some(watch) = self.watch {
-            watch(parameter, address, &found, &results);
+            watch(parameter, address, &key, &found, results);
         }
-        Ok(Some(results))
+        Ok(true)
     }
 
-    fn extended(&self, result: &Address, extension: &[u8]) -> Address {
-        let address = self.resolver.canonical(result);
+    fn extended(&self, result: Address, extension: &[u8]) -> Address {
+        let address = self.resolver.canonical_form(result);
         if extension.is_empty() {
             return address;
         }
@@ -75,4 +94,12 @@ impl Mapper<'_> {
             None => Address::from_internal(&local),
         }
     }
+}
+
+/// Whether a value is one address that is written as it is stored: words, dots, one `@`.
+fn is_plain(value: &[u8]) -> bool {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
+    let Some(at) = value.iter().position(|byte| *byte == b'@') else { return false };
+    at > 0 && value[..at].iter().all(plain) && value[at + 1..].iter().all(plain)
 }

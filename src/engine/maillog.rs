@@ -85,6 +85,8 @@ pub struct Maillog {
     now: Cell<UnixMicros>,
     pending: RefCell<String>,
     complained: Cell<bool>,
+    /// Nothing is added: what is going on now is a rehearsal.
+    muted: Cell<bool>,
 }
 
 impl Maillog {
@@ -97,6 +99,7 @@ impl Maillog {
             now: Cell::new(UnixMicros(0)),
             pending: RefCell::default(),
             complained: Cell::new(false),
+            muted: Cell::new(false),
         }
     }
 
@@ -105,8 +108,19 @@ impl Maillog {
         self.now.set(now);
     }
 
+    /// Does something of which nothing is to be logged.
+    pub fn muted<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.muted.replace(true);
+        let done = work();
+        self.muted.set(before);
+        done
+    }
+
     /// Adds an event's line.
     pub fn log(&self, event: &Event<'_>) {
+        if self.muted.get() {
+            return;
+        }
         let unix = self.now.get().seconds();
         let offset = self.local.at(unix).offset;
         let mut pending = self.pending.borrow_mut();

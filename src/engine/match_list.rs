@@ -10,6 +10,7 @@
 //! `parent_domain_matches_subdomains`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use tables::catalog::Opened;
 use tables::cidr::masked;
 use tables::source::LogicalLines;
@@ -39,7 +40,7 @@ impl Match {
 /// What a list is read with; each function says why an item cannot be used.
 pub struct Reader<'a> {
     /// Opens a table by its name.
-    pub table: &'a dyn Fn(&str) -> Result<Opened, String>,
+    pub table: &'a dyn Fn(&str) -> Result<Arc<Opened>, String>,
     /// Reads a file.
     pub file: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     /// Takes an item that cannot be used, and why.
@@ -60,7 +61,7 @@ struct Item<P> {
 #[derive(Debug)]
 enum Pattern<P> {
     Plain(P),
-    Table(Opened),
+    Table(Arc<Opened>),
     Unusable,
 }
 
@@ -309,6 +310,7 @@ mod tests {
         let bad = RefCell::new(Vec::new());
         let system = System {
             read: |_| Err("none".into()),
+            stamp: |_| None,
             variable: |_| None,
             random: || 0,
             remote: tables::catalog::no_remote,
@@ -320,10 +322,11 @@ mod tests {
             default_type: "hash",
             proxied: &[],
             warn: &|_| {},
+            reads: &|_| {},
         };
         let open = |word: &str| {
             let name = Name::of_table(word, "hash").map_err(|bad| bad.0)?;
-            catalog.open(name).map_err(|bad| bad.0)
+            catalog.open(name).map(Arc::new).map_err(|bad| bad.0)
         };
         let file = |path: &str| match path {
             "/nets" => Ok(b"# ours\n10.0.0.0/8\n192.0.2.1, !/others\n".to_vec()),

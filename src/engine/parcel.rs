@@ -82,6 +82,8 @@ pub enum Parcel {
     },
     /// A new configuration.
     Reload(Arc<Snapshot>),
+    /// To all: the same configuration, whose tables have changed.
+    Tables(Arc<Snapshot>),
     /// Stop taking work, finish, and leave.
     Stop,
     /// From the queue manager, stopping: every delivery has its result, and nothing follows.

@@ -20,6 +20,7 @@ use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::localtime::LocalTime;
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::snapshot::Snapshot;
 use mail::address::Address;
@@ -71,7 +72,16 @@ struct Found {
 struct Parsed {
     envelope: Envelope,
     full_name: Option<String>,
+    /// Whether it says that it comes from elsewhere (`sendmail -G`).
+    is_remote: bool,
     content: Vec<u8>,
+}
+
+impl Parsed {
+    /// How its headers are rewritten.
+    fn context(&self) -> Context {
+        if self.is_remote { Context::Remote } else { Context::Local }
+    }
 }
 
 /// Looks at the maildrop directory at start, on every trigger and now and then.
@@ -232,13 +242,19 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     core.log.log(&Event::Pickup { id: name.id, uid: submission.uid, sender });
     let scene = Scene { snapshot: &snapshot, local: &core.local, micros: name.micros };
     scene.localize(&mut parsed.envelope);
-    let mapping = &snapshot.mapping;
-    let resolver = &snapshot.resolver;
-    let tell = |trouble: Trouble| Refused::of(trouble.told(core, name.id));
-    mapping.sender(core, resolver, name.id, &mut parsed.envelope.sender).map_err(tell)?;
-    let mapped = mapping.recipients(core, resolver, name.id, &mut parsed.envelope, Copies::Made);
-    mapped.map_err(tell)?;
-    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let receive = snapshot.pickup;
+    let context = parsed.context();
+    let rehearsed = || {
+        if let Some(rewriting) = Rewriting::new(core, name.id, context, receive) {
+            rewriting.look_up(&parsed.content);
+        }
+        let mut envelope = parsed.envelope.clone();
+        let _verdict = map(core, &snapshot, name.id, &mut envelope);
+    };
+    servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
+    let mapped = map(core, &snapshot, name.id, &mut parsed.envelope);
+    mapped.map_err(|trouble| Refused::of(trouble.told(core, name.id)))?;
+    let rewriting = Rewriting::new(core, name.id, context, receive);
     let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let Parsed { mut envelope, .. } = parsed;
@@ -246,6 +262,21 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
     queued.map_err(|full| Refused::Bad(full.to_string()))
+}
+
+/// Maps an envelope, unless that is left out.
+fn map(
+    core: &Core,
+    snapshot: &Snapshot,
+    id: QueueId,
+    envelope: &mut Envelope,
+) -> Result<(), Trouble> {
+    if !snapshot.pickup.maps_addresses {
+        return Ok(());
+    }
+    let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    mapping.sender(core, resolver, id, &mut envelope.sender)?;
+    mapping.recipients(core, resolver, id, envelope, Copies::Made)
 }
 
 /// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).
@@ -269,7 +300,7 @@ impl Scene<'_> {
         let resolver = &self.snapshot.resolver;
         envelope.sender = resolver.canonical(&envelope.sender);
         for recipient in &mut envelope.recipients {
-            recipient.address = resolver.localized(&recipient.address);
+            recipient.address = resolver.localized(std::mem::take(&mut recipient.address));
         }
     }
 
@@ -308,8 +339,10 @@ impl Scene<'_> {
         message.content.extend_from_slice(&parsed.content);
         let full_name = parsed.full_name.as_deref();
         let sender = &parsed.envelope.sender;
-        let origin =
-            Origin { id, sender, full_name, unix, zone: &zone, add_missing: true, rewriting };
+        // As for mail from elsewhere by SMTP.
+        let untouched = parsed.is_remote && self.snapshot.remote_rewrite_domain.is_empty();
+        let add_missing = !untouched || self.snapshot.always_add_missing;
+        let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing, rewriting };
         let finished = message.finish(&self.snapshot.cleanup, &origin);
         finished.map(|()| message).map_err(Refused::of)
     }
@@ -384,6 +417,7 @@ impl Parsed {
         use mail::envelope::{Encoding, Ret, notify};
         let text = String::from_utf8_lossy(body);
         match text.split_once('=') {
+            Some(("rewrite_context", context)) => self.is_remote = context == "remote",
             Some(("encoding", "8bit")) => self.envelope.encoding = Some(Encoding::EightBit),
             Some(("encoding", "7bit")) => self.envelope.encoding = Some(Encoding::SevenBit),
             // What SMTP could not carry is as good as not given.

@@ -158,6 +158,8 @@ pub struct Qmgr {
     recalling: BTreeMap<Number, Active>,
     /// Deliveries started whose result has not come.
     under_way: usize,
+    /// Messages that wait for servers to say where they go.
+    rehearsing: usize,
     incoming: VecDeque<Waiting>,
     deferred: BTreeSet<(u64, Number)>,
     /// Those of them that a flush tries whatever the time.
@@ -187,6 +189,7 @@ impl Qmgr {
             noticing: BTreeMap::new(),
             recalling: BTreeMap::new(),
             under_way: 0,
+            rehearsing: 0,
             incoming: VecDeque::new(),
             deferred: BTreeSet::new(),
             flushed: BTreeSet::new(),

@@ -22,10 +22,12 @@ mod tests;
 use crate::side;
 use cache::Cache;
 use protocol::mx::{self, Mx};
+use remote::Client;
 use runtime::{Instant, Rt};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{Cause, DnsError, Kind};
@@ -195,6 +197,16 @@ impl Resolver {
         let families = Families { ipv4, ipv6 };
         let forward = self.addresses(&name, families, Service::Native).await;
         PeerName::checked(name, address, forward)
+    }
+
+    /// What a server says of a key of its table; none when nobody can ask it now.
+    pub async fn look_up(&self, client: &Arc<Client>, key: &[u8]) -> Option<remote::Answer> {
+        match &self.source {
+            Source::Side(port) => {
+                port.look_up(&self.rt, client, key, self.rt.now() + ANSWER_DEADLINE).await
+            }
+            Source::Script(_) | Source::Zones(_) => None,
+        }
     }
 
     async fn ask(&self, question: Question) -> Result<Found, Cause> {

@@ -5,13 +5,14 @@
 //! core and hands answers to the tasks that wait.
 //!
 //! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer
-//! is [`Cause::TryAgain`]: mail waits, nothing is lost.
+//! is [`Cause::TryAgain`], or none from a table: mail waits, nothing is lost.
 //!
 //! Limits: [`QUESTIONS_MAX`] per core in flight.
 
 use crate::resolver::dns::{Dns, Servers};
 use crate::resolver::{Answer, Cause, Question};
 use crossbeam_queue::ArrayQueue;
+use remote::Client;
 use runtime::local::{Promise, promise};
 use runtime::wake::Waker;
 use runtime::{Instant, Rt};
@@ -32,8 +33,22 @@ pub const QUESTIONS_MAX: usize = 1024;
 /// Questions of all cores that wait for the thread.
 const INBOX_MAX: usize = 8 * QUESTIONS_MAX;
 
+/// What the thread is asked for.
+enum Errand {
+    /// The DNS.
+    Dns(Question),
+    /// A key of a table that a server answers for.
+    Table(Arc<Client>, Vec<u8>),
+}
+
+/// What it brings back.
+enum Brought {
+    Dns(Answer),
+    Table(remote::Answer),
+}
+
 struct Request {
-    question: Question,
+    errand: Errand,
     ticket: u64,
     outbox: Arc<Outbox>,
 }
@@ -45,7 +60,7 @@ struct Inbox {
 }
 
 struct Outbox {
-    answers: ArrayQueue<(u64, Answer)>,
+    answers: ArrayQueue<(u64, Brought)>,
     waker: Waker,
 }
 
@@ -59,7 +74,7 @@ pub struct Side {
 pub struct Port {
     inbox: Arc<Inbox>,
     outbox: Arc<Outbox>,
-    waiting: RefCell<BTreeMap<u64, Promise<Answer>>>,
+    waiting: RefCell<BTreeMap<u64, Promise<Brought>>>,
     in_flight: Cell<usize>,
     next_ticket: Cell<u64>,
 }
@@ -122,8 +137,11 @@ async fn serve(inbox: Arc<Inbox>, servers: Servers) {
         while let Some(request) = inbox.requests.pop() {
             let dns = dns.clone();
             tokio::task::spawn_local(async move {
-                let answer = dns.answer(&request.question).await;
-                request.outbox.deliver(request.ticket, answer);
+                let brought = match request.errand {
+                    Errand::Dns(question) => Brought::Dns(dns.answer(&question).await),
+                    Errand::Table(client, key) => Brought::Table(client.lookup(&key).await),
+                };
+                request.outbox.deliver(request.ticket, brought);
             });
         }
         inbox.arrived.notified().await;
@@ -131,7 +149,7 @@ async fn serve(inbox: Arc<Inbox>, servers: Servers) {
 }
 
 impl Outbox {
-    fn deliver(&self, ticket: u64, answer: Answer) {
+    fn deliver(&self, ticket: u64, answer: Brought) {
         let room = self.answers.push((ticket, answer));
         assert!(room.is_ok(), "a core has at most QUESTIONS_MAX questions in flight");
         self.waker.wake();
@@ -139,25 +157,44 @@ impl Outbox {
 }
 
 impl Port {
-    /// Asks, and waits until `deadline` at most.
+    /// Asks the DNS, and waits until `deadline` at most.
     pub async fn ask(&self, rt: &Rt, question: Question, deadline: Instant) -> Answer {
-        let not_now = Answer { result: Err(Cause::TryAgain), ttl: Duration::ZERO };
+        match self.send(rt, Errand::Dns(question), deadline).await {
+            Some(Brought::Dns(answer)) => answer,
+            _ => Answer { result: Err(Cause::TryAgain), ttl: Duration::ZERO },
+        }
+    }
+
+    /// Asks a server for a key of its table, and waits until `deadline` at most; none when there is
+    /// no answer by then.
+    pub async fn look_up(
+        &self,
+        rt: &Rt,
+        client: &Arc<Client>,
+        key: &[u8],
+        deadline: Instant,
+    ) -> Option<remote::Answer> {
+        match self.send(rt, Errand::Table(client.clone(), key.to_vec()), deadline).await? {
+            Brought::Table(answer) => Some(answer),
+            Brought::Dns(_) => None,
+        }
+    }
+
+    async fn send(&self, rt: &Rt, errand: Errand, deadline: Instant) -> Option<Brought> {
         if self.in_flight.get() >= QUESTIONS_MAX {
-            return not_now;
+            return None;
         }
         let ticket = self.next_ticket.get();
         self.next_ticket.set(ticket + 1);
-        let request = Request { question, ticket, outbox: self.outbox.clone() };
-        if self.inbox.requests.push(request).is_err() {
-            return not_now;
-        }
+        let request = Request { errand, ticket, outbox: self.outbox.clone() };
+        self.inbox.requests.push(request).ok()?;
         self.in_flight.set(self.in_flight.get() + 1);
         self.inbox.arrived.notify_one();
         let (answered, pledge) = promise(rt);
         self.waiting.borrow_mut().insert(ticket, answered);
         let answer = before(rt, deadline, pledge.wait()).await.flatten();
         self.waiting.borrow_mut().remove(&ticket);
-        answer.unwrap_or(not_now)
+        answer
     }
 
     /// Hands answers to those who wait; once per turn.

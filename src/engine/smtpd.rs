@@ -5,6 +5,7 @@
 //!
 //! Standards: smtpd(8), postconf(5); RFC 5321.
 
+use crate::cleanup::receive::Receive;
 use crate::core::Core;
 use crate::limits::{ACCEPT_PAUSE, COMMAND_LINE_MAX};
 use crate::lookup::{Maps, Opener};
@@ -94,6 +95,8 @@ pub struct Service {
     pub bare_newline_code: u16,
     /// Who may send where.
     pub restrictions: Restrictions,
+    /// What is left out (`receive_override_options`).
+    pub receive: Receive,
     /// Who has a mailbox.
     pub recipients: unlisted::Recipients,
     /// What refusals end with.
@@ -129,6 +132,7 @@ impl Service {
             bare_newline: bare_newline(params)?,
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
+            receive: Receive::new(params)?,
             recipients: unlisted::Recipients::new(params, opener)?,
             footer: footer::Footer::new(params, opener)?,
             rates: rates::Limits::new(name, params, opener)?,

@@ -2,7 +2,8 @@
 //!
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
-use crate::cleanup::{self, mapping::Mapping};
+use crate::cleanup::{self, mapping::Mapping, receive::Receive};
+use crate::lookup::opened::Tables;
 use crate::lookup::{Maps, Opener};
 use crate::smtp::generic::Generic;
 use crate::smtpd::Smtpd;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub remote_rewrite_domain: String,
     /// Address mappings.
     pub mapping: Mapping,
+    /// What is left out of local submissions (pickup's `receive_override_options`).
+    pub pickup: Receive,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
@@ -73,6 +76,8 @@ pub struct Snapshot {
     pub closed: bool,
     /// What should be said about the configuration at start.
     pub warnings: Vec<String>,
+    /// All tables.
+    pub tables: Tables,
 }
 
 impl Snapshot {
@@ -81,7 +86,32 @@ impl Snapshot {
     /// # Errors
     /// The first parameter whose value is not valid.
     pub fn new(params: Params, master: &MasterCf, system: System) -> Result<Snapshot, BadValue> {
-        let opener = Opener::new(&params, system)?;
+        Self::with(params, master, system, Tables::default())
+    }
+
+    /// The same configuration with the tables as they are now, and what should be said of them;
+    /// tables whose files have not changed are taken over.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn refreshed(
+        &self,
+        master: &MasterCf,
+        system: System,
+    ) -> Result<(Snapshot, Vec<String>), BadValue> {
+        let new = Self::with(self.params.clone(), master, system, self.tables.clone())?;
+        let news = new.warnings.iter().filter(|text| !self.warnings.contains(text));
+        let news = news.cloned().collect();
+        Ok((new, news))
+    }
+
+    fn with(
+        params: Params,
+        master: &MasterCf,
+        system: System,
+        before: Tables,
+    ) -> Result<Snapshot, BadValue> {
+        let opener = Opener::new(&params, system, before)?;
         // Whoever delivers nothing locally need not have these tables.
         let delivers = master.services().iter().any(|service| service.command == "local");
         let alias_maps = match delivers {
@@ -96,7 +126,7 @@ impl Snapshot {
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
         let mapping = Mapping::new(&params, &opener)?;
-        let mut warnings = opener.warnings();
+        let (mut warnings, tables) = opener.finish();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;
         warnings.sort();
@@ -111,6 +141,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             mapping,
+            pickup: pickup(&params, master)?,
             remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,
             bounce,
@@ -129,6 +160,7 @@ impl Snapshot {
             local: local_services(&params, master)?,
             closed,
             warnings,
+            tables,
             params,
         })
     }
@@ -194,6 +226,14 @@ fn smtp_services(
         }
     }
     Ok(services)
+}
+
+fn pickup(params: &Params, master: &MasterCf) -> Result<Receive, BadValue> {
+    let service = master.services().iter().find(|service| service.command == "pickup");
+    match service {
+        Some(service) => Receive::new(&params.with_overrides(&service.overrides)),
+        None => Receive::new(params),
+    }
 }
 
 fn local_services(

@@ -59,6 +59,7 @@ pub struct World {
 pub fn tables() -> System {
     System {
         read: |_| Err("No such file or directory".into()),
+        stamp: |_| None,
         variable: |_| None,
         random: || 0,
         remote: tables::catalog::no_remote,

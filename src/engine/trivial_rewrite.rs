@@ -85,6 +85,9 @@ pub struct Resolver {
     swap_bangpath: bool,
     allow_percent_hack: bool,
     append_at_myorigin: bool,
+    dequotes: bool,
+    takes_null_domain: bool,
+    takes_numeric_domain: bool,
     empty_address_recipient: String,
     allow_min_user: bool,
     shows_table: bool,
@@ -133,6 +136,9 @@ impl Resolver {
             swap_bangpath: params.flag("swap_bangpath")?,
             allow_percent_hack: params.flag("allow_percent_hack")?,
             append_at_myorigin: params.flag("append_at_myorigin")?,
+            dequotes: params.flag("resolve_dequoted_address")?,
+            takes_null_domain: params.flag("resolve_null_domain")?,
+            takes_numeric_domain: params.flag("resolve_numeric_domain")?,
             empty_address_recipient: params.text("empty_address_recipient")?,
             allow_min_user: params.flag("allow_min_user")?,
             shows_table: params.flag("show_user_unknown_table_name")?,
@@ -160,6 +166,20 @@ impl Resolver {
         self.qualified(address, &self.myorigin, self.mydomain.as_deref())
     }
 
+    /// The same of an address that nobody else needs.
+    pub fn canonical_form(&self, address: Address) -> Address {
+        if self.is_canonical(address.as_bytes()) { address } else { self.canonical(&address) }
+    }
+
+    /// Whether an address is in canonical form already: no route, a domain with a dot inside.
+    fn is_canonical(&self, address: &[u8]) -> bool {
+        let Some(at) = rightmost(address, b'@') else { return false };
+        let domain = &address[at + 1..];
+        let dot = domain.iter().position(|byte| *byte == b'.');
+        let whole = dot.is_some_and(|dot| dot > 0) && !domain.ends_with(b".");
+        whole && !address.starts_with(b"@")
+    }
+
     /// The canonical form of an address in a header of remote mail, where `domain` stands for the
     /// local ones.
     pub fn canonical_at(&self, address: &Address, domain: &str) -> Address {
@@ -167,7 +187,7 @@ impl Resolver {
     }
 
     fn qualified(&self, address: &Address, origin: &str, parent: Option<&str>) -> Address {
-        if address.is_null() {
+        if address.is_null() || self.is_canonical(address.as_bytes()) {
             return address.clone();
         }
         let mut bytes = without_route(address.as_bytes()).to_vec();
@@ -189,12 +209,14 @@ impl Resolver {
         Address::from_internal(&bytes)
     }
 
-    /// What relocated_maps has for a recipient.
+    /// What relocated_maps has for a recipient, and under which key.
     ///
     /// # Errors
     /// A table cannot answer; why.
-    pub fn moved(&self, recipient: &Address) -> Result<Option<Found<'_>>, String> {
-        self.finder.find(self, &self.relocated, recipient)
+    pub fn moved(&self, recipient: &Address) -> Result<Option<(Found<'_>, Vec<u8>)>, String> {
+        let mut key = Vec::new();
+        let found = self.finder.find(self, &self.relocated, recipient, &mut key)?;
+        Ok(found.map(|found| (found, key)))
     }
 
     /// What transport_maps has for a recipient.
@@ -222,13 +244,18 @@ impl Resolver {
     }
 
     /// An address without its local routing operators, as it is queued.
-    pub fn localized(&self, address: &Address) -> Address {
+    pub fn localized(&self, address: Address) -> Address {
+        let address = self.canonical_form(address);
+        let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
+        if self.is_local(&domain) == Match::No {
+            return address;
+        }
         let deliverable = |address: &Address| {
             let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
             is_deliverable_domain(&domain)
         };
-        let found = self.localize(address).filter(deliverable);
-        found.unwrap_or_else(|| self.canonical(address))
+        let found = self.localize(&address).filter(deliverable);
+        found.unwrap_or(address)
     }
 
     /// A recipient as it is queued: what resolving has made of it, routing operators gone.
@@ -260,16 +287,15 @@ impl Resolver {
         let Some(recipient) = self.localize(address) else { return Resolved::Unknown };
         let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
         let option = !self.allow_min_user && recipient.as_bytes().starts_with(b"-");
-        if option || !is_deliverable_domain(&domain) {
+        // What `bracketed` has made may lack the prefix that a literal from outside must have.
+        let numeric = domain.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let deliverable = is_deliverable_domain(&domain)
+            || domain.starts_with('[') && numeric && self.takes_numeric_domain;
+        if option || !deliverable {
             return Resolved::BadSyntax;
         }
         let Some(class) = self.class(&domain) else { return Resolved::Unknown };
-        let operators = |byte: &u8| {
-            *byte == b'@'
-                || *byte == b'!' && self.swap_bangpath
-                || *byte == b'%' && self.allow_percent_hack
-        };
-        let routed = recipient.local_part().iter().any(operators);
+        let routed = recipient.local_part().iter().any(|byte| matches!(byte, b'@' | b'!' | b'%'));
         match self.route(sender, &recipient, class, &domain) {
             Ok((transport, nexthop)) => {
                 Resolved::Route(Route { class, transport, nexthop, recipient, routed })
@@ -283,33 +309,60 @@ impl Resolver {
     fn localize(&self, address: &Address) -> Option<Address> {
         let mut current = self.canonical(address);
         let mut taken: Option<Vec<u8>> = None;
+        // All of a local part that says no more of where to go, `@` included.
+        let mut left: Option<Vec<u8>> = None;
         for _ in 0..address.as_bytes().len() + RESOLVE_PASSES_EXTRA {
             let Some(domain) = current.domain() else { break };
-            let name = String::from_utf8_lossy(domain).into_owned();
-            match self.is_local(&name) {
+            let local = current.local_part();
+            if domain.is_empty() && (self.takes_null_domain || self.has_operators(local)) {
+                // Nothing stands for this host.
+                current = Address::from_internal(local);
+                continue;
+            }
+            match self.is_local(&String::from_utf8_lossy(domain)) {
                 Match::Yes => {}
-                Match::No => return Some(current),
+                Match::No => match self.bracketed(&current) {
+                    Some(literal) if self.is_local(&literal_of(&literal)) == Match::Yes => {
+                        taken = literal.domain().map(<[u8]>::to_vec);
+                        left = Some(literal.local_part().to_vec());
+                        break;
+                    }
+                    literal => return Some(literal.unwrap_or(current)),
+                },
                 Match::Unknown => return None,
             }
             let domain = domain.to_vec();
             let local = current.local_part().to_vec();
-            let operators = local.contains(&b'@')
-                || local.contains(&b'!') && self.swap_bangpath
-                || local.contains(&b'%') && self.allow_percent_hack;
             taken = Some(domain);
-            if !operators {
-                current = Address::from_internal(&local);
+            if !self.has_operators(&local) {
+                left = Some(local);
                 break;
             }
             let inner = Address::from_internal(&local);
             current = if local.contains(&b'@') { inner } else { self.canonical(&inner) };
         }
-        let local = match current.local_part() {
+        let local = match left.as_deref().unwrap_or(current.local_part()) {
             [] => self.empty_address_recipient.as_bytes().to_vec(),
             local => local.to_vec(),
         };
         let domain = taken.unwrap_or_else(|| self.myhostname.clone().into_bytes());
         Some(Address::from_internal(&[&local, b"@".as_slice(), &domain].concat()))
+    }
+
+    /// Whether a local part says where to go on. In quotes it does when
+    /// `resolve_dequoted_address` has it so.
+    fn has_operators(&self, local: &[u8]) -> bool {
+        let operators = local.contains(&b'@')
+            || local.contains(&b'!') && self.swap_bangpath
+            || local.contains(&b'%') && self.allow_percent_hack;
+        operators && (self.dequotes || !mail::address::needs_quotes(local))
+    }
+
+    /// `user@1.2.3.4` as `user@[1.2.3.4]`, where `resolve_numeric_domain` has it so.
+    fn bracketed(&self, address: &Address) -> Option<Address> {
+        let domain = address.domain().filter(|_| self.takes_numeric_domain)?;
+        let ip: IpAddr = str::from_utf8(domain).ok()?.parse().ok()?;
+        Some(address.with_domain(format!("[{ip}]").as_bytes()))
     }
 
     /// Whether a domain is delivered here: mydestination, or a literal of an own address.
@@ -360,7 +413,7 @@ impl Resolver {
         {
             transport::apply(&entry.value, domain, &mut transport, &mut nexthop);
         }
-        if let Some(moved) = self.moved(recipient)? {
+        if let Some((moved, _)) = self.moved(recipient)? {
             let to = String::from_utf8_lossy(&moved.value).into_owned();
             return Ok(("error".into(), format!("5.1.6 User has moved to {to}")));
         }
@@ -415,7 +468,10 @@ impl Resolver {
                 Lookup::NotFound => None,
                 Lookup::Retry(why) => return Err(why.into_owned()),
             },
-            false => self.finder.find(self, &tables.maps, sender)?.map(|found| found.value),
+            false => {
+                let found = self.finder.find(self, &tables.maps, sender, &mut Vec::new())?;
+                found.map(|found| found.value)
+            }
         };
         let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
         Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
@@ -429,6 +485,10 @@ fn transport(text: &str) -> (String, String) {
 }
 
 /// An address without `@a,@b:` in front.
+fn literal_of(address: &Address) -> String {
+    String::from_utf8_lossy(address.domain().unwrap_or_default()).into_owned()
+}
+
 fn without_route(address: &[u8]) -> &[u8] {
     let colon = address.iter().position(|byte| *byte == b':');
     match (address.first(), colon) {

@@ -6,6 +6,7 @@ use config::{Host, Source, SourceError};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 
 /// Files of the file system.
 pub struct Files;
@@ -23,6 +24,15 @@ impl Source for Files {
 /// As strerror(3) words it.
 pub fn read(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| reason(&error))
+}
+
+/// What tells a file from what it was: its device and inode, its bytes, and when it was last
+/// written, in nanoseconds of the system's clock. None while there is no file.
+pub fn stamp(path: &str) -> Option<[u64; 4]> {
+    let found = std::fs::metadata(path).ok()?;
+    let written = found.mtime().cast_unsigned().wrapping_mul(1_000_000_000);
+    let written = written.wrapping_add(found.mtime_nsec().cast_unsigned());
+    Some([found.dev(), found.ino(), found.size(), written])
 }
 
 /// The value of an environment variable.

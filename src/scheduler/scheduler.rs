@@ -224,7 +224,13 @@ impl Scheduler {
     /// Whether the active queue takes another message.
     #[must_use]
     pub fn room_for_message(&self) -> bool {
-        self.arena.messages.len() < self.limits.message_active_limit as usize
+        self.room_beside(0)
+    }
+
+    /// Whether it takes another message when `others` come that are not here yet.
+    #[must_use]
+    pub fn room_beside(&self, others: usize) -> bool {
+        self.arena.messages.len() + others < self.limits.message_active_limit as usize
     }
 
     /// Totals, counted by a walk over the destinations.

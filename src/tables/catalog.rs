@@ -12,7 +12,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -23,7 +23,7 @@ use crate::fold::{Folding, fold};
 use crate::pattern::{Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
 use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
-use crate::{Lookup, Table};
+use crate::{Lookup, Table, berkeley, cdb, foreign, lmdb};
 
 /// How deep tables may be made of tables.
 pub const NESTING_MAX: usize = 10;
@@ -46,6 +46,8 @@ pub type SharedTable = Box<dyn Table + Send + Sync>;
 pub struct System {
     /// All bytes of a file; an error as strerror(3) words it.
     pub read: fn(&str) -> Result<Vec<u8>, String>,
+    /// What tells a file from what it was, none while there is none.
+    pub stamp: fn(&str) -> Option<Stamp>,
     /// The value of an environment variable.
     pub variable: fn(&[u8]) -> Option<Vec<u8>>,
     /// A random number.
@@ -53,6 +55,10 @@ pub struct System {
     /// Opens a table that a server or a library outside this crate answers for, one of [`REMOTE`].
     pub remote: fn(&Name) -> Result<SharedTable, BadTable>,
 }
+
+/// What changes when a file does: its device and inode, its bytes, and when it was last written, in
+/// nanoseconds of the system's clock.
+pub type Stamp = [u64; 4];
 
 /// For [`System::remote`], where nothing outside answers.
 ///
@@ -126,7 +132,7 @@ impl Name {
     /// What its type means.
     pub fn kind(&self) -> Kind {
         match self.kind.as_str() {
-            "hash" | "btree" => Kind::Database,
+            "hash" | "btree" | "cdb" | "lmdb" => Kind::Database,
             "cidr" | "texthash" | "inline" | "nis" | "static" | "fail" | "environ" | "internal"
             | "pcre" | "regexp" | "unionmap" | "pipemap" | "randmap" | "proxy" | "unix" => {
                 Kind::Other
@@ -134,6 +140,15 @@ impl Name {
             kind if REMOTE.contains(&kind) => Kind::Other,
             _ => Kind::Unknown,
         }
+    }
+
+    /// The file of a [`Kind::Database`].
+    pub fn database(&self) -> String {
+        let suffix = match self.kind.as_str() {
+            "cdb" | "lmdb" => self.kind.as_str(),
+            _ => "db",
+        };
+        format!("{}.{suffix}", self.path)
     }
 
     /// Why it cannot be made.
@@ -239,6 +254,8 @@ pub struct Catalog<'a> {
     pub proxied: &'a [String],
     /// Takes what should be said about the text of a table.
     pub warn: &'a dyn Fn(String),
+    /// Takes the path of each file that is going to be read.
+    pub reads: &'a dyn Fn(&str),
 }
 
 impl Catalog<'_> {
@@ -255,8 +272,8 @@ impl Catalog<'_> {
         let map = |table| Contents::Map(Folded { table, folding: self.folding });
         let mut fixed = !PATTERNS.contains(&name.kind.as_str());
         let contents = match name.kind.as_str() {
-            "hash" | "btree" => {
-                Contents::Database(Folded { table: self.database(path)?, folding: self.folding })
+            "hash" | "btree" | "cdb" | "lmdb" => {
+                Contents::Database(Folded { table: self.database(&name)?, folding: self.folding })
             }
             "cidr" => {
                 let text = self.rules(path)?;
@@ -310,17 +327,22 @@ impl Catalog<'_> {
         Ok(Opened { name, contents, fixed })
     }
 
-    fn database(&self, path: &str) -> Result<ConstantDb<Vec<u8>>, BadTable> {
-        let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}.db: {why}"));
-        let bytes = (self.system.read)(&format!("{path}.db")).map_err(|why| bad(&why))?;
-        let db = ConstantDb::open(bytes).and_then(|db| db.verify().map(|()| db));
-        db.map_err(|why| bad(&why))
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        (self.reads)(path);
+        (self.system.read)(path)
+    }
+
+    fn database(&self, name: &Name) -> Result<ConstantDb<Vec<u8>>, BadTable> {
+        let path = name.database();
+        let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}: {why}"));
+        let bytes = self.read(&path).map_err(|why| bad(&why))?;
+        database(&name.kind, bytes).map_err(|why| bad(&why))
     }
 
     /// The rules of a pattern table: a file's, or those in braces, one a line.
     fn rules(&self, path: &str) -> Result<Vec<u8>, BadTable> {
         if !path.starts_with('{') {
-            return (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")));
+            return self.read(path).map_err(|why| BadTable(format!("open {path}: {why}")));
         }
         let bad = || BadTable(format!("bad syntax: \"{path}\"; need \"{{ {{ rule }} ... }}\""));
         let words = list(path).ok_or_else(bad)?;
@@ -330,8 +352,8 @@ impl Catalog<'_> {
 
     /// A source file that is read at once; the first of equal keys stays.
     fn text_file(&self, path: &str) -> Result<Entries, BadTable> {
-        let text = (self.system.read)(path)
-            .map_err(|why| BadTable(format!("open database {path}: {why}")))?;
+        let text =
+            self.read(path).map_err(|why| BadTable(format!("open database {path}: {why}")))?;
         let mut out = Entries::new();
         for line in LogicalLines::new(&text) {
             let number = line.number;
@@ -399,8 +421,7 @@ impl Catalog<'_> {
             "group.byname" => "/etc/group",
             _ => return Err(BadTable(format!("unknown table: {name}"))),
         };
-        let text =
-            (self.system.read)(path).map_err(|why| BadTable(format!("open {path}: {why}")))?;
+        let text = self.read(path).map_err(|why| BadTable(format!("open {path}: {why}")))?;
         let mut out = Entries::new();
         for line in text.split(|byte| *byte == b'\n') {
             let key = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -419,6 +440,24 @@ impl Catalog<'_> {
         }
         self.nested(Name::of_table(text, self.default_type)?, depth + 1)
     }
+}
+
+/// The database that a file of type `kind` holds.
+///
+/// # Errors
+/// Why it is none.
+pub fn database(kind: &str, bytes: Vec<u8>) -> Result<ConstantDb<Vec<u8>>, String> {
+    let said = |bad: &dyn fmt::Display| bad.to_string();
+    let entries = match kind {
+        "cdb" => cdb::entries(&bytes),
+        "lmdb" => lmdb::entries(&bytes),
+        _ if berkeley::is_berkeley(&bytes) => berkeley::entries(&bytes),
+        _ => {
+            let db = ConstantDb::open(bytes).map_err(|bad| said(&bad))?;
+            return db.verify().map(|()| db).map_err(|bad| said(&bad));
+        }
+    };
+    entries.and_then(|entries| foreign::table(&entries)).map_err(|bad| said(&bad))
 }
 
 /// The text between two braces.

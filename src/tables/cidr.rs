@@ -29,6 +29,8 @@ struct Pattern {
 struct Rule {
     pattern: Pattern,
     action: Action,
+    /// Where it is in the text, from 1.
+    line: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +67,14 @@ impl Cidr {
         reader.table
     }
 
-    fn find(&self, address: IpAddr) -> Option<&[u8]> {
+    /// The value, and the line it is on.
+    fn find(&self, key: &[u8]) -> Option<(&[u8], usize)> {
+        let address = core::str::from_utf8(key).ok()?.parse().ok()?;
         let mut at = 0;
-        while let Some(Rule { pattern, action }) = self.rules.get(at) {
+        while let Some(Rule { pattern, action, line }) = self.rules.get(at) {
             at += 1;
             match action {
-                Action::Result(result) if pattern.holds(address) => return Some(result),
+                Action::Result(result) if pattern.holds(address) => return Some((result, *line)),
                 Action::If(end) if !pattern.holds(address) => at = *end,
                 _ => {}
             }
@@ -81,11 +85,14 @@ impl Cidr {
 
 impl Table for Cidr {
     fn lookup(&self, key: &[u8]) -> Lookup<'_> {
-        let address = core::str::from_utf8(key).ok().and_then(|text| text.parse().ok());
-        match address.and_then(|address| self.find(address)) {
-            Some(result) => Lookup::Found(Cow::Borrowed(result)),
+        match self.find(key) {
+            Some((result, _)) => Lookup::Found(Cow::Borrowed(result)),
             None => Lookup::NotFound,
         }
+    }
+
+    fn line(&self, key: &[u8]) -> Option<usize> {
+        Some(self.find(key)?.1)
     }
 }
 
@@ -107,7 +114,8 @@ impl Reading {
         if word.eq_ignore_ascii_case("if") {
             let pattern = Pattern::parse(rest)?;
             self.open.push((self.table.rules.len(), line.number));
-            self.table.rules.push(Rule { pattern, action: Action::If(0) });
+            let action = Action::If(0);
+            self.table.rules.push(Rule { pattern, action, line: line.number });
             return Ok(());
         }
         // A blank may stand behind the exclamation mark.
@@ -122,7 +130,7 @@ impl Reading {
             return Err("no lookup result".into());
         }
         let action = Action::Result(result.as_bytes().to_vec());
-        self.table.rules.push(Rule { pattern, action });
+        self.table.rules.push(Rule { pattern, action, line: line.number });
         Ok(())
     }
 }
@@ -212,6 +220,7 @@ mod tests {
              2001:db8::/32 v6\n",
         );
         assert!(said.is_empty(), "{said:?}");
+        assert_eq!(table.line(b"10.1.9.9"), Some(7));
         for (key, expected) in [
             ("192.168.1.1", "single"),
             ("192.168.1.9", "net"),
@@ -226,6 +235,7 @@ mod tests {
             ("[10.0.0.1]", ""),
         ] {
             assert_eq!(find(&table, key), expected, "{key}");
+            assert_eq!(table.line(key.as_bytes()).is_some(), !expected.is_empty(), "{key}");
         }
     }
 

@@ -30,17 +30,11 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 40;
 const SLOT_BYTES: usize = 8;
 const RECORD_HEADER_BYTES: usize = 8;
-/// Where Berkeley DB has its magic number.
-const BERKELEY_OFFSET: usize = 12;
-const BERKELEY_HASH: u32 = 0x0006_1561;
-const BERKELEY_BTREE: u32 = 0x0005_3162;
 
 /// Why bytes are not a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadDb {
-    /// A Berkeley DB file; its access method.
-    Berkeley(&'static str),
     /// Something else altogether.
     Foreign,
     /// A version of the format from the future.
@@ -54,9 +48,6 @@ pub enum BadDb {
 impl fmt::Display for BadDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Berkeley(method) => {
-                write!(f, "Berkeley DB {method} file, rebuild it with postmap or postalias")
-            }
             Self::Foreign => f.write_str("unexpected file type or format"),
             Self::Version(version) => write!(f, "unsupported format version {version}"),
             Self::Size => f.write_str("truncated database file"),
@@ -164,7 +155,7 @@ impl<B: AsRef<[u8]>> Table for ConstantDb<B> {
 impl Header {
     fn read(bytes: &[u8]) -> Result<Self, BadDb> {
         if !bytes.starts_with(&MAGIC) {
-            return Err(foreign(bytes));
+            return Err(BadDb::Foreign);
         }
         let header = bytes.get(..HEADER_BYTES).ok_or(BadDb::Size)?;
         let field = |index: usize| word(header, MAGIC.len() + 4 * index).ok_or(BadDb::Size);
@@ -237,14 +228,4 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let found = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(found.try_into().ok()?))
-}
-
-/// What a file is that is not ours.
-fn foreign(bytes: &[u8]) -> BadDb {
-    let magic = word(bytes, BERKELEY_OFFSET).unwrap_or_default();
-    match [magic, magic.swap_bytes()] {
-        [BERKELEY_HASH, _] | [_, BERKELEY_HASH] => BadDb::Berkeley("hash"),
-        [BERKELEY_BTREE, _] | [_, BERKELEY_BTREE] => BadDb::Berkeley("btree"),
-        _ => BadDb::Foreign,
-    }
 }

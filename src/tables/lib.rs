@@ -1,10 +1,10 @@
 //! Lookup tables: a key goes in, a value or its absence comes out; no file, no socket.
 //!
-//! [`constant`] is the database behind `hash:` and `btree:`, [`source`] and [`alias`] read the
-//! texts it is built from, [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are
-//! tables that live in memory, and [`catalog`] opens any of them by its name. postmap(1) and
-//! postalias(1) build and query them, the engine asks them; whoever reads a table file owns its
-//! bytes.
+//! [`constant`] is the database behind `hash:` and `btree:`; [`berkeley`], [`lmdb`] and [`cdb`]
+//! read the files of others; [`source`] and [`alias`] read the texts databases are built from,
+//! [`pattern`] is `regexp:` and `pcre:`, [`simple`] and [`combine`] are tables in memory, and
+//! [`catalog`] opens any of them by its name. postmap(1) and postalias(1) build and query them, the
+//! engine asks them; whoever reads a table file owns its bytes.
 //!
 //! **Diagnostics**: a text line that cannot be used is a [`source::BadLine`] with Postfix's
 //! warning; a file that is no database is a [`constant::BadDb`]; a table that cannot answer now
@@ -20,19 +20,23 @@ extern crate alloc;
 extern crate std;
 
 pub mod alias;
+pub mod berkeley;
 pub mod catalog;
+pub mod cdb;
 pub mod cidr;
 pub mod combine;
 pub mod constant;
 pub mod fold;
+pub mod foreign;
 mod fuzz;
+pub mod lmdb;
 pub mod pattern;
 pub mod simple;
 pub mod source;
 
 use alloc::borrow::Cow;
 
-pub use fuzz::{fuzz_constant_db, fuzz_pattern};
+pub use fuzz::{fuzz_alias, fuzz_cidr, fuzz_constant_db, fuzz_foreign_db, fuzz_pattern};
 
 /// What a table says of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! `regexp:` and `pcre:` tables: patterns in order, the first that matches gives the value.
 //!
-//! `rules` reads the text, [`posix`] and [`perl`] are the two kinds of patterns, `prefilter`
-//! tells which of them cannot match. A rule with `!` in front holds where its pattern does not
-//! match; rules between `if` and `endif` are looked at only when the pattern of the `if` holds.
+//! `rules` reads the text, [`posix`] and [`perl`] are the two kinds of patterns, `prefilter` and
+//! `automaton` tell in one pass each which of them cannot match. A rule with `!` in front holds
+//! where its pattern does not match; rules between `if` and `endif` are looked at only when the
+//! pattern of the `if` holds.
 //!
 //! | value | stands for |
 //! | --- | --- |
@@ -21,8 +22,10 @@ use alloc::vec::Vec;
 use crate::source::LogicalLines;
 use crate::{Lookup, Table};
 use prefilter::Prefilter;
+use regex_syntax::hir::Hir;
 use rules::{Part, Reading};
 
+mod automaton;
 pub mod perl;
 #[allow(unsafe_code)]
 pub mod posix;
@@ -33,6 +36,15 @@ mod tests;
 
 /// Where a match and its parentheses stand in a key.
 pub type Spans = Vec<Option<(usize, usize)>>;
+
+/// What is made of letter case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// Letters are what they are, though the pattern may say that case does not matter.
+    Literal,
+    /// What the pattern says.
+    AsWritten,
+}
 
 /// One kind of patterns.
 pub trait Pattern: Sized {
@@ -60,8 +72,9 @@ pub trait Pattern: Sized {
     /// Where it matches: the whole, then each parenthesis.
     fn spans(&self, key: &[u8]) -> Option<Spans>;
 
-    /// The same pattern for the prefilter, if that can read it.
-    fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir>;
+    /// The same pattern for the prefilter, if that can read it: without its letter case, for the
+    /// literals in it, or just as it is.
+    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir>;
 }
 
 /// A rule that was read.

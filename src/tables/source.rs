@@ -196,3 +196,11 @@ fn key_bytes(text: &[u8]) -> Result<usize, BadLine> {
     }
     if quoted { Err(BadLine::Unbalanced) } else { Ok(text.len()) }
 }
+
+/// What postmap makes of `text`.
+#[cfg(test)]
+pub(crate) fn entries_for_tests(text: &[u8]) -> crate::catalog::Entries {
+    let lines = LogicalLines::new(text);
+    let entries = lines.map(|line| entry(&line, false).expect("a good line"));
+    entries.map(|entry| (entry.key.to_ascii_lowercase(), entry.value)).collect()
+}

@@ -1,8 +1,9 @@
 //! An SMTP client that says what it is told and shows what comes back.
 
 use super::PATIENCE;
+use rustix::net::{self, AddressFamily, SocketType};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 
 /// One session.
 pub struct Client {
@@ -15,6 +16,17 @@ impl Client {
     /// Connects, and waits for the greeting.
     pub fn connect(port: u16) -> io::Result<Client> {
         let mut client = Client { stream: BufReader::new(dial(port)?), greeting: String::new() };
+        client.greeting = client.reply()?;
+        Ok(client)
+    }
+
+    /// The same from another address of this host.
+    pub fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<Client> {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        net::bind(&socket, &SocketAddrV4::new(source, 0))?;
+        net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+        let stream = ready(TcpStream::from(socket))?;
+        let mut client = Client { stream: BufReader::new(stream), greeting: String::new() };
         client.greeting = client.reply()?;
         Ok(client)
     }
@@ -68,7 +80,10 @@ impl Client {
 }
 
 fn dial(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), PATIENCE)?;
+    ready(TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), PATIENCE)?)
+}
+
+fn ready(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -5,8 +5,17 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The commands the tests use, from `ringpost-tools`.
-const COMMANDS: [&str; 7] =
-    ["postfix", "postdrop", "postmap", "postqueue", "postsuper", "sendmail", "postlog"];
+const COMMANDS: [&str; 9] = [
+    "postfix",
+    "postalias",
+    "postconf",
+    "postmap",
+    "postdrop",
+    "postqueue",
+    "postsuper",
+    "sendmail",
+    "postlog",
+];
 
 /// Every program with its path.
 pub fn all() -> &'static [(String, PathBuf)] {

@@ -9,6 +9,7 @@
 //! **Standards**: postmap(1), postalias(1) of Postfix 3.7.
 
 mod build;
+mod lmdb;
 mod options;
 mod query;
 mod store;
@@ -57,6 +58,7 @@ impl Run<'_> {
     fn open(&self, name: Name) -> Result<Opened, Exit> {
         let system = System {
             read: system::read,
+            stamp: system::stamp,
             variable: system::variable,
             random: system::random,
             remote: behind_a_server,
@@ -68,6 +70,7 @@ impl Run<'_> {
             default_type: &self.settings.text("default_database_type")?,
             proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
             warn: &|text| self.program.say(Level::Warning, text),
+            reads: &|_| {},
         };
         Ok(catalog.open(name)?)
     }

@@ -158,19 +158,3 @@ fn a_failed_build_leaves_the_old_table_and_no_other_file() {
     left.sort();
     assert_eq!(left, ["al", "conf", "t.db"]);
 }
-
-#[test]
-fn a_berkeley_db_file_is_named_as_such_and_can_be_rebuilt() {
-    let directory = stage();
-    let mut bytes = vec![0u8; 4096];
-    bytes[12..16].copy_from_slice(&0x0006_1561u32.to_le_bytes());
-    std::fs::write(directory.path().join("t.db"), bytes).unwrap();
-    let call = |args| run(OURS, directory.path(), &(0, args, ""));
-    let (code, _, said) = call(&["-q", "key1", "hash:t"]);
-    assert_eq!(code, Some(1));
-    let expected = "postmap: fatal: open database t.db: Berkeley DB hash file, \
-        rebuild it with postmap or postalias\n";
-    assert_eq!(said, expected);
-    assert_eq!(call(&["hash:t"]).0, Some(0));
-    assert_eq!(call(&["-q", "key1", "hash:t"]).1, ["one"]);
-}

@@ -6,9 +6,11 @@
 use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::commit::{Name, Patience, describe, durable, place};
 use crate::cleanup::mapping::Copies;
+use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Notice, Parcel};
 use mail::Recipient;
@@ -41,6 +43,14 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    let rehearsed = || {
+        let mut envelope = envelope.clone();
+        let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
+        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, Receive::default()) {
+            rewriting.look_up(&report::write(scene, notice, &to));
+        }
+    };
+    servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
     let mapped = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
     if let Err(trouble) = mapped {
         trouble.told(core, name.id);
@@ -48,7 +58,7 @@ async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
     }
     warn_of_words(core, notice);
     let text = report::write(scene, notice, &to);
-    let rewriting = Rewriting::new(core, name.id, Context::Local);
+    let rewriting = Rewriting::new(core, name.id, Context::Local, Receive::default());
     let finished = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
     let Ok(message) = finished else { return false };
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });

@@ -58,23 +58,27 @@ impl Map11 {
         if self.maps.is_empty() || !self.classes.has(class) {
             return Ok(());
         }
-        let first = address.clone();
+        let mut results = mapper.buffers.found.borrow_mut();
+        results.clear();
+        let mut first: Option<Address> = None;
         for _ in 0..STEPS_MAX {
-            let results = mapper.map(self.name, &self.maps, address, self.propagates);
-            let Some(results) = results.map_err(|why| Trouble::lookup(self.name, &first, &why))?
-            else {
+            let found = mapper.map(self.name, &self.maps, address, self.propagates, &mut results);
+            let asked = || first.as_ref().unwrap_or(address);
+            if !found.map_err(|why| Trouble::lookup(self.name, asked(), &why))? {
                 return Ok(());
-            };
-            if results.len() > 1 {
-                warn(format!("multi-valued {} entry for {first}", self.name));
             }
-            let result = results.into_iter().next().expect("one at least");
+            if results.len() > 1 {
+                warn(format!("multi-valued {} entry for {}", self.name, asked()));
+            }
+            let result = results.drain(..).next().expect("one at least");
             let same = result.same_as(address);
-            *address = result;
+            let before = std::mem::replace(address, result);
+            first.get_or_insert(before);
             if same {
                 return Ok(());
             }
         }
+        let first = first.as_ref().unwrap_or(address);
         warn(format!("unreasonable {} map nesting for {first}", self.name));
         Ok(())
     }

@@ -29,6 +29,23 @@ pub struct Map1n {
     bytes_max: usize,
 }
 
+/// An expansion on its way.
+struct Expansion<'a> {
+    results: &'a mut Vec<Address>,
+    /// Addresses among their own results, in lower case.
+    kept: BTreeSet<Vec<u8>>,
+    /// The buffer of each look-up.
+    found: &'a mut Vec<Address>,
+}
+
+impl Expansion<'_> {
+    /// Whether the result at `at` is kept as it is.
+    fn keeps(&self, at: usize) -> bool {
+        let key = || self.results[at].as_bytes().to_ascii_lowercase();
+        !self.kept.is_empty() && self.kept.contains(&key())
+    }
+}
+
 /// What is too much of an expansion.
 enum Excess {
     Size,
@@ -68,47 +85,55 @@ impl Map1n {
         })
     }
 
-    /// Everybody an address stands for; itself where the tables have nothing.
+    /// Puts everybody an address stands for into `results`, which is empty; itself where the tables
+    /// have nothing.
     ///
     /// # Errors
     /// A table cannot answer, or a limit is reached.
-    pub fn expand(&self, mapper: Mapper<'_>, address: Address) -> Result<Vec<Address>, Trouble> {
-        let mut results = vec![address];
+    pub fn expand(
+        &self,
+        mapper: Mapper<'_>,
+        address: &Address,
+        results: &mut Vec<Address>,
+    ) -> Result<(), Trouble> {
+        results.push(address.clone());
         if self.maps.is_empty() {
-            return Ok(results);
+            return Ok(());
         }
-        let asked = results[0].clone();
-        let mut kept = BTreeSet::new();
+        let mut found = mapper.buffers.found.borrow_mut();
+        found.clear();
+        let mut expansion = Expansion { results, kept: BTreeSet::new(), found: &mut found };
         let mut at = 0;
-        while at < results.len() {
-            let settled = match results.len() > self.results_max {
+        while at < expansion.results.len() {
+            let settled = match expansion.results.len() > self.results_max {
                 true => Err(Excess::Size),
-                false => self.settle(mapper, &mut results, at, &mut kept)?,
+                false => self.settle(mapper, &mut expansion, at)?,
             };
-            settled.map_err(|excess| Trouble::expansion(&excess.text(&asked)))?;
+            settled.map_err(|excess| Trouble::expansion(&excess.text(address)))?;
             at += 1;
         }
-        Ok(results)
+        Ok(())
     }
 
     /// Looks up the result at `at` until it stays; further ones go to the end.
     fn settle(
         &self,
         mapper: Mapper<'_>,
-        results: &mut Vec<Address>,
+        expansion: &mut Expansion<'_>,
         at: usize,
-        kept: &mut BTreeSet<Vec<u8>>,
     ) -> Result<Result<(), Excess>, Trouble> {
         for _ in 0..self.steps_max {
-            let from = results[at].clone();
-            if kept.contains(&from.as_bytes().to_ascii_lowercase()) {
+            if expansion.keeps(at) {
                 return Ok(Ok(()));
             }
-            let found = mapper.map(NAME, &self.maps, &from, self.propagates);
-            let Some(found) = found.map_err(|why| Trouble::lookup(NAME, &from, &why))? else {
+            let Expansion { results, kept, found } = expansion;
+            let from = &results[at];
+            let has = mapper.map(NAME, &self.maps, from, self.propagates, found);
+            if !has.map_err(|why| Trouble::lookup(NAME, from, &why))? {
                 return Ok(Ok(()));
-            };
-            for (index, result) in found.into_iter().enumerate() {
+            }
+            let from = std::mem::take(&mut results[at]);
+            for (index, result) in found.drain(..).enumerate() {
                 if result.as_bytes().len() > self.bytes_max {
                     return Ok(Err(Excess::Length(result)));
                 }
@@ -122,7 +147,6 @@ impl Map1n {
             }
         }
         // One more look-up would only show whether it is over.
-        let settled = kept.contains(&results[at].as_bytes().to_ascii_lowercase());
-        Ok(if settled { Ok(()) } else { Err(Excess::Nesting) })
+        Ok(if expansion.keeps(at) { Ok(()) } else { Err(Excess::Nesting) })
     }
 }

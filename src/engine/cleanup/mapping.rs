@@ -17,7 +17,7 @@ use super::masquerade::Masquerade;
 use crate::core::Core;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
-use crate::mail_addr_map::{Mapper, Watch};
+use crate::mail_addr_map::{Buffers, Mapper, Watch};
 use crate::maillog::{Daemon, Event};
 use crate::trivial_rewrite::Resolver;
 use config::Params;
@@ -130,6 +130,15 @@ struct Job<'a> {
     warn: &'a dyn Fn(&str),
 }
 
+/// What becomes of the recipients of a message.
+#[derive(Default)]
+struct Recipients {
+    out: Vec<Recipient>,
+    /// What each recipient was before virtual aliases, while copies are made of that.
+    mapped: Vec<Address>,
+    results: Vec<Address>,
+}
+
 impl Mapping {
     /// Reads the parameters and opens the tables.
     ///
@@ -165,7 +174,8 @@ impl Mapping {
         sender: &mut Address,
     ) -> Result<(), Trouble> {
         let warn = |text: &str| warn(core, id, text);
-        self.job(resolver, None, &warn).one(Class::EnvelopeSender, sender)
+        let buffers = Buffers::default();
+        self.job(resolver, None, &warn, &buffers).one(Class::EnvelopeSender, sender)
     }
 
     /// The recipients as they are queued, `copies` included; the sender is mapped already.
@@ -180,25 +190,39 @@ impl Mapping {
         envelope: &mut Envelope,
         copies: Copies,
     ) -> Result<(), Trouble> {
+        self.rewrite(resolver, envelope, copies, &|text| warn(core, id, text))
+    }
+
+    /// The same with no core at hand; what is odd goes to `warn`.
+    ///
+    /// # Errors
+    /// A table cannot answer, or a recipient stands for too much.
+    pub fn rewrite(
+        &self,
+        resolver: &Resolver,
+        envelope: &mut Envelope,
+        copies: Copies,
+        warn: &dyn Fn(&str),
+    ) -> Result<(), Trouble> {
         if self.leaves_recipients() {
             return Ok(());
         }
-        let warn = |text: &str| warn(core, id, text);
-        let job = self.job(resolver, None, &warn);
-        let mut out = Vec::with_capacity(envelope.recipients.len());
-        let mut mapped = Vec::with_capacity(envelope.recipients.len());
+        let buffers = Buffers::default();
+        let job = self.job(resolver, None, warn, &buffers);
+        let mut done = Recipients::default();
+        done.out.reserve(envelope.recipients.len());
         for recipient in std::mem::take(&mut envelope.recipients) {
-            mapped.push(job.recipient(recipient, &mut out)?);
+            job.recipient(recipient, &mut done)?;
         }
         let copies = match copies {
-            Copies::Made => job.copies(&envelope.sender, &mapped)?,
+            Copies::Made => job.copies(&envelope.sender, &done.mapped)?,
             Copies::None => Vec::new(),
         };
         for address in copies {
             let copy = Recipient { notify: notify::NEVER, ..Recipient::new(address) };
-            job.recipient(copy, &mut out)?;
+            job.recipient(copy, &mut done)?;
         }
-        envelope.recipients = out;
+        envelope.recipients = done.out;
         Ok(())
     }
 
@@ -215,7 +239,8 @@ impl Mapping {
         address: &mut Address,
     ) -> Result<(), Trouble> {
         let warn = |text: &str| warn(core, id, text);
-        self.job(resolver, None, &warn).one(class, address)
+        let buffers = Buffers::default();
+        self.job(resolver, None, &warn, &buffers).one(class, address)
     }
 
     /// The tables that make other recipients of one, by their parameters' names.
@@ -232,8 +257,10 @@ impl Mapping {
         resolver: &'a Resolver,
         watch: Option<Watch<'a>>,
         warn: &'a dyn Fn(&str),
+        buffers: &'a Buffers,
     ) -> Job<'a> {
-        Job { mapping: self, mapper: Mapper { finder: &self.finder, resolver, watch }, warn }
+        let mapper = Mapper { finder: &self.finder, resolver, watch, buffers };
+        Job { mapping: self, mapper, warn }
     }
 
     /// What an address becomes as sender or as recipient, with `watch` told of each step and `warn`
@@ -249,13 +276,18 @@ impl Mapping {
         watch: Watch<'_>,
         warn: &dyn Fn(&str),
     ) -> Result<Vec<Address>, Trouble> {
-        let job = self.job(resolver, Some(watch), warn);
+        let buffers = Buffers::default();
+        let job = self.job(resolver, Some(watch), warn, &buffers);
         let mut address = address.clone();
         job.one(class, &mut address)?;
+        let mut results = Vec::new();
         match class {
-            Class::EnvelopeRecipient => self.virtual_alias.expand(job.mapper, address),
-            _ => Ok(vec![address]),
+            Class::EnvelopeRecipient => {
+                self.virtual_alias.expand(job.mapper, &address, &mut results)?;
+            }
+            _ => results.push(address),
         }
+        Ok(results)
     }
 
     fn leaves_recipients(&self) -> bool {
@@ -290,20 +322,23 @@ impl Job<'_> {
         masquerade.apply(class, address)
     }
 
-    /// Everybody a recipient stands for; what it was before virtual aliases.
-    fn recipient(
-        &self,
-        recipient: Recipient,
-        out: &mut Vec<Recipient>,
-    ) -> Result<Address, Trouble> {
+    /// Everybody a recipient stands for.
+    fn recipient(&self, recipient: Recipient, done: &mut Recipients) -> Result<(), Trouble> {
         let resolver = self.mapper.resolver;
         let mut address = resolver.canonical(&recipient.original);
         self.one(Class::EnvelopeRecipient, &mut address)?;
-        for result in self.mapping.virtual_alias.expand(self.mapper, address.clone())? {
-            let address = resolver.localized(&result);
-            out.push(Recipient { address, ..recipient.clone() });
+        let Recipients { out, mapped, results } = done;
+        self.mapping.virtual_alias.expand(self.mapper, &address, results)?;
+        if !self.mapping.recipient_bcc.is_empty() {
+            mapped.push(address);
         }
-        Ok(address)
+        let last = results.pop().map(|result| resolver.localized(result));
+        out.extend(results.drain(..).map(|result| {
+            let address = resolver.localized(result);
+            Recipient { address, ..recipient.clone() }
+        }));
+        out.extend(last.map(|address| Recipient { address, ..recipient }));
+        Ok(())
     }
 
     /// Who gets copies of what is from `sender` to these.
@@ -324,7 +359,8 @@ impl Job<'_> {
 
     /// Who gets a copy of what is from or to an address.
     fn copy(&self, maps: &Maps, name: &str, address: &Address) -> Result<Option<Address>, Trouble> {
-        let found = self.mapping.finder.find(self.mapper.resolver, maps, address);
+        let Mapper { finder, resolver, buffers, .. } = self.mapper;
+        let found = finder.find(resolver, maps, address, &mut buffers.key.borrow_mut());
         let found = found.map_err(|why| Trouble::lookup(name, address, &why))?;
         Ok(found.map(|found| Address::from_internal(found.value.trim_ascii())))
     }

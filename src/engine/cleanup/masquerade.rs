@@ -52,16 +52,15 @@ impl Masquerade {
         if self.domains.is_empty() || !self.classes.has(class) {
             return Ok(());
         }
-        let Some(domain) = address.domain().map(<[u8]>::to_ascii_lowercase) else { return Ok(()) };
+        let Some(domain) = address.domain() else { return Ok(()) };
         if self.is_exempt(address)? {
             return Ok(());
         }
         for (parent, kept) in &self.domains {
-            if domain == *parent {
+            if domain.eq_ignore_ascii_case(parent) {
                 return Ok(());
             }
-            let host = domain.strip_suffix(parent.as_slice());
-            if host.is_some_and(|host| host.ends_with(b".")) {
+            if is_below(domain, parent) {
                 if !kept {
                     *address = address.with_domain(parent);
                 }
@@ -82,4 +81,10 @@ impl Masquerade {
             }
         }
     }
+}
+
+fn is_below(domain: &[u8], parent: &[u8]) -> bool {
+    let Some(front) = domain.len().checked_sub(parent.len()) else { return false };
+    let (host, end) = domain.split_at(front);
+    host.ends_with(b".") && end.eq_ignore_ascii_case(parent)
 }

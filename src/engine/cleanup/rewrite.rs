@@ -9,6 +9,7 @@
 //! **Standards**: cleanup(8), trivial-rewrite(8), postconf(5) `remote_header_rewrite_domain`.
 
 use super::mapping::{Class, Mapping, Trouble};
+use super::receive::Receive;
 use crate::core::Core;
 use crate::snapshot::Snapshot;
 use mail::Address;
@@ -36,14 +37,20 @@ pub struct Rewriting<'a> {
     snapshot: Arc<Snapshot>,
     id: QueueId,
     context: Context,
+    receive: Receive,
 }
 
 impl<'a> Rewriting<'a> {
     /// Rewriting in a context; none where headers are left alone.
-    pub fn new(core: &'a Core, id: QueueId, context: Context) -> Option<Rewriting<'a>> {
+    pub fn new(
+        core: &'a Core,
+        id: QueueId,
+        context: Context,
+        receive: Receive,
+    ) -> Option<Rewriting<'a>> {
         let snapshot = core.snapshot();
         let none = context == Context::Remote && snapshot.remote_rewrite_domain.is_empty();
-        (!none).then_some(Rewriting { core, snapshot, id, context })
+        (!none).then_some(Rewriting { core, snapshot, id, context, receive })
     }
 
     /// A whole logical header in wire form: what it becomes, if that is something else.
@@ -63,13 +70,22 @@ impl<'a> Rewriting<'a> {
         }
     }
 
+    /// Asks the tables for all addresses in the header at the start of `text`.
+    pub fn look_up(&self, text: &[u8]) {
+        for line in crate::head::logical_lines(text, true) {
+            let _verdict = self.header(line);
+        }
+    }
+
     fn address(&self, class: Class, address: &Address) -> Result<Address, Trouble> {
         let Snapshot { resolver, mapping, remote_rewrite_domain, .. } = &*self.snapshot;
         let mut address = match self.context {
             Context::Local => resolver.canonical(address),
             Context::Remote => resolver.canonical_at(address, remote_rewrite_domain),
         };
-        Mapping::header(mapping, self.core, resolver, self.id, class, &mut address)?;
+        if self.receive.maps_addresses {
+            Mapping::header(mapping, self.core, resolver, self.id, class, &mut address)?;
+        }
         Ok(address)
     }
 }
@@ -131,7 +147,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let world = testing::world(directory.path(), main_cf, 1);
         let id = QueueId { micros: 0, number: 1, long: true };
-        let rewriting = Rewriting::new(&world.core, id, context)?;
+        let rewriting = Rewriting::new(&world.core, id, context, Receive::default())?;
         let new = rewriting.header(format!("{line}\r\n").as_bytes()).unwrap();
         let text = new.map(|new| String::from_utf8(new).unwrap());
         text.map(|text| text.strip_suffix("\r\n").unwrap().to_string())

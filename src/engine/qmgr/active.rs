@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::delivery::MessageInfo;
 use crate::error;
 use crate::limits::{PINNED_BYTES, PINNED_MESSAGE_BYTES};
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Parcel, Settle};
 use mail::Envelope;
@@ -25,6 +26,9 @@ impl Qmgr {
         };
         let content = core.store.content(&known.location);
         match (read, content) {
+            (Ok(info), Ok(content)) if servers::exist() => {
+                self.rehearse(core, info, content, urge);
+            }
             (Ok(info), Ok(content)) => self.activate(core, info, content, urge),
             (Err(ReadError::Moved | ReadError::NotYet), _)
             | (_, Err(ReadError::Moved | ReadError::NotYet)) => self.locate(core, number),
@@ -37,6 +41,29 @@ impl Qmgr {
                 }
             }
         }
+    }
+
+    /// Activates a message once servers have answered what its first recipients' routes depend on.
+    fn rehearse(&mut self, core: &Rc<Core>, info: Arc<MessageInfo>, content: Content, urge: Urge) {
+        let number = info.number;
+        let Some(known) = self.known.get(number) else { return };
+        let stage = known.stage();
+        let done: BTreeSet<u32> = known.done().iter().copied().collect();
+        let total = info.envelope.recipients.len() as u32;
+        let pending = (0..total).filter(|index| !done.contains(index));
+        let first: Vec<u32> = pending.take(self.scheduler.recipients_to_read()).collect();
+        self.rehearsing += 1;
+        let core = core.clone();
+        core.rt.clone().spawn(async move {
+            rehearse_routes(&core, &info, &first).await;
+            let qmgr = core.qmgr.as_ref().expect("it lives on this core");
+            let mut qmgr = qmgr.borrow_mut();
+            qmgr.rehearsing -= 1;
+            // It may have been held, deleted or tried by then.
+            if qmgr.known.get(number).is_some_and(|known| known.stage() == stage) {
+                qmgr.activate(&core, info, content, urge);
+            }
+        });
     }
 
     /// The message was copied forward: asks its home core where it is, and tries again.
@@ -142,19 +169,44 @@ impl Qmgr {
             let keep = active.unread.len().saturating_sub(wanted.recipients_max as usize);
             let mut indices = active.unread.split_off(keep);
             indices.reverse();
-            let (info, unread) = (active.info.clone(), active.unread.len() as u32);
-            let urge = active.urge;
-            let mut routes = self.routes(core, &info, &indices, urge);
-            if let Some(active) = self.active.get_mut(&number) {
-                routes = active.discard(core, routes);
+            if !servers::exist() {
+                self.add_recipients(core, number, wanted.message, &indices);
+                continue;
             }
-            let routed = self.routed(&routes, urge);
-            let added = self.scheduler.add_recipients(wanted.message, &routed, unread, now);
-            for suspended in added.deferred_at_once {
-                self.suspend(core, number, &suspended.recipients, &suspended.reason);
-            }
-            self.finish_if_done(core, number);
+            let (core, info) = (core.clone(), active.info.clone());
+            core.rt.clone().spawn(async move {
+                rehearse_routes(&core, &info, &indices).await;
+                let qmgr = core.qmgr.as_ref().expect("it lives on this core");
+                qmgr.borrow_mut().add_recipients(&core, number, wanted.message, &indices);
+            });
         }
+    }
+
+    /// Hands these recipients of an active message to the scheduler.
+    fn add_recipients(
+        &mut self,
+        core: &Rc<Core>,
+        number: Number,
+        message: scheduler::MessageId,
+        indices: &[u32],
+    ) {
+        // It may be gone: withdrawn, with everything that was not under way.
+        let Some(active) = self.active.get(&number) else { return };
+        if active.scheduled != Some(message) {
+            return;
+        }
+        let (info, unread) = (active.info.clone(), active.unread.len() as u32);
+        let (urge, now) = (active.urge, millis(core.rt.now()));
+        let mut routes = self.routes(core, &info, indices, urge);
+        if let Some(active) = self.active.get_mut(&number) {
+            routes = active.discard(core, routes);
+        }
+        let routed = self.routed(&routes, urge);
+        let added = self.scheduler.add_recipients(message, &routed, unread, now);
+        for suspended in added.deferred_at_once {
+            self.suspend(core, number, &suspended.recipients, &suspended.reason);
+        }
+        self.finish_if_done(core, number);
     }
 
     /// Recipients whose destination is known to be out of service: deferred without an attempt.
@@ -190,6 +242,18 @@ impl Qmgr {
         self.known.remove(number);
         core.port.send(self.home(number), Parcel::Settle(Settle::Remove { number }));
     }
+}
+
+/// Has servers asked for what the routes of some recipients depend on.
+async fn rehearse_routes(core: &Rc<Core>, info: &MessageInfo, indices: &[u32]) {
+    let snapshot = core.snapshot();
+    let resolve = || {
+        for index in indices {
+            let recipient = &info.envelope.recipients[*index as usize].address;
+            let _route = snapshot.resolver.resolve(&info.envelope.sender, recipient);
+        }
+    };
+    servers::rehearse(core.agents.asker(&Daemon::Qmgr), resolve).await;
 }
 
 fn read(core: &Core, known: &Known, number: Number) -> Result<Arc<MessageInfo>, ReadError> {

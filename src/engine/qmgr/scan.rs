@@ -5,7 +5,7 @@
 
 use super::{Qmgr, Stage, Urge};
 use crate::core::Core;
-use crate::limits::IMPORTS_PER_TURN;
+use crate::limits::{IMPORTS_PER_TURN, REHEARSING_MAX};
 use queue::Number;
 use std::rc::Rc;
 
@@ -19,7 +19,10 @@ impl Qmgr {
 
     pub(super) fn import_some(&mut self, core: &Rc<Core>) {
         for _ in 0..IMPORTS_PER_TURN {
-            if !self.scheduler.room_for_message() {
+            if self.rehearsing >= REHEARSING_MAX {
+                return;
+            }
+            if !self.scheduler.room_beside(self.rehearsing) {
                 // New mail comes first once there is room.
                 self.from_deferred = true;
                 return;

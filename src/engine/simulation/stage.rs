@@ -307,6 +307,7 @@ fn site(scene: &Rc<Scene>, number: usize) -> Rc<Site> {
 fn tables() -> System {
     System {
         read: |_| Err("No such file or directory".into()),
+        stamp: |_| None,
         variable: |_| None,
         random: || 0,
         remote: tables::catalog::no_remote,

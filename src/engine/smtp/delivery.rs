@@ -11,6 +11,7 @@ use super::nexthop::{self, Destination};
 use super::report::{Blame, PassedOn, Relay, Report};
 use super::{Client, Settings};
 use crate::delivery::{DeliverRequest, Outcome};
+use crate::lookup::servers;
 use mail::envelope::Encoding;
 use mail::{Dsn, Envelope, Status};
 use protocol::mx::Candidate;
@@ -263,6 +264,12 @@ impl<'a> Delivery<'a> {
             return Used::Yes;
         }
         let ending = self.ending(&connection);
+        if self.settings.generic.is_some() && servers::exist() {
+            let client = &self.client;
+            let (rt, log, resolver) = (&client.rt, &client.log, &client.resolver);
+            let asker = servers::Asker { rt, log, resolver, daemon: &self.settings.daemon };
+            servers::rehearse(asker, || drop(self.outside())).await;
+        }
         let (envelope, head) = match self.outside() {
             Ok(outside) => outside,
             Err(why) => {

@@ -14,11 +14,10 @@ use crate::cleanup::rewrite::rewrite_line;
 use crate::head;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
-use crate::mail_addr_map::Mapper;
+use crate::mail_addr_map::{Buffers, Mapper};
 use crate::trivial_rewrite::Resolver;
 use config::Params;
 use config::params::BadValue;
-use mail::header;
 use mail::{Address, Envelope};
 use queue::Content;
 use std::sync::Arc;
@@ -71,9 +70,12 @@ impl Generic {
     }
 
     fn address(&self, address: &Address) -> Result<Address, String> {
-        let mapper = Mapper { finder: &self.finder, resolver: &self.resolver, watch: None };
-        let found = mapper.map("smtp_generic_maps", &self.maps, address, self.propagates)?;
-        Ok(found.and_then(|found| found.into_iter().next()).unwrap_or_else(|| address.clone()))
+        let buffers = Buffers::default();
+        let (finder, resolver) = (&self.finder, self.resolver.as_ref());
+        let mapper = Mapper { finder, resolver, watch: None, buffers: &buffers };
+        let mut found = Vec::new();
+        mapper.map("smtp_generic_maps", &self.maps, address, self.propagates, &mut found)?;
+        Ok(found.into_iter().next().unwrap_or_else(|| address.clone()))
     }
 
     /// The envelope with the sender and these recipients mapped.
@@ -98,7 +100,7 @@ impl Generic {
         let read = head::read(content, HEADER_BYTES_MAX);
         let mut head = Head::default();
         let whole = read.len() as u64 == content.len();
-        for line in logical_lines(&read, whole) {
+        for line in head::logical_lines(&read, whole) {
             let mut failed = None;
             let new = rewrite_line(line, self.tokens_max, |_, address| {
                 self.address(address).map_err(|why| failed = Some(why)).ok()
@@ -110,46 +112,5 @@ impl Generic {
             head.instead += line.len();
         }
         Ok(head)
-    }
-}
-
-/// Headers with their continuation lines. The last one may go on behind what was read, unless that
-/// is the `whole` message, and is not among them then.
-fn logical_lines(head: &[u8], whole: bool) -> impl Iterator<Item = &[u8]> {
-    let mut rest = head;
-    std::iter::from_fn(move || {
-        header::name(rest)?;
-        let mut end = 0;
-        loop {
-            end += rest[end..].iter().position(|byte| *byte == b'\n')? + 1;
-            let over = end == rest.len() && whole;
-            if over || end < rest.len() && !header::is_continuation(&rest[end..]) {
-                break;
-            }
-        }
-        let (line, behind) = rest.split_at(end);
-        rest = behind;
-        Some(line)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_end_where_the_next_one_or_the_body_begins() {
-        let lines = |head: &'static str, whole| -> Vec<&str> {
-            let lines = logical_lines(head.as_bytes(), whole);
-            lines.map(|line| std::str::from_utf8(line).unwrap()).collect()
-        };
-        assert_eq!(
-            lines("A: b\r\n c\r\nD: e\r\n\r\nF: g\r\n", true),
-            ["A: b\r\n c\r\n", "D: e\r\n"]
-        );
-        assert_eq!(lines("A: b\r\nD: e\r\n", true), ["A: b\r\n", "D: e\r\n"]);
-        assert_eq!(lines("A: b\r\nD: e\r\n", false), ["A: b\r\n"]);
-        assert_eq!(lines("A: b\r\nD: e", true), ["A: b\r\n"]);
-        assert_eq!(lines("no header\r\n", true), [""; 0]);
     }
 }

@@ -88,7 +88,8 @@ fn settings(main_cf: &str) -> Settings {
     let main = config::MainCf::parse("main.cf", text.as_bytes()).unwrap();
     let params = config::Params::new(main, host);
     let own = vec!["192.0.2.250".parse().unwrap()];
-    let opener = crate::lookup::Opener::new(&params, crate::testing::tables()).unwrap();
+    let opener =
+        crate::lookup::Opener::new(&params, crate::testing::tables(), Default::default()).unwrap();
     Settings::read(&params, own, &opener).unwrap()
 }
 

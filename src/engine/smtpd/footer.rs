@@ -141,7 +141,7 @@ mod tests {
         let text = format!("smtpd_reject_footer = {footer}\n");
         let main = MainCf::parse("main.cf", text.as_bytes()).unwrap();
         let params = Params::new(main, Host::default());
-        let opener = Opener::new(&params, crate::testing::tables()).unwrap();
+        let opener = Opener::new(&params, crate::testing::tables(), Default::default()).unwrap();
         let footer = Footer::new(&params, &opener).unwrap()?;
         let values = |name: &str| match name {
             "client" => Some("c[192.0.2.1]".to_string()),

@@ -55,10 +55,14 @@ impl Limits {
         })
     }
 
+    /// Whether a client is not counted. A list that cannot tell exempts nobody.
+    pub fn is_exempt(&self, address: IpAddr, client: &Client) -> bool {
+        self.exceptions.contains(address, &client.name).is_yes()
+    }
+
     /// Counts a client that has come; nothing for one that is exempt.
     pub fn enter(&self, core: &Core, address: IpAddr, client: &Client) -> Option<Visit> {
-        // A list that cannot tell exempts nobody.
-        if self.exceptions.contains(address, &client.name).is_yes() {
+        if self.is_exempt(address, client) {
             return None;
         }
         core.anvil.connect(&self.service, address, self.unit, now(core))

@@ -6,6 +6,7 @@
 use crate::cleanup::commit::warn_at;
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::Copies;
+use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
@@ -65,11 +66,12 @@ pub struct Transaction {
     micros: u64,
     zone: Rc<Zone>,
     size_limit: u64,
+    receive: Receive,
 }
 
 impl Transaction {
     /// A transaction after MAIL.
-    pub fn new(core: &Core, mail: Mail, size_limit: u64) -> Transaction {
+    pub fn new(core: &Core, mail: Mail, size_limit: u64, receive: Receive) -> Transaction {
         let UnixMicros(micros) = core.rt.unix_time();
         let envelope = Envelope {
             sender: mail.sender,
@@ -91,6 +93,7 @@ impl Transaction {
             micros,
             zone: Rc::default(),
             size_limit,
+            receive,
         }
     }
 
@@ -118,8 +121,11 @@ impl Transaction {
         let (_, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
-        let mapped =
-            snapshot.mapping.sender(core, &snapshot.resolver, id, &mut self.envelope.sender);
+        let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+        let mapped = match self.receive.maps_addresses {
+            true => mapping.sender(core, resolver, id, &mut self.envelope.sender),
+            false => Ok(()),
+        };
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
         self.context = if sender.is_local { Context::Local } else { Context::Remote };
@@ -158,6 +164,31 @@ impl Transaction {
         ];
         let owned = attributes.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         self.envelope.attributes.extend(owned);
+    }
+
+    /// Asks the tables that map the sender, and changes nothing.
+    pub fn look_up_sender(&self, core: &Core) {
+        let (Some((_, id)), snapshot) = (self.opened, core.snapshot()) else { return };
+        let mut sender = snapshot.resolver.canonical(&self.envelope.sender);
+        let _verdict = snapshot.mapping.sender(core, &snapshot.resolver, id, &mut sender);
+    }
+
+    /// Asks the tables for what is in the header so far, and at its end for the recipients;
+    /// changes nothing.
+    pub fn look_up(&self, core: &Core, ends: bool) {
+        let (Some((_, id)), Some(message)) = (self.opened, &self.message) else { return };
+        if self.failure.is_some() {
+            return;
+        }
+        if let Some(rewriting) = Rewriting::new(core, id, self.context, self.receive) {
+            rewriting.look_up(message.header_so_far());
+        }
+        if ends && self.receive.maps_addresses {
+            let snapshot = core.snapshot();
+            let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+            let mut envelope = self.envelope.clone();
+            let _verdict = mapping.recipients(core, resolver, id, &mut envelope, Copies::Made);
+        }
     }
 
     /// Content was appended: cleans it. True when it should be handed on to the log now, with
@@ -205,7 +236,7 @@ impl Transaction {
             unix: self.micros / 1_000_000,
             zone: &self.zone,
             add_missing: self.add_missing,
-            rewriting: Rewriting::new(core, id, self.context),
+            rewriting: Rewriting::new(core, id, self.context, self.receive),
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
@@ -274,8 +305,10 @@ impl Transaction {
         let (number, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-        let mapped = mapping.recipients(core, resolver, id, &mut self.envelope, Copies::Made);
-        mapped.map_err(|trouble| trouble.told(core, id))?;
+        if self.receive.maps_addresses {
+            let mapped = mapping.recipients(core, resolver, id, &mut self.envelope, Copies::Made);
+            mapped.map_err(|trouble| trouble.told(core, id))?;
+        }
         self.complete_envelope(core, findings);
         let message = self.message.as_ref().expect("the content has begun");
         core.log.log(&Event::MessageId { id, message_id: message.message_id() });

@@ -7,6 +7,7 @@
 //!
 //! **Standards**: smtpd(8), LOCAL_RECIPIENT_README, postconf(5) `smtpd_reject_unlisted_recipient`.
 
+use crate::cleanup::receive::Receive;
 use crate::core::Core;
 use crate::lookup::{Maps, Opener};
 use crate::mail_addr_find::Finder;
@@ -73,7 +74,8 @@ impl Recipients {
             Ok(ClassTable { parameter, maps, complete, name, code: params.int(code)? as u16 })
         };
         Ok(Recipients {
-            asked: params.flag("smtpd_reject_unlisted_recipient")?,
+            asked: params.flag("smtpd_reject_unlisted_recipient")?
+                && Receive::new(params)?.checks_recipients,
             local: table(
                 "local_recipient_maps",
                 "local recipient",
@@ -146,8 +148,8 @@ impl Recipients {
         maps: &Maps,
         address: &Address,
     ) -> Result<bool, String> {
-        let found = self.finder.find(&snapshot.resolver, maps, address).map(|it| it.is_some());
-        found.map_err(|why| format!("{name}: {why}"))
+        let found = self.finder.find(&snapshot.resolver, maps, address, &mut Vec::new());
+        found.map(|found| found.is_some()).map_err(|why| format!("{name}: {why}"))
     }
 
     fn known_account(&self, core: &Core, address: &Address, recipient: &Address) -> Listed {

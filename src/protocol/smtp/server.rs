@@ -311,6 +311,9 @@ impl Session {
     ) -> (usize, Event) {
         assert!(!self.awaiting, "a question was not answered");
         match &mut self.state {
+            State::Command if self.errors >= settings.limits.hard_errors => {
+                (0, self.too_many_errors(settings))
+            }
             State::Command => self.command_step(settings, input),
             State::Data(reader) => {
                 let (used, ended) = reader.read(input, sink);
@@ -461,6 +464,13 @@ impl Session {
         (end + 1, self.command(settings, line, &input[end + 1..]))
     }
 
+    /// Goodbye, with nothing more from the client.
+    fn too_many_errors(&mut self, settings: &Settings) -> Event {
+        let reply = format!("421 4.7.0 {} Error: too many errors", settings.hostname);
+        self.say(&Reply::from(reply));
+        Event::Close(Closing::TooManyErrors { after: self.verb })
+    }
+
     /// Takes note of what the client has sent before it could know the reply, the first time.
     fn is_improper(&mut self, rest: &[u8]) -> bool {
         let must_wait = !self.esmtp || self.verb.ends_a_group();
@@ -474,11 +484,6 @@ impl Session {
     }
 
     fn command(&mut self, settings: &Settings, line: &[u8], rest: &[u8]) -> Event {
-        if self.errors >= settings.limits.hard_errors {
-            let reply = format!("421 4.7.0 {} Error: too many errors", settings.hostname);
-            self.say(&Reply::from(reply));
-            return Event::Close(Closing::TooManyErrors { after: self.verb });
-        }
         let words = split(line);
         self.verb = words.verb;
         let args = words.words.as_slice();

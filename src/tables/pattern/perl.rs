@@ -18,8 +18,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use pcre2::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 
-use super::{Pattern, Spans};
+use super::{Case, Pattern, Spans};
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -119,15 +120,16 @@ impl Pattern for Perl {
         Some((0..captures.len()).map(span).collect::<Vec<_>>())
     }
 
-    fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir> {
+    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir> {
         // Vertical blanks, where others have a control character.
         let vertical = pattern.windows(2).any(|pair| pair == b"\\v");
         if vertical || !super::prefilter::sets_are_plain(pattern, false) {
             return None;
         }
+        let options = Options::read(options, &mut |_| {}).ok()?;
         let mut parser = super::prefilter::parser();
-        let extended = options.iter().filter(|option| **option == b'x').count() % 2 == 1;
-        parser.ignore_whitespace(extended);
+        parser.ignore_whitespace(options.extended).dot_matches_new_line(options.dotall);
+        parser.case_insensitive(options.caseless && case == Case::AsWritten);
         parser.build().parse(core::str::from_utf8(pattern).ok()?).ok()
     }
 }

@@ -18,7 +18,9 @@ use core::ffi::CStr;
 use core::fmt;
 use core::mem::MaybeUninit;
 
-use super::{Pattern, Spans};
+use regex_syntax::hir::Hir;
+
+use super::{Case, Pattern, Spans};
 
 /// Bytes of an error's text.
 const ERROR_BYTES: usize = 256;
@@ -171,15 +173,23 @@ impl Pattern for Posix {
         Some(places.iter().map(span).collect())
     }
 
-    /// Extended patterns whose backslashes mean the same everywhere.
-    fn syntax(pattern: &[u8], options: &[u8]) -> Option<regex_syntax::hir::Hir> {
-        // Backslashes that mean something else there.
-        let other = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'\'' | b'`');
+    /// Extended patterns whose backslashes mean the same here.
+    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir> {
+        // Backslashes that mean something else there. Where words end may be seen in other ways.
+        let other = |byte: u8| match byte {
+            b's' | b'S' | b'w' | b'W' => false,
+            b'b' | b'B' | b'<' | b'>' => case == Case::AsWritten,
+            byte => byte.is_ascii_alphanumeric() || matches!(byte, b'\'' | b'`'),
+        };
         let escapes = pattern.windows(2).any(|pair| pair[0] == b'\\' && other(pair[1]));
         let alike = super::prefilter::sets_are_plain(pattern, true);
         if escapes || !alike || options.contains(&b'x') {
             return None;
         }
-        super::prefilter::parser().build().parse(core::str::from_utf8(pattern).ok()?).ok()
+        let caseless = flags(options).ok()? & libc::REG_ICASE != 0;
+        let mut parser = super::prefilter::parser();
+        parser.dot_matches_new_line(true);
+        parser.case_insensitive(caseless && case == Case::AsWritten);
+        parser.build().parse(core::str::from_utf8(pattern).ok()?).ok()
     }
 }

@@ -1,8 +1,9 @@
 //! Which patterns of a table may match a key: one pass for the literals of all of them.
 //!
 //! Each pattern that can be read has literals one of which must be in whatever it matches. They are
-//! looked for together; a pattern none of whose literals is there is not tried. Where no such
-//! literals are known, the pattern is always tried. Letter case is ignored here.
+//! looked for together; a pattern none of whose literals is there is not tried. Letter case is
+//! ignored here. A pattern without such literals goes into the automaton, and where that cannot be,
+//! it is always tried.
 //!
 //! **Limits**: [`LITERALS_MAX`] for one pattern; one with more is always tried.
 
@@ -12,6 +13,9 @@ use alloc::vec::Vec;
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind};
+
+use super::Case;
+use super::automaton::{self, Automaton};
 
 /// Alternatives a pattern may have literals for.
 const LITERALS_MAX: usize = 64;
@@ -58,46 +62,54 @@ pub struct Filtering {
     literals: Vec<Vec<u8>>,
     /// Whose each literal is.
     owners: Vec<usize>,
+    /// For the automaton.
+    regular: Vec<(usize, Hir)>,
     always: Vec<usize>,
 }
 
 /// A prefilter.
 #[derive(Debug)]
 pub struct Prefilter {
-    automaton: Option<AhoCorasick>,
+    literals: Option<AhoCorasick>,
     owners: Vec<usize>,
+    automaton: Option<Automaton>,
     always: Vec<usize>,
 }
 
 impl Filtering {
     /// Adds the pattern of a rule, if it can be read.
-    pub fn add(&mut self, rule: usize, syntax: Option<&Hir>) {
-        let literals = syntax.and_then(required).filter(|literals| {
+    pub fn add(&mut self, rule: usize, syntax: impl Fn(Case) -> Option<Hir>) {
+        let literals = syntax(Case::Literal).as_ref().and_then(required).filter(|literals| {
             literals.iter().all(|literal| literal.len() >= LITERAL_BYTES_MIN && literal.is_ascii())
         });
-        match literals {
-            Some(literals) => {
-                self.owners.extend(vec![rule; literals.len()]);
-                self.literals.extend(literals);
-            }
-            None => self.always.push(rule),
+        if let Some(literals) = literals {
+            self.owners.extend(vec![rule; literals.len()]);
+            self.literals.extend(literals);
+        } else if let Some(hir) = syntax(Case::AsWritten).and_then(|hir| automaton::usable(&hir)) {
+            self.regular.push((rule, hir));
+        } else {
+            self.always.push(rule);
         }
     }
 
-    /// The prefilter; without an automaton every rule is tried.
+    /// The prefilter; what cannot be filtered is always tried.
     pub fn build(mut self) -> Prefilter {
         let mut builder = AhoCorasick::builder();
         builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard);
-        let automaton = match self.literals.is_empty() {
+        let literals = match self.literals.is_empty() {
             true => None,
             false => builder.build(&self.literals).ok(),
         };
-        if automaton.is_none() {
+        if literals.is_none() {
             self.always.append(&mut self.owners);
-            self.always.sort_unstable();
-            self.always.dedup();
         }
-        Prefilter { automaton, owners: self.owners, always: self.always }
+        let automaton = Automaton::build(&self.regular);
+        if automaton.is_none() {
+            self.always.extend(self.regular.iter().map(|(rule, _)| rule));
+        }
+        self.always.sort_unstable();
+        self.always.dedup();
+        Prefilter { literals, owners: self.owners, automaton, always: self.always }
     }
 }
 
@@ -105,12 +117,15 @@ impl Prefilter {
     /// The rules that are to be tried, in order.
     pub fn candidates(&self, key: &[u8]) -> impl Iterator<Item = usize> {
         let mut found: Vec<usize> = Vec::new();
-        if let Some(automaton) = &self.automaton {
-            let hits = automaton.find_overlapping_iter(key);
+        if let Some(literals) = &self.literals {
+            let hits = literals.find_overlapping_iter(key);
             found.extend(hits.map(|hit| self.owners[hit.pattern().as_usize()]));
-            found.sort_unstable();
-            found.dedup();
         }
+        if let Some(automaton) = &self.automaton {
+            automaton.candidates(key, &mut found);
+        }
+        found.sort_unstable();
+        found.dedup();
         merge(found, &self.always)
     }
 }

@@ -138,8 +138,11 @@ impl<'a, P: Pattern> Reading<'a, P> {
     fn add(&mut self, written: &Written<'_>, rule: Rule<P>) {
         // An `if` decides about others, and what is negated holds where nothing is found.
         let always = rule.negated || matches!(rule.action, Action::If(_));
-        let syntax = if always { None } else { P::syntax(written.pattern, written.options) };
-        self.filtering.add(self.rules.len(), syntax.as_ref());
+        let syntax = |case| match always {
+            true => None,
+            false => P::syntax(written.pattern, written.options, case),
+        };
+        self.filtering.add(self.rules.len(), syntax);
         self.rules.push(rule);
     }
 

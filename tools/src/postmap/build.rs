@@ -8,12 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::options::{Action, Duplicates};
-use super::store::{Entries, Place, Rights};
+use super::store::{Place, Rights};
 use super::{Run, Syntax};
 use crate::program::Exit;
 use master::Fatal;
 use master::log::Level;
-use tables::catalog::{Kind, Name};
+use tables::catalog::{Entries, Kind, Name};
 use tables::fold::fold;
 use tables::source::{Entry, LogicalLine, LogicalLines, printable};
 
@@ -30,7 +30,7 @@ fn one(run: &Run<'_>, name: &str) -> Result<(), Exit> {
     if name.kind() != Kind::Database {
         return Err(Exit::new(1, name.cannot_be_built()));
     }
-    let place = Place::lock(&name.path)?;
+    let place = Place::lock(&name)?;
     let entries = if add { place.read()? } else { None };
     let mut table = Draft { run, name: &name, place: &place, entries: entries.unwrap_or_default() };
     let shown = if add { "stdin" } else { &name.path };

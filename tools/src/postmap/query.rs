@@ -60,7 +60,7 @@ pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
             let text = format!("table {name}: delete operation is not supported");
             return Err(Exit::new(1, text));
         }
-        let place = Place::lock(&name.path)?;
+        let place = Place::lock(&name)?;
         let Some(mut entries) = place.read()? else {
             // Words it as any other attempt to open it.
             run.open(name.clone())?;

@@ -1,4 +1,4 @@
-//! Files of the constant database: read whole and checked, replaced at once.
+//! Files of tables, of our own format and of others': read whole and checked, replaced at once.
 //!
 //! A new file is made beside the old one, synced, and renamed over it; a lock on the directory
 //! orders those who read, change and write. All names are relative to one open directory, so that
@@ -6,7 +6,6 @@
 //!
 //! **Diagnostics**: [`Fatal`] as Postfix words it, `open database FILE: why`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -15,10 +14,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
 
 use master::Fatal;
-use tables::constant::{ConstantDb, encode};
+use tables::catalog::{Entries, Name, database};
+use tables::{cdb, constant};
 
-/// What a table holds.
-pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+use super::lmdb;
 
 /// Mode of a file that inherits none, and the most that one inherits.
 const MODE_DEFAULT: u32 = 0o644;
@@ -38,12 +37,13 @@ pub(super) struct Place {
     directory: OwnedFd,
     path: PathBuf,
     name: String,
+    kind: String,
 }
 
 impl Place {
-    /// The place of the database of table `name`.
-    pub(super) fn lock(name: &str) -> Result<Self, Fatal> {
-        let path = database_path(name);
+    /// The place of the database of table `table`.
+    pub(super) fn lock(table: &Name) -> Result<Self, Fatal> {
+        let path = PathBuf::from(table.database());
         let failed = |error: rustix::io::Errno| open_error(&path, &error.into());
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -51,7 +51,7 @@ impl Place {
         let directory = fs::open(parent, flags, Mode::empty()).map_err(failed)?;
         fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { directory, path, name })
+        Ok(Self { directory, path, name, kind: table.kind.clone() })
     }
 
     /// The path of the database, for messages.
@@ -65,10 +65,18 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(open_error(&self.path, &error)),
             Ok(file) => {
-                let db = load(file, &self.path)?;
+                let db = database(&self.kind, self.load(file)?).map_err(|why| {
+                    Fatal(format!("open database {}: {why}", self.path.display()))
+                })?;
                 Ok(Some(db.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()))
             }
         }
+    }
+
+    fn load(&self, mut file: File) -> Result<Vec<u8>, Fatal> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| open_error(&self.path, &error))?;
+        Ok(bytes)
     }
 
     fn open(&self) -> io::Result<File> {
@@ -78,8 +86,8 @@ impl Place {
 
     /// Replaces the database; it keeps the mode of one that is there, under the same owner.
     pub(super) fn write(&self, entries: &Entries, rights: Rights) -> Result<(), Fatal> {
-        let bytes = encode(entries)
-            .map_err(|error| Fatal(format!("{}: write error: {error}", self.path.display())))?;
+        let bytes =
+            self.encode(entries).map_err(|why| Fatal(format!("{}: {why}", self.path.display())))?;
         let temporary = format!(".{}.{}", self.name, std::process::id());
         let done = self.create(&temporary, &bytes, rights).and_then(|()| {
             fs::renameat(&self.directory, &temporary, &self.directory, &self.name)?;
@@ -90,6 +98,16 @@ impl Place {
             let _absent = fs::unlinkat(&self.directory, &temporary, AtFlags::empty());
             open_error(&self.path, &error.into())
         })
+    }
+
+    /// The file's bytes. Postfix writes keys of some formats with a NUL byte at their end, of
+    /// others without, and reads both.
+    fn encode(&self, entries: &Entries) -> Result<Vec<u8>, String> {
+        match self.kind.as_str() {
+            "cdb" => cdb::encode(entries, false).map_err(|bad| bad.to_string()),
+            "lmdb" => lmdb::encode(&self.directory, entries),
+            _ => constant::encode(entries).map_err(|error| format!("write error: {error}")),
+        }
     }
 
     fn create(&self, name: &str, bytes: &[u8], rights: Rights) -> rustix::io::Result<()> {
@@ -123,17 +141,6 @@ fn give(file: &File, rights: Rights, before: Option<&Stat>) -> rustix::io::Resul
 
 fn errno(error: io::Error) -> rustix::io::Errno {
     rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
-}
-
-fn load(mut file: File, path: &Path) -> Result<ConstantDb<Vec<u8>>, Fatal> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| open_error(path, &error))?;
-    let db = ConstantDb::open(bytes).and_then(|db| db.verify().map(|()| db));
-    db.map_err(|error| Fatal(format!("open database {}: {error}", path.display())))
-}
-
-fn database_path(name: &str) -> PathBuf {
-    PathBuf::from(format!("{name}.db"))
 }
 
 fn open_error(path: &Path, error: &io::Error) -> Fatal {

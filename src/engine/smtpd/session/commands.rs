@@ -4,6 +4,7 @@ use super::super::restrictions::Question;
 use super::super::transaction::{Sender, Transaction};
 use super::super::unlisted::Listed;
 use super::{End, Task};
+use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
@@ -48,6 +49,46 @@ impl Task {
         Ok(())
     }
 
+    /// Has servers asked for what the answer to `event` depends on.
+    pub(super) async fn rehearse(&mut self, event: Event) -> Event {
+        self.look_up(&event).await;
+        event
+    }
+
+    async fn look_up(&self, event: &Event) {
+        let core = self.core.clone();
+        let asker = core.agents.asker(&Daemon::Smtpd);
+        let cleanup = core.agents.asker(&Daemon::Cleanup);
+        let sender = self.transaction.as_ref().map(|it| it.envelope.sender.clone());
+        let sender = sender.unwrap_or_default();
+        match event {
+            Event::Helo => {
+                let look_up = || drop(self.service.discarded(&self.client.address));
+                servers::rehearse(asker, look_up).await;
+            }
+            Event::Rcpt(rcpt) => {
+                servers::rehearse(asker, || drop(self.judge(&sender, &rcpt.address))).await;
+            }
+            Event::Vrfy(address) => {
+                servers::rehearse(asker, || drop(self.judge(&sender, address))).await;
+            }
+            Event::Data => {
+                let look_up = || {
+                    let _verdict = (self.judge_data(), self.is_local());
+                };
+                servers::rehearse(asker, look_up).await;
+                let Some(transaction) = &self.transaction else { return };
+                servers::rehearse(cleanup, || transaction.look_up_sender(&core)).await;
+            }
+            Event::Content | Event::EndOfData => {
+                let Some(transaction) = &self.transaction else { return };
+                let ends = matches!(event, Event::EndOfData);
+                servers::rehearse(cleanup, || transaction.look_up(&core, ends)).await;
+            }
+            _ => {}
+        }
+    }
+
     fn helo(&mut self) {
         self.reset();
         let discarded = self.service.discarded(&self.client.address).unwrap_or_else(|why| {
@@ -84,7 +125,8 @@ impl Task {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
-        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit)));
+        let receive = self.service.receive;
+        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit, receive)));
         self.session.accept();
         Ok(())
     }
@@ -305,6 +347,22 @@ impl Task {
             Some(closing) => Err(End::Closed(closing)),
             None => Ok(()),
         }
+    }
+
+    /// Has servers asked whether the client is counted.
+    pub(super) async fn look_up_client(&self) {
+        let look_up = || {
+            let _verdict = self.service.rates.is_exempt(self.address, &self.client);
+        };
+        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
+    }
+
+    /// Has servers asked for the footer of the reply that begins at `start`.
+    pub(super) async fn look_up_footer(&self, start: usize) {
+        let Some(footer) = &self.service.footer else { return };
+        let Ok(reply) = str::from_utf8(self.session.output_from(start)) else { return };
+        let look_up = || drop(footer.apply(reply, &|name| self.value(name)));
+        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
     }
 
     /// Gives the reply that begins at `start` its footer, if it has one.

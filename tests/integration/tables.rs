@@ -1,0 +1,84 @@
+//! Tables that change on disk: what they say now holds without a reload.
+
+use crate::support::client::Client;
+use crate::support::system::System;
+use crate::support::wait;
+use std::fs;
+
+/// The reply to RCPT for `address`.
+fn rcpt(system: &System, address: &str) -> String {
+    let mut client = Client::connect(system.port).unwrap();
+    assert!(client.ask("EHLO client.example").unwrap().starts_with("250"));
+    assert!(client.ask("MAIL FROM:<a@source.example>").unwrap().starts_with("250"));
+    client.ask(&format!("RCPT TO:<{address}>")).unwrap()
+}
+
+fn knows(system: &System, address: &str) -> bool {
+    rcpt(system, address).starts_with("250")
+}
+
+/// A system that relays for the recipients of `table`, of which there is one, `one`.
+fn started(table: &str) -> System {
+    let system = System::new("");
+    fs::write(system.path("conf/recipients"), "one@relay.example x\n").unwrap();
+    let path = system.path("conf/recipients").display().to_string();
+    if table != "texthash" {
+        system.tell("postmap", &[&format!("{table}:{path}")]);
+    }
+    system.configure(&format!(
+        "relay_domains = relay.example\nrelay_recipient_maps = {table}:{path}\n"
+    ));
+    system.start();
+    assert!(knows(&system, "one@relay.example"), "{}", system.log());
+    assert!(rcpt(&system, "two@relay.example").starts_with("550 5.1.1 "));
+    system
+}
+
+#[test]
+fn a_table_that_was_built_anew_is_used_without_a_reload() {
+    for table in ["hash", "lmdb"] {
+        let system = started(table);
+        let engine = system.engine();
+        fs::write(system.path("conf/recipients"), "two@relay.example x\n").unwrap();
+        let path = system.path("conf/recipients");
+        let name = format!("{table}:{}", path.display());
+        system.tell("postmap", &[&name]);
+        wait("the new recipient", || knows(&system, "two@relay.example"));
+        assert!(rcpt(&system, "one@relay.example").starts_with("550 5.1.1 "));
+        assert_eq!(system.engine(), engine);
+        assert_eq!(system.logged(&format!("table {name} has changed")), 1, "{}", system.log());
+    }
+}
+
+#[test]
+fn a_text_written_in_place_is_never_seen_half_written() {
+    let system = started("texthash");
+    let path = system.path("conf/recipients");
+    // Emptied and left so for a moment, as editors do.
+    let file = fs::File::create(&path).unwrap();
+    fs::write(system.path("conf/another"), "wakes the watcher").unwrap();
+    assert!(knows(&system, "one@relay.example"), "an empty table would say no");
+    std::io::Write::write_all(&mut &file, b"one@relay.example x\ntwo@relay.example x\n").unwrap();
+    drop(file);
+    wait("the new recipient", || knows(&system, "two@relay.example"));
+    assert!(knows(&system, "one@relay.example"));
+}
+
+#[test]
+fn a_table_that_is_gone_or_damaged_is_a_temporary_error_until_it_is_back() {
+    let system = started("hash");
+    let path = system.path("conf/recipients.db");
+    let good = fs::read(&path).unwrap();
+    let fails = || rcpt(&system, "one@relay.example").starts_with("451 4.3.0 ");
+    fs::remove_file(&path).unwrap();
+    wait("a temporary error", fails);
+    assert!(rcpt(&system, "nobody@relay.example").starts_with("451 4.3.0 "));
+    wait("the reason in the log", || system.logged("No such file or directory") > 0);
+    fs::write(&path, &good).unwrap();
+    wait("the table", || knows(&system, "one@relay.example"));
+    fs::write(&path, &good[..good.len() / 2]).unwrap();
+    wait("a temporary error", fails);
+    wait("the reason in the log", || system.logged("truncated database file") > 0);
+    fs::write(&path, &good).unwrap();
+    wait("the table", || knows(&system, "one@relay.example"));
+}
