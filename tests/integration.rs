@@ -24,6 +24,7 @@ mod integration {
     mod operator;
     mod relay;
     mod reload;
+    mod remote_tables;
     mod restart;
     mod sandbox;
     mod servers;

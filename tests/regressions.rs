@@ -85,4 +85,5 @@ replays! {
     reply => protocol::smtp::fuzz_reply,
     smtp_client => protocol::smtp::client::fuzz_smtp_client,
     smtp_session => protocol::smtp::fuzz_smtp_session,
+    table_reply => remote::fuzz_replies,
 }

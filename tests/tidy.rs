@@ -530,7 +530,10 @@ const EDGES: &[(&str, &[&str])] = &[
         "bench/Cargo.toml",
         &["config", "engine", "mail", "protocol", "queue", "runtime", "scheduler", "tables"],
     ),
-    ("fuzz/Cargo.toml", &["config", "engine", "mail", "privsep", "protocol", "queue", "tables"]),
+    (
+        "fuzz/Cargo.toml",
+        &["config", "engine", "mail", "privsep", "protocol", "queue", "remote", "tables"],
+    ),
 ];
 
 /// Which rooms a binary of the root package may name.

@@ -7,7 +7,8 @@
 //!
 //! **Diagnostics**: [`BadTable`], worded as Postfix words it after `fatal: `; oddities of the file
 //! go to the [`Setting`]'s `warn`.
-//! **Standards**: mysql_table(5), pgsql_table(5), sqlite_table(5), ldap_table(5), memcache_table(5).
+//! **Standards**: mysql_table(5), pgsql_table(5), sqlite_table(5), ldap_table(5),
+//! memcache_table(5).
 
 use std::fmt;
 use std::sync::Arc;

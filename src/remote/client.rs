@@ -3,12 +3,13 @@
 //! Called by the engine, and by [`crate::Blocking`] for commands.
 //!
 //! **Diagnostics**: [`BadTable`] at open, [`Answer::Retry`] at lookup.
-//! **Limits**: each lookup has its type's time limit.
+//! **Limits**: [`LOOKUP_LIMIT`], within which the types have their own.
 
 use std::fmt;
 use std::time::Duration;
 
 use tables::catalog::{BadTable, Name};
+use tokio::time::timeout;
 
 use crate::Answer;
 use crate::cf::{Setting, silent};
@@ -26,6 +27,8 @@ use crate::socketmap::Socketmap;
 use crate::sqlite::Sqlite;
 use crate::tcp::Tcp;
 
+/// One lookup of any type, with everything that is tried again.
+pub const LOOKUP_LIMIT: Duration = Duration::from_secs(120);
 /// How long an answer of a database may be kept by who asked.
 pub const KEEP: Duration = Duration::from_secs(5);
 
@@ -90,8 +93,13 @@ impl Client {
         Ok(Self { name: name.clone(), table })
     }
 
-    /// Asks; never longer than the type's time limit.
+    /// Asks; never longer than [`LOOKUP_LIMIT`], mostly less: each type has limits of its own.
     pub async fn lookup(&self, key: &[u8]) -> Answer {
+        let late = |_| Answer::Retry(format!("{}: time limit exceeded", self.name));
+        timeout(LOOKUP_LIMIT, self.ask(key)).await.unwrap_or_else(late)
+    }
+
+    async fn ask(&self, key: &[u8]) -> Answer {
         match &self.table {
             Table::Tcp(table) => table.lookup(key).await,
             Table::Socketmap(table) => table.lookup(key).await,
@@ -134,25 +142,4 @@ impl Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::name;
-
-    fn is_shared<T: Send + Sync>(_: &T) {}
-    fn is_sent<T: Send>(_: &T) {}
-
-    #[test]
-    fn a_client_is_shared_and_its_lookups_are_sent() {
-        let client = Client::open(&name("tcp", "127.0.0.1:1")).unwrap();
-        is_shared(&client);
-        is_sent(&client.lookup(b"k"));
-        assert_eq!(format!("{client:?}"), "Client tcp:127.0.0.1:1");
-        assert_eq!(client.keep(), Duration::ZERO);
-    }
-
-    #[test]
-    fn types_of_others_are_refused() {
-        let bad = Client::open(&name("nosuch", "x")).unwrap_err();
-        assert_eq!(bad.0, "unsupported dictionary type: nosuch");
-    }
-}
+mod tests;

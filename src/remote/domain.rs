@@ -53,7 +53,7 @@ impl Domains {
     /// A table of the list cannot tell; the words of Postfix.
     pub async fn has_domain_of(&self, key: &[u8]) -> Result<bool, String> {
         match halves(key) {
-            (b"", _) | (_, None | Some(b"")) => Ok(false),
+            (b"", _) | (_, None) => Ok(false),
             (_, Some(domain)) => self.has(&domain.to_ascii_lowercase()).await,
         }
     }

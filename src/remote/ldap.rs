@@ -55,6 +55,11 @@ impl Ldap {
         let cf = Cf::read(name, setting)?;
         let path = cf.name.path.clone();
         let warn = |text: &str| (cf.warn())(&format!("dict_ldap_open: {path}{text}"));
+        for old in ["cache", "cache_expiry", "cache_size"] {
+            if cf.get(old).is_some() {
+                warn(&format!(" ignoring {old}"));
+            }
+        }
         let server = Server::read(&cf, &warn)?;
         let scope = scope(&cf.text("scope", "sub"), &warn);
         let base = shape::query(&cf, &cf.text("search_base", ""))?;
@@ -65,11 +70,6 @@ impl Ldap {
         let filter = shape::query(&cf, &in_parentheses(&filter))?;
         let result = cf.text("result_format", &cf.text("result_filter", "%s"));
         let recursion_limit = cf.number("recursion_limit", 1000, 1)?;
-        for old in ["cache", "cache_expiry", "cache_size"] {
-            if cf.get(old).is_some() {
-                warn(&format!(" ignoring {old}"));
-            }
-        }
         Ok(Self {
             shape: Shape::read(&cf, &[&base, &filter], &result)?,
             base,
@@ -117,7 +117,7 @@ impl Ldap {
                 Err(format!("dict_ldap_lookup: {path}: {base}: {code}: {what}"))
             }
             Err(Failure::Result(code)) => {
-                Err(format!("dict_ldap_lookup: Search error {code}: {}", meaning(code)))
+                Err(format!("dict_ldap_lookup: Search error {code}: {} ", meaning(code)))
             }
             Err(Failure::Server(why)) => Err(why),
         }
@@ -176,7 +176,7 @@ impl Ldap {
                 Ok(Vec::new())
             }
             Err(Failure::Result(code)) => {
-                Err(format!("{at}: search error {code}: {}", meaning(code)))
+                Err(format!("{at}: search error {code}: {} ", meaning(code)))
             }
             Err(Failure::Server(why)) => Err(why),
         }
@@ -227,11 +227,11 @@ mod tests {
         let text = "scope = bad\nversion = 4\ncache = yes\ndereference = 9\nquery_filter = a=b\n";
         let (_, file, heard) = open("ldap", text);
         let expected = [
+            " ignoring cache",
             " Unknown version 4, using 3.",
             " Unrecognized value 9 specified for dereference; using 0",
             ": Unrecognized value bad specified for scope; using sub",
             ": Fixed query_filter a=b is probably useless",
-            " ignoring cache",
         ];
         let path = &file.path;
         assert_eq!(heard.all(), expected.map(|what| format!("dict_ldap_open: {path}{what}")));

@@ -14,10 +14,20 @@
 //! **Standards**: tcp_table(5), socketmap_table(5), memcache_table(5), mysql_table(5),
 //! pgsql_table(5), sqlite_table(5), ldap_table(5) of Postfix 3.7; [`redis`] says what its file has.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(
+        feature = "ldap",
+        feature = "mysql",
+        feature = "pgsql",
+        feature = "redis",
+        feature = "sqlite"
+    )),
+    allow(dead_code, reason = "what the types that are left out share with each other")
+)]
 
 mod blocking;
 mod cf;
-mod client;
+pub mod client;
 pub mod domain;
 pub mod endpoint;
 mod fuzz;

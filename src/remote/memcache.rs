@@ -241,7 +241,8 @@ fn get(key: &[u8]) -> Vec<u8> {
 
 /// Whether memcache can have it.
 fn is_key(key: &[u8]) -> bool {
-    !key.is_empty() && key.len() <= KEY_BYTES_MAX && key.iter().all(u8::is_ascii_graphic)
+    let is_printed = |byte: &u8| *byte > b' ' && *byte != 0x7f;
+    !key.is_empty() && key.len() <= KEY_BYTES_MAX && key.iter().all(is_printed)
 }
 
 /// The length of `VALUE key flags length`.
@@ -249,10 +250,11 @@ fn value_bytes(line: &[u8]) -> Option<usize> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split(' ');
     let is_value = words.next() == Some("VALUE") && words.next().is_some();
-    let flags = words.next()?;
+    // The flags, which mean nothing here.
+    words.next()?;
     let length = words.next()?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_value && digits(flags) && digits(length)).then(|| length.parse().ok()).flatten()
+    let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    (is_value && is_number).then(|| length.parse().ok()).flatten()
 }
 
 /// For fuzzing: the first line of a reply.

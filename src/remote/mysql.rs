@@ -14,15 +14,16 @@
 
 mod options;
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, OptsBuilder, Row, Value};
+use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder, Row, Value};
 use tables::catalog::{BadTable, Name};
 use tokio::time::timeout;
 
 use crate::Answer;
-use crate::cf::{Cf, Setting};
+use crate::cf::{Cf, Setting, reason};
 use crate::endpoint::port_number;
 use crate::hosts::{Failure, Hosts, Protocol, Values};
 use crate::quote;
@@ -143,7 +144,7 @@ impl Server {
             own => Some(own.to_owned()),
         };
         let builder = OptsBuilder::default()
-            .user(own_or(user, &options.user))
+            .user(own_or(user, &options.user).or_else(own_account))
             .pass(own_or(password, &options.password))
             .db_name(Some(&self.database))
             .prefer_socket(false)
@@ -169,6 +170,11 @@ impl Server {
 
     /// All columns of the one result set that has any.
     async fn query(&self, conn: &mut Conn, sql: Vec<u8>) -> Result<Values, Error> {
+        if sql.contains(&b';') {
+            // One statement only: the connection would take several, but preparing them does not.
+            let statement = conn.prep(String::from_utf8_lossy(&sql).into_owned()).await?;
+            conn.close(statement).await?;
+        }
         let mut result = conn.query_iter(sql).await?;
         let (mut values, mut sets, mut bytes) = (Values::new(), 0, 0);
         loop {
@@ -208,18 +214,41 @@ fn text(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-/// What an error says, without the class of errors it is in.
+/// What an error of the server says, or of the connection.
 fn words(error: &Error) -> String {
     match error {
         Error::Server(error) => error.message.to_string(),
-        Error::Io(error) => {
-            let text = error.to_string();
-            let text = text.strip_prefix("Input/output error: ").unwrap_or(&text).to_owned();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        }
+        Error::Io(IoError::Io(error)) => reason(error),
         Error::Other(error) => error.to_string(),
         other => other.to_string(),
     }
+}
+
+/// What a connection that cannot be made says, as the C library words it.
+fn connect_words(error: &Error, opts: &Opts) -> String {
+    let Error::Io(IoError::Io(io)) = error else { return words(error) };
+    let name = opts.ip_or_hostname();
+    match (io.raw_os_error(), opts.socket()) {
+        (Some(code), Some(path)) => {
+            format!("Can't connect to local server through socket '{path}' ({code})")
+        }
+        (Some(code), None) => format!("Can't connect to server on '{name}' ({code})"),
+        (None, None) if io.kind() != std::io::ErrorKind::UnexpectedEof => {
+            format!("Unknown server host '{name}' (-2)")
+        }
+        (None, _) => reason(io),
+    }
+}
+
+/// The account this process runs as, which logs in where no `user` is named.
+fn own_account() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = accounts.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 impl Protocol for Server {
@@ -228,8 +257,8 @@ impl Protocol for Server {
     async fn connect(&self, host: &str) -> Result<Connection, String> {
         let failed = |why: String| format!("connect to mysql server {host}: {why}");
         let opts = self.opts(host).map_err(failed)?;
-        let conn = Conn::new(opts).await;
-        let mut conn = conn.map_err(|error| failed(words(&error)))?;
+        let conn = Conn::new(opts.clone()).await;
+        let mut conn = conn.map_err(|error| failed(connect_words(&error, &opts)))?;
         let sql = "SELECT @@SESSION.sql_mode LIKE '%NO_BACKSLASH_ESCAPES%'";
         let without: Option<bool> =
             conn.query_first(sql).await.map_err(|error| failed(words(&error)))?;

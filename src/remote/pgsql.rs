@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use tables::catalog::{BadTable, Name};
 use tokio::time::timeout;
-use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres::config::{Config, Host, SslMode};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::Answer;
-use crate::cf::{Cf, Setting};
+use crate::cf::{Cf, Setting, reason};
 use crate::hosts::{Failure, Hosts, Protocol, Values};
 use crate::quote;
 use crate::shape::{self, ANSWER_BYTES_MAX, Shape};
@@ -37,6 +37,8 @@ pub(crate) struct Pgsql {
 /// How its servers are talked to.
 struct Server {
     query: Template,
+    /// Whether the query has strings in which a backslash escapes: `E'%s'`.
+    has_escape_strings: bool,
     user: String,
     password: String,
     database: String,
@@ -56,15 +58,17 @@ impl Pgsql {
         let (user, password) = (cf.text("user", ""), cf.text("password", ""));
         let database = cf.filled("dbname", "")?;
         let result = cf.filled("result_format", "%s")?;
-        let query = shape::query(&cf, &query_text(&cf)?)?;
+        let text = query_text(&cf)?;
+        let has_escape_strings = has_escape_strings(&text);
+        let query = shape::query(&cf, &text)?;
         let shape = Shape::read(&cf, &[&query], &result)?;
         let mut hosts = cf.words("hosts", "");
         if hosts.is_empty() {
             hosts.push("localhost".to_owned());
         }
-        let server = Server { query, user, password, database };
+        let server = Server { query, has_escape_strings, user, password, database };
         for host in &hosts {
-            server.config(host).map_err(|why| cf.bad(&format!("{host}: {why}")))?;
+            server.config(host).map_err(|why| cf.bad(&format!("{}: {why}", shown(host))))?;
         }
         Ok(Self { shape, hosts: Hosts::new(server, hosts) })
     }
@@ -97,12 +101,20 @@ fn query_text(cf: &Cf<'_>) -> Result<String, BadTable> {
     }
 }
 
+/// Whether a string in `sql` begins with `E'`.
+fn has_escape_strings(sql: &str) -> bool {
+    sql.to_ascii_lowercase().match_indices("e'").any(|(at, _)| {
+        let before = sql[..at].bytes().last();
+        !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_'%".contains(&byte))
+    })
+}
+
 impl Server {
     /// How a host is connected; why it cannot be.
     fn config(&self, host: &str) -> Result<Config, String> {
         let is_uri = host.starts_with("postgresql://") || host.starts_with("postgres://");
         let mut config = if is_uri {
-            host.parse::<Config>().map_err(|error| with_source(&error))?
+            host.parse::<Config>().map_err(|error| words(&error))?
         } else {
             plain_host(host)?
         };
@@ -146,19 +158,49 @@ fn plain_host(host: &str) -> Result<Config, String> {
     Ok(config)
 }
 
-/// What an error says, and what it was caused by.
-fn with_source(error: &tokio_postgres::Error) -> String {
+/// What an error says: the server's words, or what it was caused by.
+fn words(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{}:  {}", error.severity(), error.message());
     }
-    match error.source() {
-        Some(cause) => {
-            let cause = cause.to_string();
-            let cause = cause.split(" (os error").next().unwrap_or_default();
-            format!("{error}: {cause}")
-                .replace(&format!(": {cause}: {cause}"), &format!(": {cause}"))
+    let cause = error.source().map(|cause| match cause.downcast_ref::<std::io::Error>() {
+        Some(cause) => reason(cause),
+        None => cause.to_string(),
+    });
+    cause.unwrap_or_else(|| error.to_string())
+}
+
+/// Whether the server ends the session with it.
+fn is_fatal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| matches!(error.severity(), "FATAL" | "PANIC"))
+}
+
+/// A host for messages: a URI without its password.
+fn shown(host: &str) -> String {
+    let parts = host.split_once("://").and_then(|(scheme, rest)| {
+        let (login, place) = rest.split_once('@')?;
+        Some((scheme, login.split_once(':')?.0, place))
+    });
+    match parts {
+        Some((scheme, user, place)) => format!("{scheme}://{user}@{place}"),
+        None => host.to_owned(),
+    }
+}
+
+/// What a connection that cannot be made says, as libpq words it.
+fn connect_words(error: &tokio_postgres::Error, config: &Config) -> String {
+    let (why, port) = (words(error), config.get_ports().first().copied().unwrap_or(PORT));
+    match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => match why.strip_prefix("failed to lookup address information: ") {
+            Some(why) => format!("could not translate host name \"{name}\" to address: {why}"),
+            None => format!("connection to server at \"{name}\", port {port} failed: {why}"),
+        },
+        Some(Host::Unix(path)) => {
+            let path = path.join(format!(".s.PGSQL.{port}"));
+            let path = path.display();
+            format!("connection to server on socket \"{path}\" failed: {why}")
         }
-        None => error.to_string(),
+        None => why,
     }
 }
 
@@ -166,14 +208,14 @@ impl Protocol for Server {
     type Connection = Connection;
 
     async fn connect(&self, host: &str) -> Result<Connection, String> {
-        let words = |why: String| format!("connect to pgsql server {host}: {why}");
-        let config = self.config(host).map_err(words)?;
+        let failed = |why: String| format!("connect to pgsql server {}: {why}", shown(host));
+        let config = self.config(host).map_err(failed)?;
         let connected = config.connect(NoTls).await;
-        let (client, driver) = connected.map_err(|error| words(with_source(&error)))?;
+        let (client, driver) = connected.map_err(|error| failed(connect_words(&error, &config)))?;
         // Ends when the client is dropped or the server goes away.
         tokio::spawn(driver);
         let shown = client.simple_query("SHOW standard_conforming_strings").await;
-        let shown = shown.map_err(|error| words(with_source(&error)))?;
+        let shown = shown.map_err(|error| failed(words(&error)))?;
         let standard_strings = shown.iter().any(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
             _ => false,
@@ -187,22 +229,24 @@ impl Protocol for Server {
         connection: &mut Connection,
         key: &[u8],
     ) -> Result<Values, Failure> {
-        let quote = match connection.standard_strings {
+        // libpq does not look at the query: there, a backslash in a key ends an escape string.
+        let quote = match connection.standard_strings && !self.has_escape_strings {
             true => quote::doubled,
             false => quote::doubled_with_backslashes,
         };
         let sql = self.query.fill(key, b"", &quote);
         // The template and the key both are.
         let sql = String::from_utf8(sql).map_err(|_| Failure::Refused("not UTF-8".to_owned()))?;
-        let words = |why: &str| format!("pgsql query failed: fatal error from host {host}: {why}");
+        let host = shown(host);
+        let failed = |why: &str| format!("pgsql query failed: fatal error from host {host}: {why}");
         let asked = timeout(QUERY_LIMIT, connection.client.simple_query(&sql)).await;
         match asked {
-            Ok(Ok(messages)) => last_rows(&messages).map_err(|why| Failure::Refused(words(why))),
-            Ok(Err(error)) if connection.client.is_closed() => {
-                Err(Failure::Lost(words(&with_source(&error))))
+            Ok(Ok(messages)) => last_rows(&messages).map_err(|why| Failure::Refused(failed(why))),
+            Ok(Err(error)) if connection.client.is_closed() || is_fatal(&error) => {
+                Err(Failure::Lost(failed(&words(&error))))
             }
-            Ok(Err(error)) => Err(Failure::Refused(words(&with_source(&error)))),
-            Err(_) => Err(Failure::Lost(words("time limit exceeded"))),
+            Ok(Err(error)) => Err(Failure::Refused(failed(&words(&error)))),
+            Err(_) => Err(Failure::Lost(failed("time limit exceeded"))),
         }
     }
 }
@@ -262,12 +306,18 @@ mod tests {
     fn server() -> Server {
         let query = Template::parse("%s", crate::template::Role::Query).unwrap();
         let text = String::from;
-        Server { query, user: text("u"), password: text("p"), database: text("d") }
+        let has_escape_strings = false;
+        Server {
+            query,
+            has_escape_strings,
+            user: text("u"),
+            password: text("p"),
+            database: text("d"),
+        }
     }
 
     #[test]
     fn hosts_have_several_forms() {
-        use tokio_postgres::config::Host;
         let tcp = |name: &str| vec![Host::Tcp(name.into())];
         for (host, hosts, port) in [
             ("h", tcp("h"), 5432),
@@ -281,8 +331,23 @@ mod tests {
         }
         let uri = server().config("postgresql://x:y@h/z").unwrap();
         assert_eq!((uri.get_user(), uri.get_dbname()), (Some("x"), Some("z")));
+        assert_eq!(shown("postgresql://x:y@h/z"), "postgresql://x@h/z");
+        assert_eq!(shown("inet:h:1"), "inet:h:1");
         let bare = server().config("postgresql://h").unwrap();
         assert_eq!((bare.get_user(), bare.get_dbname()), (Some("u"), Some("d")));
+    }
+
+    #[test]
+    fn escape_strings_are_seen() {
+        for (sql, expected) in [
+            ("select v from t where k = E'%s'", true),
+            ("select v from t where k=(e'%s')", true),
+            ("e'x'", true),
+            ("select v from t where k = '%s'", false),
+            ("select date'2020-01-01', like'%s', '%se'", false),
+        ] {
+            assert_eq!(has_escape_strings(sql), expected, "{sql}");
+        }
     }
 
     #[test]
@@ -306,8 +371,8 @@ mod tests {
     async fn nobody_there_is_a_temporary_failure() {
         let (client, ..) = open("pgsql", "dbname = d\nuser = u\nquery = x\nhosts = 127.0.0.1:1\n");
         let Answer::Retry(why) = client.lookup(b"k").await else { panic!("an answer") };
-        let start = "connect to pgsql server 127.0.0.1:1: ";
-        assert!(why.starts_with(start) && why.ends_with("Connection refused"), "{why}");
+        let what = "connection to server at \"127.0.0.1\", port 1 failed: Connection refused";
+        assert_eq!(why, format!("connect to pgsql server 127.0.0.1:1: {what}"));
         assert_eq!(client.lookup(b"\xff").await, Answer::NotFound);
     }
 }

@@ -17,14 +17,16 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+};
 use tables::catalog::{BadTable, Name};
 use tokio::time::timeout;
 
 use crate::Answer;
 use crate::cf::{Cf, Setting};
 use crate::endpoint::{Endpoint, port_number};
-use crate::hosts::{Failure, Hosts, Protocol, Values};
+use crate::hosts::{CONNECT_LIMIT, Failure, Hosts, Protocol, Values};
 use crate::shape::{self, Shape};
 use crate::template::{Template, plain};
 
@@ -115,7 +117,11 @@ impl Protocol for Server {
         let info = address.into_connection_info().map_err(|error| failed(words(&error)))?;
         let info = info.set_redis_settings(self.settings.clone());
         let client = redis::Client::open(info).map_err(|error| failed(words(&error)))?;
-        let connected = client.get_multiplexed_async_connection().await;
+        // The crate's own limits are shorter than a busy server may need.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(QUERY_LIMIT));
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
         connected.map_err(|error| failed(words(&error)))
     }
 

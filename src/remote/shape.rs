@@ -1,7 +1,7 @@
-//! What all tables with a .cf file have in common: which keys are asked for, what becomes of values.
+//! What tables with a .cf file have in common: which keys are asked for, what becomes of values.
 //!
-//! Each type reads its queries, hands them to [`Shape::read`], asks its server only for keys that
-//! [`Shape::is_asked`] lets through, and gives what it got to a [`Gathering`].
+//! Each type reads its queries, hands them to `Shape::read`, asks its server only for keys that
+//! `Shape::is_asked` lets through, and gives what it got to a `Gathering`.
 //!
 //! **Diagnostics**: [`BadTable`] for templates; too many values are why a lookup must be tried
 //! again; an empty value is left out with a warning.

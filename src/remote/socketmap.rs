@@ -1,11 +1,10 @@
 //! `socketmap:inet:host:port:name` and `socketmap:unix:path:name`: netstrings.
 //!
 //! A request is `NAME KEY`, a reply `OK VALUE`, `NOTFOUND `, or `TEMP`, `TIMEOUT` or `PERM` with a
-//! reason; each is a netstring. A connection that the server has closed meanwhile is made again
-//! once.
+//! reason; each is a netstring. A connection that the server closes is made again once.
 //!
 //! **Diagnostics**: what must be tried again is told in Postfix's words.
-//! **Limits**: [`REPLY_BYTES_MAX`], [`REQUEST_BYTES_MAX`], [`TIME_LIMIT`].
+//! **Limits**: [`REPLY_BYTES_MAX`], [`REQUEST_BYTES_MAX`], [`TIME_LIMIT`], [`TRIES_MAX`].
 //! **Standards**: socketmap_table(5).
 
 use std::time::Duration;
@@ -25,6 +24,8 @@ pub const REPLY_BYTES_MAX: usize = 100_000;
 pub const REQUEST_BYTES_MAX: usize = 10_000;
 /// To connect, to send, and to receive.
 pub const TIME_LIMIT: Duration = Duration::from_secs(100);
+/// Connections for one lookup.
+pub const TRIES_MAX: usize = 2;
 /// Digits of a length and the colon.
 const LENGTH_BYTES_MAX: usize = 11;
 
@@ -79,18 +80,26 @@ impl Socketmap {
     }
 
     async fn ask(&self, frame: &[u8]) -> Result<Vec<u8>, String> {
-        if let Some(mut wire) = self.idle.take() {
+        let mut failure = Failure::Connection(Broken::Eof);
+        for _ in 0..TRIES_MAX {
+            let mut wire = match self.idle.take() {
+                Some(wire) => wire,
+                None => self.connect().await?,
+            };
             match exchange(&mut wire, frame).await {
                 Ok(reply) => return Ok(self.kept(wire, reply)),
-                Err(Failure::Connection(Broken::Eof | Broken::Io(_))) => self.idle.clear(),
+                Err(lost @ Failure::Connection(Broken::Eof | Broken::Io(_))) => failure = lost,
                 Err(failure) => return Err(words(failure)),
             }
+            // Where one is dead, those before it are.
+            self.idle.clear();
         }
-        let mut wire = Wire::connect(&self.endpoint, self.limit).await.inspect_err(|why| {
-            (self.warn)(&format!("connect to {}: {why}", self.endpoint));
-        })?;
-        let reply = exchange(&mut wire, frame).await.map_err(words)?;
-        Ok(self.kept(wire, reply))
+        Err(words(failure))
+    }
+
+    async fn connect(&self) -> Result<Wire, String> {
+        let connected = Wire::connect(&self.endpoint, self.limit).await;
+        connected.inspect_err(|why| (self.warn)(&format!("connect to {}: {why}", self.endpoint)))
     }
 
     fn kept(&self, wire: Wire, reply: Vec<u8>) -> Vec<u8> {
@@ -223,6 +232,7 @@ mod tests {
         assert_eq!(table.lookup(b"k").await, Answer::Found(b"b".into()));
         let why = format!("table {} lookup error: unexpected disconnect", table.label);
         assert_eq!(table.lookup(b"k").await, Answer::Retry(why));
+        assert_eq!(server.requests().len(), 4);
     }
 
     #[tokio::test]

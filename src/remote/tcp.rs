@@ -4,7 +4,8 @@
 //! space and what cannot be printed are `%XX` in both. A connection that fails is made again, up to
 //! [`TRIES_MAX`] times.
 //!
-//! **Diagnostics**: what must be tried again is told in Postfix's words; `400` with its text.
+//! **Diagnostics**: what must be tried again is told in Postfix's words; `400`, about which Postfix
+//! says nothing, with its text.
 //! **Limits**: [`REPLY_BYTES_MAX`], [`REQUEST_BYTES_MAX`], [`TIME_LIMIT`], [`TRIES_MAX`].
 //! **Standards**: tcp_table(5).
 
@@ -114,7 +115,7 @@ impl Tcp {
         let Some(text) = decode(&line[4..]) else { return bad("malformed reply") };
         match &line[..3] {
             b"200" => Answer::Found(text),
-            b"400" => Answer::Retry(printable(&text)),
+            b"400" => Answer::Retry(format!("TCP map {}: {}", self.name, printable(&text))),
             b"500" => Answer::NotFound,
             _ => bad("bad status code"),
         }
@@ -197,7 +198,9 @@ mod tests {
             let (answer, server, _) = ask(vec![say(reply)], "k").await;
             let expected = match expected {
                 Ok(value) => Answer::Found(value.into()),
-                Err(why) if reply.starts_with("400") => Answer::Retry(why),
+                Err(why) if reply.starts_with("400") => {
+                    Answer::Retry(format!("TCP map 127.0.0.1:{}: {why}", server.port))
+                }
                 Err(why) => {
                     let port = server.port;
                     Answer::Retry(format!("read TCP map reply from 127.0.0.1:{port}: {why}"))

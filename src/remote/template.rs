@@ -27,7 +27,7 @@ enum Part {
     Value(Piece),
     Key(Piece),
     /// From 1, the last part of the key's domain.
-    DomainPart(usize),
+    Label(usize),
 }
 
 /// What a template is for.
@@ -144,7 +144,7 @@ impl Template {
     pub fn key_needs(&self) -> Needs {
         let needs = |part: &Part| match part {
             Part::Key(piece) => Needs::of(*piece),
-            Part::DomainPart(number) => Needs { domain_parts: *number, ..Needs::default() },
+            Part::Label(number) => Needs { domain_parts: *number, ..Needs::default() },
             Part::Text(_) | Part::Value(_) => Needs::default(),
         };
         self.parts.iter().map(needs).fold(Needs::default(), Needs::and)
@@ -154,7 +154,7 @@ impl Template {
     pub fn value_needs(&self) -> Needs {
         let needs = |part: &Part| match part {
             Part::Value(piece) => Needs::of(*piece),
-            Part::Text(_) | Part::Key(_) | Part::DomainPart(_) => Needs::default(),
+            Part::Text(_) | Part::Key(_) | Part::Label(_) => Needs::default(),
         };
         self.parts.iter().map(needs).fold(Needs::default(), Needs::and)
     }
@@ -167,7 +167,7 @@ impl Template {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Value(which) => quote(piece(value, *which), &mut out),
                 Part::Key(which) => quote(piece(key, *which), &mut out),
-                Part::DomainPart(number) => {
+                Part::Label(number) => {
                     let mut parts = domain_parts(piece(key, Piece::Domain));
                     quote(parts.nth(number - 1).unwrap_or_default(), &mut out);
                 }
@@ -182,7 +182,7 @@ fn hole(escape: u8, role: Role) -> Option<Part> {
         b's' => Piece::Whole,
         b'u' => Piece::User,
         b'd' => Piece::Domain,
-        b'1'..=b'9' => return Some(Part::DomainPart(usize::from(escape - b'0'))),
+        b'1'..=b'9' => return Some(Part::Label(usize::from(escape - b'0'))),
         _ => return None,
     };
     let of_value = role == Role::Result && escape.is_ascii_lowercase();

@@ -29,7 +29,7 @@ use crate::{Lookup, Table, berkeley, cdb, foreign, lmdb};
 pub const NESTING_MAX: usize = 10;
 
 /// Types whose keys are patterns, or whose server is asked for whole addresses only.
-const PATTERNS: [&str; 6] = ["cidr", "fail", "pcre", "randmap", "regexp", "tcp"];
+const PATTERNS: [&str; 7] = ["cidr", "fail", "pcre", "randmap", "regexp", "socketmap", "tcp"];
 
 /// Types that a server or a library outside this crate answers for.
 pub const REMOTE: [&str; 8] =
@@ -316,8 +316,8 @@ impl Catalog<'_> {
                 fixed = opened.fixed;
                 opened.contents
             }
-            // Its keys go out as they are.
-            "tcp" => Contents::Other((self.system.remote)(&name)?),
+            // Their keys go out as they are.
+            "socketmap" | "tcp" => Contents::Other((self.system.remote)(&name)?),
             kind if REMOTE.contains(&kind) => {
                 let table = (self.system.remote)(&name)?;
                 Contents::Other(Box::new(Folded { table, folding: self.folding }))

@@ -40,7 +40,7 @@ impl SearchUrl {
             base,
             attributes: attributes
                 .split(',')
-                .filter(|name| *name != "" && *name != "*")
+                .filter(|name| !name.is_empty() && *name != "*")
                 .map(str::to_owned)
                 .collect(),
             scope,

@@ -94,7 +94,9 @@ fn unquote(sql: &[u8], backslash: bool) -> Option<(Vec<u8>, &[u8])> {
 
 proptest! {
     #[test]
-    fn a_quoted_key_is_one_string_with_the_key_in_it(key in "[a'\"\\\\@\\n\\r%\u{0}\u{1a}\u{e9}-]{0,12}") {
+    fn a_quoted_key_is_one_string_with_the_key_in_it(
+        key in "[a'\"\\\\@\\n\\r%\u{0}\u{1a}\u{e9}-]{0,12}"
+    ) {
         let template = Template::parse("'%s' end", Role::Query).unwrap();
         for (quote, backslash) in [
             (quote::mysql as fn(&[u8], &mut Vec<u8>), true),
