@@ -40,6 +40,18 @@ impl Account {
         let user = user.filter(|user| is_file_name(&user.name)).ok_or_else(unknown)?;
         Ok(Account { name: user.name, uid: user.uid.into(), gid: user.gid.into(), home: user.dir })
     }
+
+    /// The user with an id; nothing when nobody has it, or nobody can tell now.
+    pub fn of_uid(uid: u32) -> Option<Account> {
+        let user = User::from_uid(uid.into()).ok().flatten()?;
+        let home = user.dir;
+        Some(Account { name: user.name, uid: user.uid.into(), gid: user.gid.into(), home })
+    }
+
+    /// The login shell; nothing when it is not to be had.
+    pub fn shell(&self) -> Option<PathBuf> {
+        User::from_uid(self.uid.into()).ok().flatten().map(|user| user.shell)
+    }
 }
 
 /// Names become names of mailboxes; the directory service has the last word on them, not on paths.

@@ -51,19 +51,30 @@ pub fn writer(account: &Account) -> u32 {
 /// # Errors
 /// When the system refuses a step: the process must end.
 pub fn become_user(account: &Account, gid: u32) -> Result<(), Failure> {
-    switch(account, gid).map_err(|error| {
-        let name = &account.name;
-        let warning = format!("cannot become user {name}: {error}");
-        Failure::new(Code::OsErr, SYSTEM, "mail system configuration error").warn(warning)
-    })
+    // Nothing that is executed from here on gains rights by its set-id bits.
+    let switched =
+        set_no_new_privs(true).map_err(io::Error::from).and_then(|()| switch(account, gid));
+    switched.map_err(|error| cannot_become(account, &error))
+}
+
+/// The same for a process that runs a command of that user's: what it executes may be set-gid, as
+/// the programs that submit mail are.
+///
+/// # Errors
+/// As [`become_user`].
+pub fn become_user_for_commands(account: &Account) -> Result<(), Failure> {
+    switch(account, account.gid).map_err(|error| cannot_become(account, &error))
+}
+
+fn cannot_become(account: &Account, error: &io::Error) -> Failure {
+    let warning = format!("cannot become user {}: {error}", account.name);
+    Failure::new(Code::OsErr, SYSTEM, "mail system configuration error").warn(warning)
 }
 
 fn switch(account: &Account, gid: u32) -> io::Result<()> {
     // Signals to the helper's process group are not for this process any more.
     let _leader_already = setsid();
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // Nothing that is executed from here on gains rights by its set-id bits.
-    set_no_new_privs(true)?;
     if !is_root() {
         return Ok(());
     }

@@ -22,13 +22,13 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::account::Account;
 use crate::as_user::{become_user, is_root, writer};
 use crate::copy::unfinished;
-use crate::failure::{CONFIG, Failure, SYSTEM};
+use crate::failure::{Failure, SYSTEM};
 use crate::fork::fork;
 use crate::mailbox::{Mailbox, Recipient};
 use crate::open::Owner;
 use crate::place::{Place, Rights};
-use crate::wire::Wire;
-use crate::{home, maildir};
+use crate::wire::{Asked, Wire};
+use crate::{alias, home, maildir};
 
 const TO_MAILBOX: &str = "delivered to mailbox";
 const TO_MAILDIR: &str = "delivered to maildir";
@@ -49,18 +49,25 @@ type Success = (&'static str, Vec<String>);
 /// When the engine is gone.
 pub fn serve(connection: OwnedFd, rules: &Rules) -> io::Result<()> {
     let mut wire = Wire::new(connection)?;
-    let request = match wire.request() {
-        Ok(request) => request,
+    let request = match wire.asked() {
+        Ok(Asked::Mailbox(request)) => request,
+        Ok(Asked::Alias(request)) => return alias::serve(&request, rules, wire),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return wire.done(usage().into());
         }
         Err(error) => return Err(error),
     };
-    match prepare(&request, rules) {
+    deliver(&request, rules, wire)
+}
+
+/// Delivers to a user's mailbox.
+///
+/// # Errors
+/// When the engine is gone.
+pub(crate) fn deliver(request: &Request, rules: &Rules, mut wire: Wire) -> io::Result<()> {
+    match prepare(request, rules) {
         Err(failure) => wire.done(failure.into()),
-        Ok((service, account)) => {
-            Delivery { request: &request, service, account: &account }.run(wire)
-        }
+        Ok((service, account)) => Delivery { request, service, account: &account }.run(wire),
     }
 }
 
@@ -68,14 +75,10 @@ pub fn serve(connection: OwnedFd, rules: &Rules) -> io::Result<()> {
 fn prepare<'a>(request: &Request, rules: &'a Rules) -> Result<(&'a Service, Account), Failure> {
     let service = rules.service(&request.service).ok_or_else(usage)?;
     let account = Account::find(&request.user)?;
-    if service.unsupported.is_empty() {
-        return Ok((service, account));
-    }
-    let text = format!("{} is not supported yet", service.unsupported);
-    Err(Failure::new(Code::Config, CONFIG, text))
+    Ok((service, account))
 }
 
-fn usage() -> Failure {
+pub(crate) fn usage() -> Failure {
     Failure::new(Code::Usage, SYSTEM, "mail system configuration error")
 }
 

@@ -21,8 +21,10 @@
 #![deny(unsafe_code)]
 
 pub mod account;
+mod alias;
 pub mod as_user;
 pub mod child;
+mod command;
 mod copy;
 pub mod failure;
 mod fork;
@@ -33,5 +35,7 @@ mod maildir;
 mod open;
 mod place;
 mod quoting;
+mod run;
 pub mod serve;
+mod spelled;
 pub mod wire;

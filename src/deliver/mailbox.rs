@@ -118,7 +118,6 @@ pub(crate) mod tests {
             mail_spool_directory: "/var/mail".into(),
             forward_path: "$home/.forward".into(),
             recipient_delimiter: "+".into(),
-            unsupported: String::new(),
             locks: Locks { fcntl: true, flock: false, dotlock: true },
             lock_attempts: 1,
             lock_delay_s: 0,
@@ -126,6 +125,7 @@ pub(crate) mod tests {
             mailbox_size_limit: 0,
             require_home_directory: false,
             strict_mailbox_ownership: true,
+            aliases: privsep::alias::AliasRules::default(),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::localtime::LocalTime;
 use crate::snapshot::Snapshot;
 use config::Params;
 use config::params::BadValue;
+use mail::Recipient;
 use mail::dsn::Dsn;
 use mail::envelope::{Encoding, notify};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ mod report;
 mod template;
 
 pub use fuzz::fuzz_dsn;
-pub use post::post;
+pub use post::{post, post_now};
 
 /// What the notices need of the configuration.
 #[derive(Clone, Debug)]
@@ -138,6 +139,8 @@ impl Action {
 pub struct Entry {
     /// Index into the envelope's recipients.
     pub index: u32,
+    /// What that recipient has become, when this is about that.
+    pub part: Option<Arc<Recipient>>,
     /// Status and reason.
     pub dsn: Arc<Dsn>,
     /// What became of it.
@@ -147,8 +150,15 @@ pub struct Entry {
 impl Entry {
     /// Recipients that did not get the message, with the same fate.
     pub fn all(deferrals: &[Deferral], action: Action) -> Vec<Entry> {
-        let entry = |it: &Deferral| Entry { index: it.index, dsn: it.dsn.clone(), action };
+        let entry =
+            |it: &Deferral| Entry { index: it.index, part: None, dsn: it.dsn.clone(), action };
         deferrals.iter().map(entry).collect()
+    }
+
+    /// Whom it is about.
+    fn recipient<'a>(&'a self, message: &'a MessageInfo) -> &'a Recipient {
+        let named = &message.envelope.recipients[self.index as usize];
+        self.part.as_deref().unwrap_or(named)
     }
 }
 
@@ -257,7 +267,7 @@ fn is_double_bounce(snapshot: &Snapshot, message: &MessageInfo) -> bool {
 
 /// RFC 3461: whether the sender asked for this, or did not say.
 fn wants(message: &MessageInfo, entry: &Entry, occasion: Occasion) -> bool {
-    let bits = message.envelope.recipients[entry.index as usize].notify;
+    let bits = entry.recipient(message).notify;
     match occasion {
         Occasion::Failure => bits == 0 || bits & notify::FAILURE != 0,
         Occasion::Delay => bits == 0 || bits & notify::DELAY != 0,

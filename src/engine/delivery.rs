@@ -87,6 +87,18 @@ pub struct RecipientResult {
     pub dsn_passed_on: bool,
     /// For a report of success: who has it now.
     pub receipt: Option<Receipt>,
+    /// What of it failed for good, when it is more than one recipient by now: reports name these,
+    /// whatever became of the rest.
+    pub failures: Vec<PartFailure>,
+}
+
+/// Something that a recipient has become, and that failed for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartFailure {
+    /// What it became.
+    pub recipient: Recipient,
+    /// Status and reason.
+    pub dsn: Dsn,
 }
 
 /// Who took a recipient's message.
@@ -94,7 +106,7 @@ pub struct RecipientResult {
 pub struct Receipt {
     /// `relay=` of the log line.
     pub relay: String,
-    /// [`Action::Delivered`] or [`Action::Relayed`].
+    /// [`Action::Delivered`], [`Action::Relayed`] or [`Action::Expanded`].
     pub action: Action,
 }
 

@@ -115,6 +115,7 @@ pub fn finish(
         dsn: dsn.clone(),
         dsn_passed_on: false,
         receipt: receipt.clone(),
+        failures: Vec::new(),
     };
     request.outcome(request.recipients.iter().map(result).collect(), None)
 }

@@ -1,13 +1,17 @@
 //! local(8): delivers mail to the users of this machine.
 //!
 //! The queue manager hands a request to [`deliver`] within a task and gets an outcome with one
-//! result for each recipient. What needs a user's rights is done by the delivery helper: this
-//! module names the user and hands over the message, it opens nothing itself.
+//! result for each recipient. A recipient is expanded ([`expand`]) and everything it becomes is
+//! done, one thing after the other. What needs a user's rights is done by the delivery helper: this
+//! module names the user or the place in an alias and hands over the message, it opens nothing
+//! itself.
 //!
 //! | step | ends with |
 //! | --- | --- |
 //! | the message has been here before | 5.4.6, bounced |
-//! | there is an alias, which is not obeyed yet; the table cannot tell | 4.3.5, 4.3.0, deferred |
+//! | a table cannot tell | 4.3.0, deferred |
+//! | a file, a command, an include file | what the helper says |
+//! | other addresses | forwarded, once all else is done and nothing of it waits |
 //! | a parameter would send it elsewhere and is not obeyed yet | 4.3.5, deferred |
 //! | the helper: the user's mailbox | what the helper says |
 //! | no such user: postmaster, mailer-daemon | 2.0.0, discarded with a warning |
@@ -15,10 +19,13 @@
 //!
 //! **Diagnostics**: a helper that is not there or dies is a deferral (4.3.0) and a warning, never a
 //! bounce. **Limits**: [`crate::limits::HELPER_ANSWER`], [`crate::limits::HELPER_ROOM`],
-//! [`content::PIECE_MAX`]. **Standards**: local(8) of Postfix 3.7, without aliases, `.forward`
-//! files and commands.
+//! [`content::PIECE_MAX`], those of [`expand`] and [`forward`]. **Standards**: local(8) of Postfix
+//! 3.7, without `.forward` files.
 
 pub mod content;
+mod environment;
+pub mod expand;
+mod forward;
 pub mod helper;
 pub mod recipient;
 mod report;
@@ -26,20 +33,29 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+use crate::bounce::{self, Action, Entry, Occasion, Reader};
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Outcome, TRANSPORT_UNAVAILABLE};
+use crate::delivery::{DeliverRequest, Disposition, Outcome, TRANSPORT_UNAVAILABLE};
 use crate::error;
-use crate::lookup::Maps;
 use crate::lookup::servers;
 use crate::maillog::Daemon;
-use helper::Trouble;
-use mail::address::Printable;
-use mail::{Dsn, Recipient, Status};
+use crate::parcel::Notice;
+use crate::snapshot::Snapshot;
+use crate::trivial_rewrite::Resolved;
+use expand::{Alias, Branch, Expanded, Expansion, Place, Step, World};
+use helper::{Answer, Trouble};
+use mail::dsn::Diagnostic;
+use mail::{Address, Dsn, Recipient, Status};
+use privsep::alias::Target;
 use privsep::{Code, Request, Verdict};
 use recipient::User;
-use report::Report;
+use report::{Report, Tally};
+use runtime::Instant;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use tables::{Lookup, Table};
+use std::sync::Arc;
+use std::time::Duration;
+use tables::Lookup;
 
 pub use settings::Settings;
 
@@ -50,14 +66,16 @@ const REQUIRED: [&[u8]; 2] = [b"postmaster", b"mailer-daemon"];
 pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
     let snapshot = core.snapshot();
     let found = snapshot.local.iter().find(|(name, _)| **name == *request.transport);
-    let aliases = &snapshot.alias_maps;
     let Some((_, settings)) = found else { return error::unavailable(core, request) };
     let mut report = Report::new(core, settings.soft_bounce, &request);
+    let delivered_to = content::delivered_to(&request.content);
     for (index, recipient) in request.recipients() {
+        let (snapshot, request, delivered_to) = (&snapshot, &request, &delivered_to);
         let started = core.rt.now();
-        let delivery = Delivery { core, aliases, settings, request: &request, recipient };
-        let result = delivery.run().await;
-        report.settle(index, started, result);
+        let delivery =
+            Delivery { core, snapshot, settings, request, delivered_to, index, recipient, started };
+        let (tally, expanded) = delivery.run(&mut report).await;
+        report.conclude(index, tally, expanded);
     }
     report.finish()
 }
@@ -78,72 +96,252 @@ impl From<Dsn> for Ending {
 
 struct Delivery<'a> {
     core: &'a Rc<Core>,
-    aliases: &'a Maps,
+    snapshot: &'a Snapshot,
     settings: &'a Settings,
     request: &'a DeliverRequest,
+    delivered_to: &'a BTreeSet<Vec<u8>>,
+    index: u32,
     recipient: &'a Recipient,
+    started: Instant,
 }
 
 impl Delivery<'_> {
-    async fn run(&self) -> Ending {
-        let address = &self.recipient.address;
-        if content::was_delivered_to(&self.request.content, address) {
-            let text = format!("mail forwarding loop for {address}");
-            return Dsn::local(Status::new(5, 4, 6), text).into();
+    async fn run(&self, report: &mut Report<'_>) -> (Tally, Option<Expanded>) {
+        let alias = |name: &[u8]| self.alias(name);
+        let resolve = |address: &Address| self.resolve(address);
+        let canonical = |address: &Address| self.snapshot.resolver.canonical(address);
+        let has_been_at = |address: &Address| {
+            let address = address.external().to_ascii_lowercase();
+            self.delivered_to.contains(&address)
+        };
+        let (alias, resolve, canonical) = (&alias, &resolve, &canonical);
+        let world = World { alias, resolve, canonical, has_been_at: &has_been_at };
+        let mut expansion = Expansion::new(self.settings, world, self.recipient);
+        let (mut tally, mut forwarded) = (Tally::default(), Vec::new());
+        self.rehearse(&expansion).await;
+        while let Some(step) = expansion.next_step() {
+            for warning in expansion.warnings.drain(..) {
+                self.core.log.warn(Daemon::Local, &warning);
+            }
+            let (branch, ending) = match step {
+                Step::Forward(branch) => {
+                    forwarded.push(branch);
+                    continue;
+                }
+                Step::Include(branch, path) => match self.include(&branch, &path).await {
+                    Err(ending) => (branch, ending),
+                    Ok(text) => {
+                        expansion.included(branch, path, &text);
+                        self.rehearse(&expansion).await;
+                        continue;
+                    }
+                },
+                Step::Ended(branch, dsn) => (branch, dsn.into()),
+                Step::Mailbox(branch) => self.mailbox(&branch).await.within(branch),
+                Step::File(branch, path) => {
+                    self.by_alias(&branch, Target::File(path)).await.within(branch)
+                }
+                Step::Command(branch, text) => {
+                    self.by_alias(&branch, Target::Command(text)).await.within(branch)
+                }
+            };
+            self.settle(report, &mut tally, &branch, ending).await;
         }
-        let user = User::of(address, self.settings);
+        if !tally.is_deferred() {
+            self.forward(report, &mut tally, forwarded).await;
+        }
+        (tally, expansion.expanded)
+    }
+
+    async fn rehearse(&self, expansion: &Expansion<'_>) {
         let asker = self.core.agents.asker(&Daemon::Local);
-        servers::rehearse(asker, || drop(self.alias(&user))).await;
-        if let Some(dsn) = self.alias(&user) {
-            return dsn.into();
+        servers::rehearse(asker, || expansion.clone().run_through()).await;
+    }
+
+    fn alias(&self, name: &[u8]) -> Alias {
+        match self.snapshot.alias_maps.find_at(name) {
+            (Lookup::NotFound, _) => Alias::NotFound,
+            (Lookup::Found(value), place) => Alias::Found(value.into_owned(), place),
+            (Lookup::Retry(why), _) => Alias::Retry(why.into_owned()),
         }
+    }
+
+    /// Where an address of a list goes.
+    fn resolve(&self, address: &Address) -> Place {
+        let resolver = &self.snapshot.resolver;
+        let sender = &self.request.message.envelope.sender;
+        match resolver.resolve(sender, &resolver.canonical(address)) {
+            Resolved::BadSyntax => Place::BadSyntax,
+            Resolved::Unknown => Place::Unknown,
+            Resolved::Route(route) => match route.transport == *self.request.transport {
+                true => Place::Here(route.recipient),
+                false => Place::Elsewhere(route.recipient),
+            },
+        }
+    }
+
+    /// Logs an ending and counts it. What fails in the name of a list's owner is reported to that
+    /// owner at once: the queue manager would tell the sender.
+    async fn settle(
+        &self,
+        report: &mut Report<'_>,
+        tally: &mut Tally,
+        branch: &Branch,
+        ending: Ending,
+    ) {
+        let (mut disposition, mut dsn) = report.log(&branch.recipient, self.started, ending);
+        if let (Disposition::Bounced, Some(owner)) = (disposition, &branch.sender) {
+            let told = self.tell_owner(owner, branch, &dsn).await;
+            (disposition, dsn) = match told {
+                true => (Disposition::Sent, Dsn::local(Status::new(2, 0, 0), "returned to owner")),
+                false => (Disposition::Deferred, Dsn::local(Status::new(4, 3, 0), dsn.reason)),
+            };
+        }
+        report.count(tally, &branch.recipient, (disposition, dsn));
+    }
+
+    /// Whether the owner's notice is durable.
+    async fn tell_owner(&self, owner: &Address, branch: &Branch, dsn: &Dsn) -> bool {
+        let part = Some(Arc::new(branch.recipient.clone()));
+        let dsn = Arc::new(dsn.clone());
+        let notice = Notice {
+            about: self.request.message.clone(),
+            content: self.request.content.clone(),
+            occasion: Occasion::Failure,
+            reader: Reader::Sender,
+            entries: vec![Entry { index: self.index, part, dsn, action: Action::Failed }],
+            owner: Some(owner.clone()),
+        };
+        bounce::post_now(self.core, &notice).await
+    }
+
+    /// Sends everything on that is not delivered here.
+    async fn forward(
+        &self,
+        report: &mut Report<'_>,
+        tally: &mut Tally,
+        branches: Vec<Box<Branch>>,
+    ) {
+        for letter in forward::letters(branches) {
+            let sent = forward::send(self.core, self.request, self.settings, letter).await;
+            let dsn = sent.map_or_else(
+                |dsn| dsn,
+                |id| Dsn::local(Status::new(2, 0, 0), format!("forwarded as {id}")),
+            );
+            let counted = report.log(self.recipient, self.started, dsn.into());
+            report.count(tally, self.recipient, counted);
+        }
+    }
+
+    async fn mailbox(&self, branch: &Branch) -> Ending {
+        let user = User::of(&branch.recipient.address, self.settings);
         if let Some(name) = self.settings.before_mailbox {
             return not_supported(name).into();
         }
-        let asked = Request {
-            service: self.settings.service.clone().into_bytes(),
-            user: user.name.clone(),
-            extension: user.extension.clone(),
-            from_line: recipient::from_line(&self.request.message.envelope.sender, self.core),
-        };
+        let sender = &self.request.message.envelope.sender;
+        let service = self.settings.service.clone().into_bytes();
+        let from_line = recipient::from_line(sender, self.core);
+        let (name, extension) = (user.name.clone(), user.extension.clone());
+        let asked = Request { service, user: name, extension, from_line };
         // A name too long, or with control characters, is nobody's.
         if !asked.is_valid() {
             return self.unknown(&user).into();
         }
-        match self.ask(&asked).await {
-            Ok(verdict) => self.ending(&user, verdict).into(),
+        let (frame, wait) = match self.settings.mailbox_command {
+            false => (asked.encode(), self.settings.lock_wait),
+            true => match self.mailbox_command(branch, &user, asked.from_line) {
+                Some(frame) => (frame, self.settings.lock_wait + self.settings.command_time_limit),
+                None => return self.unknown(&user).into(),
+            },
+        };
+        let headed = self.settings.delivered_header;
+        let headed = if self.settings.mailbox_command { headed.command } else { headed.file };
+        match self.ask(frame, branch, headed, wait).await {
+            Ok((verdict, _)) if verdict.code == Code::NoUser => self.unknown(&user).into(),
+            Ok(answer) => self.ending(answer).into(),
             Err(trouble) => self.in_trouble(&trouble),
         }
     }
 
-    /// The whole local part is looked up, then the name without its extension.
-    fn alias(&self, user: &User) -> Option<Dsn> {
-        [&user.local, &user.name].iter().find_map(|key| match self.aliases.lookup(key) {
-            Lookup::NotFound => None,
-            Lookup::Found(_) => Some(not_supported(&format!("alias {}", Printable(key)))),
-            Lookup::Retry(why) => {
-                self.core.log.warn(Daemon::Local, &why);
-                Some(Dsn::local(Status::new(4, 3, 0), "alias database unavailable"))
+    /// The request for the command that takes a user's mail.
+    fn mailbox_command(&self, branch: &Branch, user: &User, from: Vec<u8>) -> Option<Vec<u8>> {
+        let envelope = &self.request.message.envelope;
+        let request = privsep::alias::Request {
+            service: self.settings.service.clone().into_bytes(),
+            table: 0,
+            name: user.name.clone(),
+            includes: Vec::new(),
+            target: Target::Mailbox,
+            from_line: from,
+            environment: environment::values(envelope, &envelope.sender, branch, user),
+        };
+        request.is_valid().then(|| request.encode())
+    }
+
+    async fn include(&self, branch: &Branch, path: &[u8]) -> Result<Vec<u8>, Ending> {
+        let target = Target::Include(path.to_vec());
+        let Some(frame) = self.frame(branch, target) else { return Err(too_long().into()) };
+        match helper::read(&self.core.rt, frame).await {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(verdict)) => Err(self.ending((verdict, None)).into()),
+            Err(trouble) => Err(self.in_trouble(&trouble)),
+        }
+    }
+
+    /// A file or a command.
+    async fn by_alias(&self, branch: &Branch, target: Target) -> Ending {
+        let headed = self.settings.delivered_header;
+        let (headed, wait) = match target {
+            Target::Command(_) => (headed.command, self.settings.command_time_limit),
+            _ => (headed.file, self.settings.lock_wait),
+        };
+        let Some(frame) = self.frame(branch, target) else { return too_long().into() };
+        match self.ask(frame, branch, headed, wait).await {
+            Ok(answer) => self.ending(answer).into(),
+            Err(trouble) => self.in_trouble(&trouble),
+        }
+    }
+
+    fn frame(&self, branch: &Branch, target: Target) -> Option<Vec<u8>> {
+        let envelope = &self.request.message.envelope;
+        let sender = branch.sender.as_ref().unwrap_or(&envelope.sender);
+        let (from_line, values) = match target {
+            Target::Include(_) => Default::default(),
+            _ => {
+                let user = User::of(&branch.recipient.address, self.settings);
+                let values = environment::values(envelope, sender, branch, &user);
+                (recipient::from_line(sender, self.core), values)
             }
-        })
+        };
+        let service = &self.settings.service;
+        let request = environment::request(service, branch, target, from_line, values);
+        request.map(|request| request.encode())
     }
 
-    async fn ask(&self, asked: &Request) -> Result<Verdict, Trouble> {
-        let sender = &self.request.message.envelope.sender;
-        let header = recipient::header(sender, self.recipient, self.settings);
+    async fn ask(
+        &self,
+        frame: Vec<u8>,
+        branch: &Branch,
+        headed: bool,
+        wait: Duration,
+    ) -> Result<Answer, Trouble> {
+        let sender = branch.sender.as_ref().unwrap_or(&self.request.message.envelope.sender);
+        let delivered = headed.then_some(&branch.delivered);
+        let header = recipient::header(sender, &branch.recipient.original, delivered);
         let content = content::Pieces::new(header, &self.request.content);
-        helper::ask(&self.core.rt, asked, content, self.settings.lock_wait).await
+        helper::ask(&self.core.rt, frame, content, wait).await
     }
 
-    fn ending(&self, user: &User, verdict: Verdict) -> Dsn {
-        for warning in &verdict.warnings {
+    fn ending(&self, (verdict, said): Answer) -> Dsn {
+        let Verdict { status: (class, subject, detail), text, warnings, .. } = verdict;
+        for warning in &warnings {
             self.core.log.warn(Daemon::Local, warning);
         }
-        if verdict.code == Code::NoUser {
-            return self.unknown(user);
+        let dsn = Dsn::local(Status::new(class, subject, detail), text);
+        match said {
+            Some(said) => Dsn { diagnostic: Diagnostic::Unix, diagnostic_text: Some(said), ..dsn },
+            None => dsn,
         }
-        let (class, subject, detail) = verdict.status;
-        Dsn::local(Status::new(class, subject, detail), verdict.text)
     }
 
     /// Nobody of that name.
@@ -167,6 +365,18 @@ impl Delivery<'_> {
         };
         Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
     }
+}
+
+impl Ending {
+    /// With what it is the end of.
+    fn within(self, branch: Box<Branch>) -> (Box<Branch>, Ending) {
+        (branch, self)
+    }
+}
+
+/// A path or a command has more than its bound.
+fn too_long() -> Dsn {
+    Dsn::local(Status::new(4, 3, 0), "a destination of the alias is too long")
 }
 
 /// The configuration wants something that is not there: the mail waits.

@@ -186,6 +186,20 @@ impl Maps {
         (Lookup::NotFound, None)
     }
 
+    /// The first answer, with the place of the table that gives it among the parameter's words.
+    pub fn find_at(&self, key: &[u8]) -> (Lookup<'_>, usize) {
+        for (place, item) in self.tables.iter().enumerate() {
+            let answer = match item {
+                Item::Opened(opened) => opened.table().lookup(key),
+                Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
+            };
+            if answer != Lookup::NotFound {
+                return (answer, place);
+            }
+        }
+        (Lookup::NotFound, 0)
+    }
+
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()

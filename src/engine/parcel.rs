@@ -155,6 +155,8 @@ pub struct Notice {
     pub reader: Reader,
     /// The recipients it is about.
     pub entries: Vec<Entry>,
+    /// Who is told in the sender's place: the owner of a list.
+    pub owner: Option<mail::Address>,
 }
 
 impl Settle {

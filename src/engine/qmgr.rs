@@ -116,6 +116,8 @@ struct Active {
     sent: Vec<u32>,
     failed: Vec<Deferral>,
     deferred: Vec<Deferral>,
+    /// What failed of recipients that became several.
+    parts: Vec<Entry>,
     /// Recipients that got it, for a report of success.
     reports: Vec<Entry>,
     /// Nothing when no delivery is attempted.

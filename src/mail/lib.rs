@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod address;
 pub mod date;
+pub mod destination;
 pub mod dsn;
 pub mod envelope;
 pub mod extension;

@@ -7,6 +7,7 @@
 
 use config::master_cf::Service;
 use config::{MasterCf, Params};
+use privsep::alias::{AliasRules, Allowed};
 use privsep::{Locks, Rules};
 
 use crate::Fatal;
@@ -48,7 +49,7 @@ fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fata
         mail_spool_directory: text("mail_spool_directory")?,
         forward_path: params.raw("forward_path").map_err(Fatal::config)?,
         recipient_delimiter: text("recipient_delimiter")?,
-        unsupported: unsupported(&params)?.into(),
+        aliases: aliases(&params)?,
         locks: locks(&params)?,
         lock_attempts: number(int("deliver_lock_attempts")?),
         lock_delay_s: seconds("deliver_lock_delay")?,
@@ -59,14 +60,31 @@ fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fata
     })
 }
 
-/// A parameter that sends a known user's mail elsewhere, which is not possible yet.
-fn unsupported(params: &Params) -> Result<&'static str, Fatal> {
-    let maps = params.text("mailbox_command_maps").map_err(Fatal::config)?;
-    let command = params.raw("mailbox_command").map_err(Fatal::config)?;
-    Ok(match (maps.is_empty(), command.is_empty()) {
-        (true, true) => "",
-        (false, _) => "mailbox_command_maps",
-        (true, false) => "mailbox_command",
+/// What deliver may do for aliases, and for `mailbox_command`.
+fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
+    let text = |name: &str| params.text(name).map_err(Fatal::config);
+    let list = |name: &str| params.list(name).map_err(Fatal::config);
+    let seconds = params.seconds("command_time_limit").map_err(Fatal::config)?;
+    let allowed = |name: &str| -> Result<Allowed, Fatal> {
+        let words = list(name)?;
+        let has = |word: &str| words.iter().any(|it| it.eq_ignore_ascii_case(word));
+        Ok(Allowed { alias: has("alias"), include: has("include") })
+    };
+    Ok(AliasRules {
+        alias_maps: list("alias_maps")?,
+        mailbox_command_maps: list("mailbox_command_maps")?,
+        export_environment: list("export_environment")?,
+        default_type: text("default_database_type")?,
+        default_privs: text("default_privs")?,
+        expansion_filter: text("command_expansion_filter")?,
+        shell: text("local_command_shell")?,
+        // What looks like a parameter is the shell's.
+        mailbox_command: params.raw("mailbox_command").map_err(Fatal::config)?,
+        directory: text("queue_directory")?,
+        time_limit_s: u32::try_from(seconds).unwrap_or(u32::MAX),
+        utf8: params.flag("smtputf8_enable").map_err(Fatal::config)?,
+        files: allowed("allow_mail_to_files")?,
+        commands: allowed("allow_mail_to_commands")?,
     })
 }
 
@@ -103,17 +121,19 @@ mod tests {
     fn services_have_the_parameters_of_main_cf_and_their_own() {
         let main = "mailbox_delivery_lock = flock, dotlock\nstale_lock_time = 1m\n";
         let master = "local unix - n n - - local\nhome unix - n n - - local\n  \
-                      -o home_mailbox=Maildir/ -o mailbox_command=/bin/x\n";
+                      -o home_mailbox=Maildir/ -o { mailbox_command=/bin/x $USER }\n";
         let rules = rules(main, master).unwrap().unwrap();
         assert_eq!((rules.mail_owner, rules.services.len()), (101, 2));
         let local = rules.service(b"local").unwrap();
         let locks = Locks { flock: true, fcntl: false, dotlock: true };
         assert_eq!((local.locks, local.stale_lock_s), (locks, 60));
-        assert_eq!((local.home_mailbox.as_str(), local.unsupported.as_str()), ("", ""));
+        assert_eq!(local.home_mailbox, "");
+        assert_eq!(local.aliases.commands, Allowed { alias: true, include: false });
+        assert_eq!(local.aliases.default_privs, "nobody");
         assert_eq!(local.mail_spool_directory, "/var/mail");
         let home = rules.service(b"home").unwrap();
         assert_eq!(home.home_mailbox, "Maildir/");
-        assert_eq!(home.unsupported, "mailbox_command");
+        assert_eq!(home.aliases.mailbox_command, "/bin/x $USER");
     }
 
     #[test]

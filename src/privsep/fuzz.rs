@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::reply::TEXT_MAX;
-use crate::{Code, Reply, Request, Rules, Verdict, chunk, frame, reply, request, rules};
+use crate::{Code, Reply, Request, Rules, Verdict, alias, chunk, frame, reply, request, rules};
 
 /// Any bytes as what the privileged helper and the engine read: refused, or the same bytes again
 /// when encoded; as the fields that they write: what is written is read.
@@ -13,6 +13,10 @@ pub fn fuzz_privsep_request(data: &[u8]) {
         read_request(body);
     }
     read_request(data);
+    if let Ok(Some((body, _))) = frame::split(alias::KIND, data) {
+        read_alias_request(body);
+    }
+    read_alias_request(data);
     read_replies(data);
     read_reply(data);
     if let Ok(rules) = Rules::decode(data) {
@@ -33,6 +37,12 @@ fn read_request(body: &[u8]) {
     let Ok(request) = Request::decode(body) else { return };
     assert!(request.is_valid());
     assert_eq!(frame::whole(request::KIND, &request.encode()), Ok(body));
+}
+
+fn read_alias_request(body: &[u8]) {
+    let Ok(request) = alias::Request::decode(body) else { return };
+    assert!(request.is_valid());
+    assert_eq!(frame::whole(alias::KIND, &request.encode()), Ok(body));
 }
 
 fn read_reply(body: &[u8]) {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | master | deliver | [`Rules`] | once, at its start |
 //! | engine | deliver | [`Request`] | first on a connection, which is for one delivery |
+//! | engine | deliver | [`alias::Request`] | the same, when an alias is behind it |
 //! | deliver | engine | [`Reply::Go`] | the mailbox is open and locked |
 //! | engine | deliver | [`chunk`]s of the content | after `Go` |
 //! | deliver | engine | [`Reply::Done`] | last; instead of `Go` when there is nothing to write to |
@@ -13,7 +14,7 @@
 //!
 //! **Diagnostics**: what is malformed is a [`CodecError`]; nothing here panics on any input, and
 //! left-over bytes are an error.
-//! **Limits**: [`request::BODY_MAX`], [`reply::BODY_MAX`], [`rules::BODY_MAX`],
+//! **Limits**: [`request::BODY_MAX`], [`alias::BODY_MAX`], [`reply::BODY_MAX`], [`rules::BODY_MAX`],
 //! [`chunk::BYTES_MAX`].
 
 #![no_std]
@@ -23,6 +24,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod alias;
 pub mod chunk;
 mod codec;
 pub mod frame;

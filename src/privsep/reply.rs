@@ -10,7 +10,7 @@ use crate::codec::{Reader, Writer};
 use crate::frame::{self, Kind};
 
 /// The longest body.
-pub const BODY_MAX: usize = 16 * 1024;
+pub const BODY_MAX: usize = 32 * 1024;
 /// The longest text or warning; longer ones are cut.
 pub const TEXT_MAX: usize = 4 * 1024;
 /// Most warnings of one delivery; more are left out.
@@ -18,7 +18,7 @@ pub const WARNINGS_MAX: usize = 2;
 /// Frames of replies.
 pub const KIND: Kind = Kind { letters: *b"RPr1", body_max: BODY_MAX };
 
-const _: () = assert!((1 + WARNINGS_MAX) * (TEXT_MAX + 4) + 64 <= BODY_MAX);
+const _: () = assert!((2 + WARNINGS_MAX) * (TEXT_MAX + 4) + 64 <= BODY_MAX);
 
 /// How a delivery ended, as a process would say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum Reply {
     Go,
     /// Nothing more comes.
     Done(Verdict),
+    /// The same, of a command, with what it said itself or what its end means.
+    Command(Verdict, String),
 }
 
 impl Reply {
@@ -84,6 +86,11 @@ impl Reply {
             Reply::Done(verdict) => {
                 out.u8(1);
                 verdict.encode(&mut out);
+            }
+            Reply::Command(verdict, said) => {
+                out.u8(2);
+                verdict.encode(&mut out);
+                out.bytes(line(said).as_bytes());
             }
         }
         frame::build(KIND, &out.finish())
@@ -98,6 +105,7 @@ impl Reply {
         let reply = match fields.u8()? {
             0 => Reply::Go,
             1 => Reply::Done(Verdict::decode(&mut fields)?),
+            2 => Reply::Command(Verdict::decode(&mut fields)?, fields.string(TEXT_MAX)?),
             _ => return Err(CodecError::Value),
         };
         fields.finish()?;

@@ -6,11 +6,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::CodecError;
+use crate::alias::{AliasRules, RULES_BYTES_MAX};
 use crate::codec::{Reader, Writer};
 use crate::frame::{self, Kind};
 
 /// The longest body.
-pub const BODY_MAX: usize = 256 * 1024;
+pub const BODY_MAX: usize = 4 << 20;
 /// Most services.
 pub const SERVICES_MAX: usize = 32;
 /// The longest parameter value.
@@ -18,7 +19,8 @@ pub const VALUE_MAX: usize = 1024;
 /// Frames of rules.
 pub const KIND: Kind = Kind { letters: *b"RPR1", body_max: BODY_MAX };
 
-const _: () = assert!(SERVICES_MAX * (6 * (VALUE_MAX + 4) + 64) + 64 <= BODY_MAX);
+const _: () =
+    assert!(SERVICES_MAX * (5 * (VALUE_MAX + 4) + RULES_BYTES_MAX + 128) + 64 <= BODY_MAX);
 
 /// Everything deliver goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +44,6 @@ pub struct Service {
     pub forward_path: String,
     /// `recipient_delimiter`
     pub recipient_delimiter: String,
-    /// A parameter that is set and would send this mail elsewhere, which is not possible yet;
-    /// empty when there is none.
-    pub unsupported: String,
     /// `mailbox_delivery_lock`
     pub locks: Locks,
     /// `deliver_lock_attempts`
@@ -59,6 +58,8 @@ pub struct Service {
     pub require_home_directory: bool,
     /// `strict_mailbox_ownership`
     pub strict_mailbox_ownership: bool,
+    /// What it may do for aliases.
+    pub aliases: AliasRules,
 }
 
 /// How an mbox is locked.
@@ -112,14 +113,13 @@ impl Rules {
 }
 
 impl Service {
-    fn values(&self) -> [&String; 6] {
+    fn values(&self) -> [&String; 5] {
         [
             &self.name,
             &self.home_mailbox,
             &self.mail_spool_directory,
             &self.forward_path,
             &self.recipient_delimiter,
-            &self.unsupported,
         ]
     }
 
@@ -128,7 +128,7 @@ impl Service {
         let line = |value: &&String| {
             value.len() <= VALUE_MAX && !value.bytes().any(|byte| byte.is_ascii_control())
         };
-        self.values().iter().all(line)
+        self.values().iter().all(line) && self.aliases.is_valid()
     }
 
     fn encode(&self, out: &mut Writer) {
@@ -141,6 +141,7 @@ impl Service {
         out.u64(self.mailbox_size_limit);
         out.u8(u8::from(self.require_home_directory));
         out.u8(u8::from(self.strict_mailbox_ownership));
+        self.aliases.encode(out);
     }
 
     fn decode(fields: &mut Reader<'_>) -> Result<Service, CodecError> {
@@ -150,7 +151,6 @@ impl Service {
             mail_spool_directory: fields.string(VALUE_MAX)?,
             forward_path: fields.string(VALUE_MAX)?,
             recipient_delimiter: fields.string(VALUE_MAX)?,
-            unsupported: fields.string(VALUE_MAX)?,
             locks: Locks { fcntl: fields.flag()?, flock: fields.flag()?, dotlock: fields.flag()? },
             lock_attempts: fields.u32()?,
             lock_delay_s: fields.u32()?,
@@ -158,6 +158,7 @@ impl Service {
             mailbox_size_limit: fields.u64()?,
             require_home_directory: fields.flag()?,
             strict_mailbox_ownership: fields.flag()?,
+            aliases: AliasRules::decode(fields)?,
         })
     }
 }
@@ -168,11 +169,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn service() -> impl Strategy<Value = Service> {
-        let texts = proptest::array::uniform6("[ -~]{0,50}");
+        let texts = proptest::array::uniform5("[ -~]{0,50}");
         (texts, any::<[bool; 5]>(), any::<[u32; 3]>(), any::<u64>()).prop_map(
             |(texts, flags, numbers, mailbox_size_limit)| {
                 let [name, home_mailbox, mail_spool_directory, rest @ ..] = texts;
-                let [forward_path, recipient_delimiter, unsupported] = rest;
+                let [forward_path, recipient_delimiter] = rest;
                 let [fcntl, flock, dotlock, require_home_directory, strict] = flags;
                 let [lock_attempts, lock_delay_s, stale_lock_s] = numbers;
                 Service {
@@ -181,7 +182,6 @@ mod tests {
                     mail_spool_directory,
                     forward_path,
                     recipient_delimiter,
-                    unsupported,
                     locks: Locks { fcntl, flock, dotlock },
                     lock_attempts,
                     lock_delay_s,
@@ -189,6 +189,11 @@ mod tests {
                     mailbox_size_limit,
                     require_home_directory,
                     strict_mailbox_ownership: strict,
+                    aliases: AliasRules {
+                        alias_maps: alloc::vec!["hash:/etc/aliases".into()],
+                        utf8: strict,
+                        ..AliasRules::default()
+                    },
                 }
             },
         )

@@ -142,13 +142,14 @@ fn notify(choice: u8, kinds: u8, envelope: Envelope, dsn: Dsn, original: &[u8]) 
     let number = Number::from_u64(1 << 6).expect("a number");
     let boundary = format!("{id}.{}/{}", fuzz::NOW, snapshot.myhostname);
     let notice = Notice {
+        owner: None,
         about: Arc::new(MessageInfo { number, id, envelope }),
         content: Content::from(wire_form(original, boundary.as_bytes())),
         occasion: [Occasion::Failure, Occasion::Delay, Occasion::Success, Occasion::Failure]
             [usize::from(choice >> 2 & 3)],
         reader: [Reader::Sender, Reader::Postmaster, Reader::Copy, Reader::Sender]
             [usize::from(choice >> 4 & 3)],
-        entries: vec![Entry { index: 0, dsn: Arc::new(dsn), action: action(kinds) }; 2],
+        entries: vec![Entry { index: 0, part: None, dsn: Arc::new(dsn), action: action(kinds) }; 2],
     };
     let local = fuzz::local_time();
     let scene = Scene { snapshot: &snapshot, local: &local, unix: fuzz::NOW };

@@ -27,7 +27,7 @@ pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
     let rt = core.rt.clone();
     rt.spawn(async move {
         let about = notice.about.number;
-        let made = append(&core, &notice).await;
+        let made = post_now(&core, &notice).await;
         // Nobody waits for a copy.
         if notice.reader != Reader::Copy {
             core.port.send(crate::qmgr::CORE, Parcel::Noticed { about, made });
@@ -35,7 +35,8 @@ pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
     });
 }
 
-async fn append(core: &Rc<Core>, notice: &Notice) -> bool {
+/// Writes and queues a notice; whether it is durable.
+pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     let name = Name::new(core);
     let snapshot = core.snapshot();
     let unix = name.micros / 1_000_000;
@@ -110,7 +111,10 @@ pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
     let snapshot = scene.snapshot;
     let settings = &snapshot.bounce;
     let (sender, original) = match notice.reader {
-        Reader::Sender => (Address::null(), notice.about.envelope.sender.clone()),
+        Reader::Sender => {
+            let sender = notice.owner.as_ref().unwrap_or(&notice.about.envelope.sender);
+            (Address::null(), sender.clone())
+        }
         Reader::Postmaster | Reader::Copy => {
             let local = Address::from_internal(settings.double_bounce_sender.as_bytes());
             let to = settings.postmaster(notice.reader, notice.occasion);

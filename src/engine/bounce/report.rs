@@ -4,11 +4,11 @@
 
 use super::{Entry, Occasion, Reader, Scene, original, template, wants};
 use crate::parcel::Notice;
+use mail::Status;
 use mail::address::{Address, Printable};
 use mail::date::HeaderDate;
 use mail::dsn::Diagnostic;
 use mail::envelope::{Encoding, Ret};
-use mail::{Recipient, Status};
 use protocol::smtp::command::unxtext;
 use std::fmt::Write as _;
 
@@ -136,8 +136,9 @@ impl<'a> Writer<'a> {
         self.line(format_args!(""));
         self.words();
         for entry in entries {
-            let recipient = self.recipient(entry);
-            let expanded = match recipient.address.same_as(&recipient.original) {
+            let recipient = entry.recipient(&self.notice.about);
+            let original = &recipient.original;
+            let expanded = match recipient.address.same_as(original) || original.is_null() {
                 true => String::new(),
                 false => format!(" (expanded from <{}>)", recipient.original),
             };
@@ -160,10 +161,6 @@ impl<'a> Writer<'a> {
         for line in text.lines() {
             self.line(format_args!("{line}"));
         }
-    }
-
-    fn recipient(&self, entry: &Entry) -> &'a Recipient {
-        &self.notice.about.envelope.recipients[entry.index as usize]
     }
 
     /// `mail_name` as a part of field names.
@@ -217,11 +214,13 @@ impl<'a> Writer<'a> {
     }
 
     fn fields(&mut self, entry: &Entry) {
-        let (recipient, dsn) = (self.recipient(entry), &entry.dsn);
+        let (recipient, dsn) = (entry.recipient(&self.notice.about), &entry.dsn);
         let kind = self.kind(&recipient.address);
         self.line(format_args!("Final-Recipient: {kind}; {}", recipient.address));
         match &recipient.dsn_orcpt {
             Some(orcpt) => self.line(format_args!("Original-Recipient: {}", Printable(orcpt))),
+            // The members of a list with an owner have no past.
+            None if recipient.original.is_null() => {}
             None => {
                 let original = self.scene.snapshot.resolver.canonical(&recipient.original);
                 let kind = self.kind(&original);

@@ -18,7 +18,7 @@ fn readers(main_cf: &str, sender: &str, bits: u8, occasion: Occasion) -> Option<
     let message =
         MessageInfo { number, id: QueueId { micros: 0, number: 1, long: false }, envelope };
     let dsn = Arc::new(Dsn::local(Status::new(5, 0, 0), "no"));
-    let entries = [Entry { index: 0, dsn, action: Action::Failed }];
+    let entries = [Entry { index: 0, part: None, dsn, action: Action::Failed }];
     audience(&snapshot(main_cf), &message, occasion, &entries)
 }
 

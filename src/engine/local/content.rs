@@ -3,8 +3,8 @@
 //! The log has it in wire form, where every line end is CRLF and there is no CR or LF elsewhere.
 //! It is changed piece by piece; memory is bounded by [`PIECE_MAX`].
 
-use mail::Address;
 use queue::{Content, Piece};
+use std::collections::BTreeSet;
 
 /// The longest piece.
 pub const PIECE_MAX: usize = privsep::chunk::BYTES_MAX;
@@ -91,46 +91,45 @@ impl Unwrap {
     }
 }
 
-/// Whether a `Delivered-To:` field of the header has `address`: it has been here before.
-pub fn was_delivered_to(content: &Content, address: &Address) -> bool {
-    let mut scan = HeaderScan { line: Vec::new(), wanted: address.external() };
-    content.pieces().find_map(|piece| scan.look(&piece)).unwrap_or(false)
+/// The addresses that `Delivered-To:` fields of the header name, in lower case: where the message
+/// has been before.
+pub fn delivered_to(content: &Content) -> BTreeSet<Vec<u8>> {
+    let mut scan = HeaderScan::default();
+    let _end = content.pieces().find_map(|piece| scan.look(&piece));
+    scan.found
 }
 
 /// Looks at header lines, one by one.
+#[derive(Default)]
 struct HeaderScan {
     /// The line so far, at most [`LINE_MAX`] bytes of it.
     line: Vec<u8>,
-    wanted: Vec<u8>,
+    found: BTreeSet<Vec<u8>>,
 }
 
 impl HeaderScan {
-    /// The answer, once it is clear.
-    fn look(&mut self, piece: &[u8]) -> Option<bool> {
+    /// Something at the end of the header.
+    fn look(&mut self, piece: &[u8]) -> Option<()> {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let room = LINE_MAX - self.line.len();
             self.line.extend_from_slice(&part[..part.len().min(room)]);
             if part.last() != Some(&b'\n') {
                 continue;
             }
-            let line = self.line.trim_ascii_end();
-            if line.is_empty() {
-                return Some(false);
+            if self.line.trim_ascii_end().is_empty() {
+                return Some(());
             }
-            if self.is_it(line) {
-                return Some(true);
-            }
+            self.found.extend(value(self.line.trim_ascii_end()));
             self.line.clear();
         }
         None
     }
+}
 
-    fn is_it(&self, line: &[u8]) -> bool {
-        line.split_at_checked(DELIVERED_TO.len()).is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case(DELIVERED_TO)
-                && value.trim_ascii().eq_ignore_ascii_case(&self.wanted)
-        })
-    }
+fn value(line: &[u8]) -> Option<Vec<u8>> {
+    let (name, value) = line.split_at_checked(DELIVERED_TO.len())?;
+    let found = name.eq_ignore_ascii_case(DELIVERED_TO);
+    found.then(|| value.trim_ascii().to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -155,18 +154,21 @@ mod tests {
         }
     }
 
-    fn scan(pieces: &[&[u8]]) -> Option<bool> {
-        let mut scan = HeaderScan { line: Vec::new(), wanted: b"alice+x@b".to_vec() };
-        pieces.iter().find_map(|piece| scan.look(piece))
+    fn scan(pieces: &[&[u8]]) -> (Option<()>, bool) {
+        let mut scan = HeaderScan::default();
+        let end = pieces.iter().find_map(|piece| scan.look(piece));
+        (end, scan.found.contains(b"alice+x@b".as_slice()))
     }
 
     #[test]
     fn a_loop_is_seen_in_the_header_only_and_without_regard_to_case() {
-        assert_eq!(scan(&[b"A: b\r\nDelivered-", b"to:  ALICE+x@b\r", b"\n\r\n"]), Some(true));
-        assert_eq!(scan(&[b"Delivered-To: alice@b\r\n\r\n"]), Some(false));
-        assert_eq!(scan(&[b"A: b\r\n\r\nDelivered-To: alice+x@b\r\n"]), Some(false));
+        let all = scan(&[b"A: b\r\nDelivered-", b"to:  ALICE+x@b\r", b"\n\r\n"]);
+        assert_eq!(all, (Some(()), true));
+        assert_eq!(scan(&[b"Delivered-To: alice@b\r\n\r\n"]), (Some(()), false));
+        let body: &[u8] = b"A: b\r\n\r\nDelivered-To: alice+x@b\r\n";
+        assert_eq!(scan(&[body]), (Some(()), false));
         let long = [b"A: ".as_slice(), &[b'x'; 2 * LINE_MAX], b"\r\n"].concat();
-        assert_eq!(scan(&[&long, b"Delivered-To: alice+x@b\r\n"]), Some(true));
-        assert_eq!(scan(&[b"no end"]), None);
+        assert_eq!(scan(&[&long, b"Delivered-To: alice+x@b\r\n"]), (None, true));
+        assert_eq!(scan(&[b"no end"]), (None, false));
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | request sent | `Go` | content is sent, then the answer awaited |
 //! | request sent, or content sent | `Done` | over |
+//! | include file asked for | `Go` | the file is read |
 //! | any | anything else, end, deadline | [`Trouble::Lost`] |
 //!
 //! **Diagnostics**: [`Trouble`]. The message may have been delivered when an answer is lost: twice
@@ -11,7 +12,8 @@
 
 use super::content::{PIECE_MAX, Pieces};
 use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
-use privsep::{CodecError, Reply, Request, Verdict, chunk, frame, reply};
+use privsep::alias::INCLUDE_BYTES_MAX;
+use privsep::{CodecError, Reply, Verdict, chunk, frame, reply};
 use runtime::net::{Arrived, Stream};
 use runtime::{Chunk, Rt};
 use std::fmt;
@@ -40,20 +42,34 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Asks for a delivery: how it ended.
+/// How a delivery ended, and what the command said that made it.
+pub type Answer = (Verdict, Option<String>);
+
+/// Asks for a delivery: how it ended. `request` is a frame; `wait` is how long the helper may have
+/// to wait itself, for locks or a command.
 ///
 /// # Errors
 /// When the helper does not say.
 pub async fn ask(
     rt: &Rt,
-    request: &Request,
+    request: Vec<u8>,
     content: Pieces<'_>,
-    lock_wait: Duration,
-) -> Result<Verdict, Trouble> {
+    wait: Duration,
+) -> Result<Answer, Trouble> {
     let stream = connect(rt).await.map_err(Trouble::Absent)?;
-    let patience = HELPER_ANSWER + lock_wait;
+    let patience = HELPER_ANSWER + wait;
     let mut helper = Helper { rt, stream, patience, input: Vec::new() };
     helper.converse(request, content).await.map_err(Trouble::Lost)
+}
+
+/// Asks for the text of an include file; what the helper says instead when it cannot be had.
+///
+/// # Errors
+/// When the helper does not say.
+pub async fn read(rt: &Rt, request: Vec<u8>) -> Result<Result<Vec<u8>, Verdict>, Trouble> {
+    let stream = connect(rt).await.map_err(Trouble::Absent)?;
+    let mut helper = Helper { rt, stream, patience: HELPER_ANSWER, input: Vec::new() };
+    helper.text(request).await.map_err(Trouble::Lost)
 }
 
 async fn connect(rt: &Rt) -> io::Result<Stream> {
@@ -77,10 +93,11 @@ struct Helper<'a> {
 }
 
 impl Helper<'_> {
-    async fn converse(&mut self, request: &Request, content: Pieces<'_>) -> io::Result<Verdict> {
-        self.send(request.encode()).await?;
+    async fn converse(&mut self, request: Vec<u8>, content: Pieces<'_>) -> io::Result<Answer> {
+        self.send(request).await?;
         match self.reply().await? {
-            Reply::Done(verdict) => return Ok(verdict),
+            Reply::Done(verdict) => return Ok((verdict, None)),
+            Reply::Command(verdict, said) => return Ok((verdict, Some(said))),
             Reply::Go => {}
         }
         for piece in content {
@@ -91,9 +108,40 @@ impl Helper<'_> {
         }
         self.send(chunk::END.to_vec()).await?;
         match self.reply().await? {
-            Reply::Done(verdict) => Ok(verdict),
+            Reply::Done(verdict) => Ok((verdict, None)),
+            Reply::Command(verdict, said) => Ok((verdict, Some(said))),
             Reply::Go => Err(invalid(CodecError::Value)),
         }
+    }
+
+    async fn text(&mut self, request: Vec<u8>) -> io::Result<Result<Vec<u8>, Verdict>> {
+        self.send(request).await?;
+        match self.reply().await? {
+            Reply::Done(verdict) => return Ok(Err(verdict)),
+            Reply::Command(..) => return Err(invalid(CodecError::Value)),
+            Reply::Go => {}
+        }
+        let mut text = Vec::new();
+        loop {
+            let header = self.bytes(chunk::HEADER_BYTES).await?;
+            let header = header.try_into().map_err(|_| invalid(CodecError::Short))?;
+            let Some(len) = chunk::len(header).map_err(invalid)? else { return Ok(Ok(text)) };
+            if text.len() + len > INCLUDE_BYTES_MAX {
+                return Err(invalid(CodecError::TooLong));
+            }
+            text.extend(self.bytes(len).await?);
+        }
+    }
+
+    async fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let deadline = self.rt.now() + self.patience;
+        while self.input.len() < count {
+            match self.stream.readable(deadline).await? {
+                Arrived::Bytes => self.take_input(),
+                Arrived::Eof => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        Ok(self.input.drain(..count).collect())
     }
 
     async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {

@@ -3,9 +3,9 @@
 
 use super::Settings;
 use crate::core::Core;
+use mail::Address;
 use mail::address::Printable;
 use mail::date::CTime;
-use mail::{Address, Recipient};
 use std::fmt;
 
 /// What an mbox says of mail from nobody.
@@ -56,25 +56,25 @@ pub fn from_line(sender: &Address, core: &Core) -> Vec<u8> {
     [b"From ", address, b"  ", date.as_bytes()].concat()
 }
 
-/// The header fields that delivery adds, with LF.
-pub fn header(sender: &Address, recipient: &Recipient, settings: &Settings) -> Vec<u8> {
+/// The header fields that delivery adds, with LF; `delivered` for `Delivered-To:`.
+pub fn header(sender: &Address, original: &Address, delivered: Option<&Address>) -> Vec<u8> {
     let mut out = [b"Return-Path: <", external(sender).as_slice(), b">\n"].concat();
     let mut field = |name: &str, address: &Address| {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(&external(address));
         out.push(b'\n');
     };
-    if !recipient.original.is_null() {
-        field("X-Original-To: ", &recipient.original);
+    if !original.is_null() {
+        field("X-Original-To: ", original);
     }
-    if settings.delivered_header {
-        field("Delivered-To: ", &recipient.address);
+    if let Some(delivered) = delivered {
+        field("Delivered-To: ", delivered);
     }
     out
 }
 
 /// The external form on one line, whatever the address has.
-fn external(address: &Address) -> Vec<u8> {
+pub fn external(address: &Address) -> Vec<u8> {
     let mut bytes = address.external();
     bytes.iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
     bytes
@@ -111,18 +111,16 @@ mod tests {
     #[test]
     fn added_fields_are_lines_whatever_is_in_the_addresses() {
         let address = |text: &str| Address::from_internal(text.as_bytes());
-        let original = address("Alice@b");
-        let recipient = Recipient { original, ..Recipient::new(address("alice@b")) };
-        let lines = |sender: &str, settings: &Settings| {
-            String::from_utf8(header(&address(sender), &recipient, settings)).unwrap()
+        let (original, delivered) = (address("Alice@b"), address("alice@b"));
+        let lines = |sender: &str, delivered: Option<&Address>| {
+            String::from_utf8(header(&address(sender), &original, delivered)).unwrap()
         };
         let to = "X-Original-To: Alice@b\n";
-        let with = settings("");
+        let with = Some(&delivered);
         let expected = format!("Return-Path: <\"odd user\"@c>\n{to}Delivered-To: alice@b\n");
-        assert_eq!(lines("odd user@c", &with), expected);
-        let without = settings("prepend_delivered_header = command\n");
-        assert_eq!(lines("", &without), format!("Return-Path: <>\n{to}"));
-        let lines = lines("a\r\nX: y@c", &with);
+        assert_eq!(lines("odd user@c", with), expected);
+        assert_eq!(lines("", None), format!("Return-Path: <>\n{to}"));
+        let lines = lines("a\r\nX: y@c", with);
         assert_eq!(lines.lines().count(), 3, "{lines}");
         assert!(!lines.contains('\r'));
     }

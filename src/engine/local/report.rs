@@ -1,11 +1,18 @@
-//! What a local delivery has to say: a log line and a result for every recipient.
+//! What a local delivery has to say: log lines, and one result for every recipient.
+//!
+//! A recipient that became several has a log line for each. It is done when none of them waits: it
+//! is [`Disposition::Bounced`] when one of them failed, so that nothing is marked before the notice
+//! about that is durable.
 
 use super::Ending;
+use super::expand::Expanded;
 use crate::bounce::Action;
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, Receipt, RecipientResult};
+use crate::delivery::{
+    DeliverRequest, Disposition, Outcome, PartFailure, Receipt, RecipientResult,
+};
 use crate::maillog::{Daemon, Delays, Event};
-use mail::Dsn;
+use mail::{Dsn, Recipient, Status};
 use runtime::Instant;
 
 /// `relay=` of the log line.
@@ -20,6 +27,23 @@ pub struct Report<'a> {
     site_failure: Option<Dsn>,
 }
 
+/// What has become of one recipient so far.
+#[derive(Default)]
+pub struct Tally {
+    /// The first of them that waits.
+    deferred: Option<Dsn>,
+    failures: Vec<PartFailure>,
+    /// The last that got it.
+    sent: Option<Dsn>,
+}
+
+impl Tally {
+    /// Whether some of it is to be tried again.
+    pub fn is_deferred(&self) -> bool {
+        self.deferred.is_some()
+    }
+}
+
 impl<'a> Report<'a> {
     /// Nothing to say yet.
     pub fn new(core: &'a Core, soft_bounce: bool, request: &'a DeliverRequest) -> Report<'a> {
@@ -27,16 +51,20 @@ impl<'a> Report<'a> {
         Report { core, soft_bounce, request, results, site_failure: None }
     }
 
-    /// A recipient's delivery, which began at `started`, is over.
-    pub fn settle(&mut self, index: u32, started: Instant, ending: Ending) {
+    /// Logs the end of a delivery that began at `started`: what it means, and its status with
+    /// `soft_bounce` in mind.
+    pub fn log(
+        &mut self,
+        recipient: &Recipient,
+        started: Instant,
+        ending: Ending,
+    ) -> (Disposition, Dsn) {
         let Ending { mut dsn, out_of_service } = ending;
         let (disposition, status) = Disposition::of(&mut dsn, self.soft_bounce);
-        let message = &self.request.message;
-        let recipient = &message.envelope.recipients[index as usize];
         let transmission = self.core.rt.now().since(started);
         self.core.log.log(&Event::Delivery {
             daemon: &Daemon::Local,
-            id: message.id,
+            id: self.request.message.id,
             recipient: &recipient.address,
             original: &recipient.original,
             relay: RELAY,
@@ -49,19 +77,56 @@ impl<'a> Report<'a> {
         if out_of_service {
             self.site_failure.get_or_insert_with(|| dsn.clone());
         }
-        let delivered = || Receipt { relay: RELAY.into(), action: Action::Delivered };
-        let receipt = (disposition == Disposition::Sent).then(delivered);
-        self.results.push(RecipientResult {
-            index,
-            disposition,
-            dsn,
-            dsn_passed_on: false,
-            receipt,
-        });
+        (disposition, dsn)
+    }
+
+    /// Counts what became of `recipient`, or of a part of it.
+    pub fn count(
+        &self,
+        tally: &mut Tally,
+        recipient: &Recipient,
+        (disposition, dsn): (Disposition, Dsn),
+    ) {
+        match disposition {
+            Disposition::Sent => tally.sent = Some(dsn),
+            Disposition::Deferred => drop(tally.deferred.get_or_insert(dsn)),
+            Disposition::Bounced => {
+                tally.failures.push(PartFailure { recipient: recipient.clone(), dsn });
+            }
+        }
+    }
+
+    /// A recipient's delivery is over.
+    pub fn conclude(&mut self, index: u32, tally: Tally, expanded: Option<Expanded>) {
+        let Tally { deferred, failures, sent } = tally;
+        let failed = failures.first().map(|failure| failure.dsn.clone());
+        let (disposition, dsn) = match (deferred, failed) {
+            (Some(dsn), _) => (Disposition::Deferred, dsn),
+            (None, Some(dsn)) => (Disposition::Bounced, dsn),
+            (None, None) => (Disposition::Sent, sent.unwrap_or_else(nothing)),
+        };
+        let action = match expanded {
+            Some(Expanded::Plain) => Action::Expanded,
+            Some(Expanded::ByOwner) | None => Action::Delivered,
+        };
+        let receipt =
+            (disposition == Disposition::Sent).then(|| Receipt { relay: RELAY.into(), action });
+        let dsn = match (&receipt, expanded) {
+            (Some(_), Some(_)) => Dsn::local(Status::new(2, 0, 0), "alias expanded"),
+            _ => dsn,
+        };
+        let dsn_passed_on = false;
+        let result = RecipientResult { index, disposition, dsn, dsn_passed_on, receipt, failures };
+        self.results.push(result);
     }
 
     /// The outcome.
     pub fn finish(self) -> Outcome {
         self.request.outcome(self.results, self.site_failure)
     }
+}
+
+/// Every part of it was a duplicate.
+fn nothing() -> Dsn {
+    Dsn::local(Status::new(2, 0, 0), "delivered before")
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const MASTER_CF: &str = "smtp inet n - n - - smtpd\nlocal unix - n n - - local\n";
-const MAIN_CF: &str = "mydestination = example.test\nrecipient_delimiter = +\n";
+const MAIN_CF: &str = "mydestination = example.test, $myhostname\nrecipient_delimiter = +\n";
 const CONTENT: &str = "Subject: x\r\n\r\n..dot\r\nend\r\n";
 
 /// What the script in the helper's place does.
@@ -224,9 +224,72 @@ fn what_is_configured_and_not_supported_makes_mail_wait() {
     let nobody = Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
     let told = run("luser_relay = x\n", "alice@example.test", CONTENT, nobody);
     assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (luser_relay is not supported yet)");
-    let aliases = "alias_maps = inline:{alice=bob}\n";
-    let told = run(aliases, "alice+x@example.test", CONTENT, taken());
-    assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (alias alice is not supported yet)");
     let told = run("alias_maps = hash:/nowhere/x\n", "alice@example.test", CONTENT, taken());
     assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (alias database unavailable)");
+}
+
+#[test]
+fn an_alias_is_delivered_under_its_own_name_and_reported_under_the_old_one() {
+    let aliases = "alias_maps = inline:{ {list=alice, alice} }\n";
+    let told = run(aliases, "List@example.test", CONTENT, taken());
+    let header = "Return-Path: <s@example.org>\nX-Original-To: List@example.test\n\
+                  Delivered-To: List@example.test\nReceived: from c (";
+    assert!(told.content.starts_with(header), "{}", told.content);
+    assert_eq!(told.content.matches("Return-Path").count(), 1, "once, though it is named twice");
+    assert!(told.logged("to=<alice@mx.example.test>, orig_to=<List@example.test>, relay=local, "));
+    assert!(told.logged(": removed"));
+}
+
+#[test]
+fn other_addresses_are_one_new_message() {
+    let aliases = "alias_maps = inline:{ {list=x@there.example, alice, y@there.example} }\n\
+                   transport_maps = inline:{there.example=discard:}\n";
+    let told = run(aliases, "list@example.test", CONTENT, taken());
+    assert!(told.logged("to=<list@example.test>, relay=local, "));
+    let forwarded: Vec<_> =
+        told.lines.iter().filter(|line| line.contains("status=sent (forwarded as ")).collect();
+    assert_eq!(forwarded.len(), 1, "{:#?}", told.lines);
+    let id = forwarded[0].rsplit(' ').next().unwrap().trim_end_matches(')');
+    let to = format!("{id}: to=<x@there.example>, orig_to=<list@example.test>, relay=none, ");
+    assert!(told.logged(&to), "{:#?}", told.lines);
+    assert!(told.logged(&format!("{id}: from=<s@example.org>, size=")));
+    assert!(told.logged("nrcpt=2 (queue active)"));
+    assert_eq!(told.lines.iter().filter(|line| line.contains(": removed")).count(), 2);
+}
+
+#[test]
+fn nothing_is_forwarded_while_something_waits_and_failures_are_reported_all_the_same() {
+    let aliases = "alias_maps = inline:{ {list=x@there.example, alice, u@-bad-.example} }\n\
+                   transport_maps = inline:{there.example=discard:, example.org=discard:}\n";
+    let busy = verdict(Code::TempFail, (4, 2, 0), "in use");
+    let told = run(aliases, "list@example.test", CONTENT, Script::Refuse(busy));
+    assert!(told.logged("status=deferred (in use)"));
+    assert!(!told.logged("forwarded as"), "{:#?}", told.lines);
+    assert!(told.logged("sender non-delivery notification: "), "{:#?}", told.lines);
+}
+
+#[test]
+fn members_of_a_list_with_an_owner_are_forwarded_in_its_name() {
+    let aliases = "alias_maps = inline:{ {list=alice, x@there.example} {owner-list=bob} }\n\
+                   transport_maps = inline:{there.example=discard:}\n";
+    let told = run(aliases, "list@example.test", CONTENT, taken());
+    assert!(told.logged(": from=<owner-list@mx.example.test>, size="), "{:#?}", told.lines);
+    assert!(told.logged(": to=<x@there.example>, relay=none, "));
+    let header = "Return-Path: <owner-list@mx.example.test>\n\
+                  X-Original-To: alice@mx.example.test\nDelivered-To: alice@mx.example.test\n\
+                  Received: by mx.example.test (";
+    assert!(told.content.starts_with(header), "{}", told.content);
+    assert!(told.content.contains("\nDelivered-To: list@example.test\nReceived: from c ("));
+}
+
+#[test]
+fn an_owner_hears_of_what_the_list_may_not_do_and_the_sender_does_not() {
+    let aliases = "alias_maps = inline:{ {list=|x} {owner-list=bob} }\n\
+                   allow_mail_to_commands =\n";
+    let told = run(aliases, "list@example.test", CONTENT, taken());
+    let ending = "dsn=5.7.1, status=bounced (mail to command is restricted)";
+    assert_eq!(told.ending(), ending);
+    assert!(told.content.contains("\nTo: owner-list@mx.example.test\n"), "{}", told.content);
+    assert!(told.content.contains("<list@example.test>: mail to command is restricted"));
+    assert!(!told.logged("to=<s@example.org>"));
 }

@@ -107,6 +107,7 @@ impl Qmgr {
             sent: Vec::new(),
             failed: Vec::new(),
             deferred: Vec::new(),
+            parts: Vec::new(),
             reports: Vec::new(),
             scheduled: None,
             wish: Wish::None,

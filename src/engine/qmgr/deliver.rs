@@ -1,10 +1,10 @@
 //! Out of the active queue: starting deliveries, taking their results.
 
 use super::{Active, FLAG_WARNED, Qmgr, millis};
-use crate::bounce::Entry;
+use crate::bounce::{Action, Entry};
 use crate::core::Core;
 use crate::defer::Deferral;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
+use crate::delivery::{DeliverRequest, Disposition, Outcome, PartFailure, RecipientResult};
 use crate::maillog::{Daemon, Delays};
 use crate::parcel::{Parcel, Settle};
 use mail::envelope::notify;
@@ -144,7 +144,11 @@ impl Active {
     fn note(&mut self, result: RecipientResult, cleared: bool) {
         self.pending -= 1;
         self.reports.extend(self.report(&result, cleared));
-        let RecipientResult { index, disposition, dsn, .. } = result;
+        let RecipientResult { index, disposition, dsn, failures, .. } = result;
+        self.parts.extend(failures.into_iter().map(|PartFailure { recipient, dsn }| {
+            let (part, dsn) = (Some(Arc::new(recipient)), Arc::new(dsn));
+            Entry { index, part, dsn, action: Action::Failed }
+        }));
         let dsn = Arc::new(dsn);
         match disposition {
             Disposition::Sent => self.sent.push(index),
@@ -164,6 +168,6 @@ impl Active {
         }
         let reason = format!("delivery via {}: {}", receipt.relay, result.dsn.reason);
         let dsn = Arc::new(Dsn { reason, ..result.dsn.clone() });
-        Some(Entry { index: result.index, dsn, action: receipt.action })
+        Some(Entry { index: result.index, part: None, dsn, action: receipt.action })
     }
 }

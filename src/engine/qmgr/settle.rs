@@ -40,11 +40,21 @@ impl Active {
     /// The recipients a step reports.
     fn entries(&self, step: Step) -> Vec<Entry> {
         match step {
-            Step::Failures => Entry::all(&self.failed, Action::Failed),
+            Step::Failures => self.failures(),
             Step::Successes => self.reports.clone(),
             Step::Expiry => Entry::all(&self.deferred, Action::Failed),
             Step::Delay => Entry::all(&self.deferred, Action::Delayed),
         }
+    }
+
+    /// Recipients that failed, or what of them did.
+    fn failures(&self) -> Vec<Entry> {
+        let mut entries = Entry::all(&self.failed, Action::Failed);
+        if !self.parts.is_empty() {
+            entries.retain(|entry| !self.parts.iter().any(|part| part.index == entry.index));
+            entries.extend(self.parts.iter().cloned());
+        }
+        entries
     }
 
     /// When the message was queued, seconds since 1970.
@@ -110,7 +120,8 @@ impl Qmgr {
         };
         for reader in readers {
             let (about, content) = (info.clone(), content.clone());
-            let notice = Notice { about, content, occasion, reader, entries: entries.to_vec() };
+            let entries = entries.to_vec();
+            let notice = Notice { about, content, occasion, reader, entries, owner: None };
             core.port.send(self.home(info.number), Parcel::Notice(Box::new(notice)));
         }
         Ok(wait)

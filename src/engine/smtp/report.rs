@@ -110,6 +110,7 @@ impl<'a> Report<'a> {
             dsn,
             dsn_passed_on,
             receipt,
+            failures: Vec::new(),
         });
     }
 
@@ -144,6 +145,7 @@ impl<'a> Report<'a> {
             dsn,
             dsn_passed_on: false,
             receipt: None,
+            failures: Vec::new(),
         });
     }
 

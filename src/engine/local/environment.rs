@@ -1,0 +1,64 @@
+//! What a delivery by alias or command says to the helper: where it stands, and what a command may
+//! know of the message.
+//!
+//! Called by [`super`] for files, commands, include files and mailbox commands.
+//!
+//! **Limits**: values are cut at [`VALUE_MAX`].
+//! **Standards**: local(8), external command delivery.
+
+use super::expand::Branch;
+use super::recipient::{User, external};
+use mail::{Address, Envelope};
+use privsep::alias::{ENVIRONMENT, Request, Target, VALUE_MAX};
+
+/// The request for `target`; `from_line` is empty for an include file.
+pub fn request(
+    service: &str,
+    branch: &Branch,
+    target: Target,
+    from_line: Vec<u8>,
+    environment: [Vec<u8>; ENVIRONMENT.len()],
+) -> Option<Request> {
+    let proof = branch.proof.as_ref()?;
+    let request = Request {
+        service: service.as_bytes().to_vec(),
+        table: u16::try_from(proof.table).ok()?,
+        name: proof.name.clone(),
+        includes: proof.includes.clone(),
+        target,
+        from_line,
+        environment,
+    };
+    request.is_valid().then_some(request)
+}
+
+/// The values of [`ENVIRONMENT`].
+pub fn values(
+    envelope: &Envelope,
+    sender: &Address,
+    branch: &Branch,
+    user: &User,
+) -> [Vec<u8>; ENVIRONMENT.len()] {
+    let recipient = &branch.recipient;
+    let attribute = |name: &str| envelope.attribute(name).unwrap_or_default().to_vec();
+    ENVIRONMENT.map(|name| {
+        let mut value = match name {
+            "CLIENT_ADDRESS" => attribute("log_client_address"),
+            "CLIENT_HELO" => attribute("log_helo_name"),
+            "CLIENT_HOSTNAME" => attribute("log_client_name"),
+            "CLIENT_PROTOCOL" => attribute("log_protocol_name"),
+            "SASL_USERNAME" => attribute("sasl_username"),
+            "DOMAIN" => recipient.address.domain().unwrap_or_default().to_vec(),
+            "EXTENSION" => user.extension.clone(),
+            "LOCAL" => user.local.clone(),
+            "LOGNAME" | "USER" => user.name.clone(),
+            "ORIGINAL_RECIPIENT" => external(&recipient.original),
+            "RECIPIENT" => external(&recipient.address),
+            "SENDER" => external(sender),
+            _ => Vec::new(),
+        };
+        value.truncate(VALUE_MAX);
+        value.iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
+        value
+    })
+}

@@ -1,0 +1,447 @@
+//! What becomes of a recipient: aliases and lists, taken apart until only deliveries are left.
+//!
+//! Called by the delivery of one recipient, which does what each [`Step`] says and asks for the
+//! next one. Nothing here waits, reads files or writes: tables are asked through [`World`], and the
+//! text of an include file comes back by [`Expansion::included`].
+//!
+//! | a recipient here | becomes |
+//! | --- | --- |
+//! | it has an alias, with or without its extension | what the alias lists |
+//! | its alias lists itself | the user of that name |
+//! | its alias has an owner, or it stands in an include file | forwarded, with its own status |
+//! | otherwise | a mailbox |
+//!
+//! | an address of a list | becomes |
+//! | --- | --- |
+//! | delivered by this service | a recipient here, one level deeper |
+//! | anywhere else | forwarded |
+//!
+//! **Diagnostics**: [`Step::Ended`], and [`Expansion::warnings`] for the administrator.
+//! **Limits**: [`LEVELS_MAX`], [`ENTRIES_MAX`], [`INCLUDES_MAX`]; `duplicate_filter_limit` results
+//! are remembered, later ones may come twice.
+//! **Standards**: local(8), aliases(5) of Postfix 3.7.
+
+use super::recipient::User;
+use super::settings::{Origin, Settings};
+use mail::address::Printable;
+use mail::destination::{self, Destination};
+use mail::envelope::notify;
+use mail::{Address, Dsn, Recipient, Status};
+use std::collections::BTreeSet;
+
+/// How deep aliases may lead to aliases; then the recipient is bounced.
+pub const LEVELS_MAX: u32 = 25;
+/// Entries one recipient may become; then it is deferred.
+pub const ENTRIES_MAX: usize = 1 << 20;
+/// How deep include files may name include files; then the entry is deferred.
+pub const INCLUDES_MAX: usize = privsep::alias::INCLUDES_MAX;
+
+/// What an alias table says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alias {
+    /// There is one: its value, and which of the tables it comes from.
+    Found(Vec<u8>, usize),
+    /// There is none.
+    NotFound,
+    /// Nobody can tell now, and why.
+    Retry(String),
+}
+
+/// Where an address of a list is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By this service; the address in its final form.
+    Here(Address),
+    /// By another one.
+    Elsewhere(Address),
+    /// Nowhere: its domain is not one.
+    BadSyntax,
+    /// Nobody can tell now.
+    Unknown,
+}
+
+/// What the expansion asks.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The alias of a name.
+    pub alias: &'a dyn Fn(&[u8]) -> Alias,
+    /// Where an address goes that is not qualified yet.
+    pub resolve: &'a dyn Fn(&Address) -> Place,
+    /// An address in canonical form.
+    pub canonical: &'a dyn Fn(&Address) -> Address,
+    /// Whether the message has been delivered to an address before.
+    pub has_been_at: &'a dyn Fn(&Address) -> bool,
+}
+
+/// By what an entry may ask for a file or a command: where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Which of `alias_maps`.
+    pub table: usize,
+    /// The name that was looked up there.
+    pub name: Vec<u8>,
+    /// The include files that lead from there to the entry.
+    pub includes: Vec<Vec<u8>>,
+}
+
+/// One recipient on its way, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// The address now; what it was; how reports about it are wanted.
+    pub recipient: Recipient,
+    /// For `Delivered-To:`.
+    pub delivered: Address,
+    /// The sender from here on, when an `owner-` alias has changed it.
+    pub sender: Option<Address>,
+    /// Set where a local recipient is to be forwarded, not delivered.
+    owner: bool,
+    /// The list it stands in.
+    pub origin: Origin,
+    /// Where files and commands have their rights from.
+    pub proof: Option<Proof>,
+    /// The name whose value is being expanded.
+    expanding: Vec<u8>,
+    /// An extension that goes on to what is listed, with its delimiter.
+    unmatched: Vec<u8>,
+    level: u32,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Deliver to the user's mailbox, if there is such a user.
+    Mailbox(Box<Branch>),
+    /// Append to a file.
+    File(Box<Branch>, Vec<u8>),
+    /// Run a command.
+    Command(Box<Branch>, Vec<u8>),
+    /// Read a list; it comes back by [`Expansion::included`].
+    Include(Box<Branch>, Vec<u8>),
+    /// Send to an address.
+    Forward(Box<Branch>),
+    /// This is what became of it.
+    Ended(Box<Branch>, Dsn),
+}
+
+/// An alias whose sender wants to know that it was expanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    /// A list with an owner: reports end here.
+    ByOwner,
+    /// An alias.
+    Plain,
+}
+
+#[derive(Clone)]
+enum Work {
+    Recipient(Box<Branch>),
+    Entry(Box<Branch>, Destination),
+}
+
+/// The expansion of one recipient.
+#[derive(Clone)]
+pub struct Expansion<'a> {
+    settings: &'a Settings,
+    world: World<'a>,
+    /// What is left to do, next last.
+    work: Vec<Work>,
+    seen: BTreeSet<Vec<u8>>,
+    entries: usize,
+    /// Set once an alias was expanded that is to be reported.
+    pub expanded: Option<Expanded>,
+    /// What an administrator should know; the caller takes them.
+    pub warnings: Vec<String>,
+}
+
+impl Branch {
+    fn new(recipient: &Recipient) -> Branch {
+        Branch {
+            delivered: recipient.address.clone(),
+            recipient: recipient.clone(),
+            sender: None,
+            owner: false,
+            origin: Origin::Message,
+            proof: None,
+            expanding: Vec::new(),
+            unmatched: Vec::new(),
+            level: 0,
+        }
+    }
+
+    /// A branch somewhere in an expansion.
+    #[cfg(test)]
+    pub fn for_tests(
+        recipient: Recipient,
+        delivered: Address,
+        sender: Option<Address>,
+    ) -> Box<Branch> {
+        Box::new(Branch { delivered, sender, ..Branch::new(&recipient) })
+    }
+
+    /// Whose rights it has, as far as that matters for twice the same.
+    fn rights(&self) -> Vec<u8> {
+        let Some(proof) = &self.proof else { return Vec::new() };
+        let first = proof.includes.first().map(Vec::as_slice).unwrap_or_default();
+        [proof.table.to_string().as_bytes(), b" ", first].concat()
+    }
+
+    fn ended(self: Box<Self>, status: (u8, u16, u16), text: impl Into<String>) -> Option<Step> {
+        let (class, subject, detail) = status;
+        let dsn = Dsn::local(Status::new(class, subject, detail), text);
+        Some(Step::Ended(self, dsn))
+    }
+}
+
+impl<'a> Expansion<'a> {
+    /// Begins with a recipient of the message.
+    pub fn new(settings: &'a Settings, world: World<'a>, recipient: &Recipient) -> Expansion<'a> {
+        Expansion {
+            settings,
+            world,
+            work: vec![Work::Recipient(Box::new(Branch::new(recipient)))],
+            seen: BTreeSet::new(),
+            entries: 0,
+            expanded: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What is to be done next; nothing when all is.
+    pub fn next_step(&mut self) -> Option<Step> {
+        while let Some(work) = self.work.pop() {
+            let step = match work {
+                Work::Recipient(branch) => self.recipient(branch),
+                Work::Entry(branch, destination) => self.entry(branch, destination),
+            };
+            if step.is_some() {
+                return step;
+            }
+        }
+        None
+    }
+
+    /// Goes to the end without doing anything: all tables have been asked then.
+    pub fn run_through(mut self) {
+        while self.next_step().is_some() {}
+    }
+
+    /// The text of the include file that [`Step::Include`] asked for.
+    pub fn included(&mut self, mut branch: Box<Branch>, path: Vec<u8>, text: &[u8]) {
+        branch.origin = Origin::Include;
+        branch.owner = true;
+        branch.expanding = branch.recipient.address.local_part().to_ascii_lowercase();
+        branch.proof.iter_mut().for_each(|proof| proof.includes.push(path.clone()));
+        if !self.settings.propagates_include {
+            branch.unmatched.clear();
+        }
+        let _any = self.list(&branch, destination::lines(text));
+    }
+
+    /// Puts entries before what is left to do; whether there are any.
+    fn list(&mut self, branch: &Branch, entries: Vec<Destination>) -> bool {
+        let any = !entries.is_empty();
+        self.entries += entries.len();
+        let work = entries.into_iter().rev().map(|it| Work::Entry(Box::new(branch.clone()), it));
+        self.work.extend(work);
+        any
+    }
+
+    /// Whether this was done before; it is from now on.
+    fn been_here(&mut self, what: &[u8], name: &[u8]) -> bool {
+        let key = [what, b" ", name].concat().to_ascii_lowercase();
+        let limit = self.settings.duplicate_filter_limit;
+        if self.seen.contains(&key) {
+            return true;
+        }
+        if limit == 0 || self.seen.len() < limit {
+            self.seen.insert(key);
+        }
+        false
+    }
+
+    fn entry(&mut self, branch: Box<Branch>, destination: Destination) -> Option<Step> {
+        if self.entries > ENTRIES_MAX {
+            self.work.clear();
+            return branch.ended((4, 3, 0), "the list is too long");
+        }
+        let settings = self.settings;
+        match destination {
+            Destination::Address(address) => self.address(branch, &address),
+            Destination::Include(path) => self.include(branch, path),
+            Destination::File(path) => {
+                let twice = self.been_here(&[b"file ", &*branch.rights()].concat(), &path);
+                match settings.files.allow(branch.origin) {
+                    _ if twice => None,
+                    false => branch.ended((5, 7, 1), "mail to file is restricted"),
+                    true => Some(Step::File(branch, path)),
+                }
+            }
+            Destination::Command(text) => {
+                if !settings.commands.allow(branch.origin) {
+                    return branch.ended((5, 7, 1), "mail to command is restricted");
+                }
+                let twice = self.been_here(&[b"command ", &*branch.rights()].concat(), &text);
+                (!twice).then_some(Step::Command(branch, text))
+            }
+        }
+    }
+
+    fn include(&mut self, branch: Box<Branch>, path: Vec<u8>) -> Option<Step> {
+        if self.been_here(&[b"include ", &*branch.rights()].concat(), &path) {
+            return None;
+        }
+        if path.first() != Some(&b'/') {
+            let path = Printable(&path);
+            self.warnings.push(format!(":include:{path} uses a relative path"));
+            return branch.ended((5, 3, 5), "mail system configuration error");
+        }
+        let depth = branch.proof.as_ref().map_or(0, |proof| proof.includes.len());
+        if depth >= INCLUDES_MAX {
+            return branch.ended((4, 3, 0), "include files are nested too deeply");
+        }
+        Some(Step::Include(branch, path))
+    }
+
+    fn address(&mut self, mut branch: Box<Branch>, address: &Address) -> Option<Step> {
+        let (found, here) = match (self.world.resolve)(address) {
+            Place::Here(found) => (found, true),
+            Place::Elsewhere(found) => (found, false),
+            Place::BadSyntax => {
+                let text = format!("bad recipient address syntax: {address}");
+                return branch.ended((5, 1, 3), text);
+            }
+            Place::Unknown => return branch.ended((4, 3, 0), "address resolver failure"),
+        };
+        branch.recipient.address = extended(found, &branch.unmatched);
+        match here {
+            true => self.recipient(branch),
+            false => self.forward(branch),
+        }
+    }
+
+    fn forward(&mut self, branch: Box<Branch>) -> Option<Step> {
+        let twice = self.been_here(b"indirect", branch.recipient.address.as_bytes());
+        (!twice).then_some(Step::Forward(branch))
+    }
+
+    fn recipient(&mut self, mut branch: Box<Branch>) -> Option<Step> {
+        branch.level += 1;
+        let address = &branch.recipient.address;
+        let what = format!("recipient {}", branch.level);
+        if self.been_here(what.as_bytes(), address.as_bytes()) {
+            return None;
+        }
+        if (self.world.has_been_at)(address) {
+            let text = format!("mail forwarding loop for {address}");
+            return branch.ended((5, 4, 6), text);
+        }
+        let user = User::of(address, self.settings);
+        branch.unmatched.clear();
+        if let Some(end) = self.alias(&mut branch, &user.local) {
+            return end;
+        }
+        if !user.extension.is_empty() {
+            if self.settings.propagates_alias {
+                branch.unmatched = user.local[user.name.len()..].to_vec();
+            }
+            if let Some(end) = self.alias(&mut branch, &user.name) {
+                return end;
+            }
+        }
+        if branch.owner || branch.origin == Origin::Include {
+            return self.forward(branch);
+        }
+        let twice = self.been_here(b"mailbox", &user.local);
+        (!twice).then_some(Step::Mailbox(branch))
+    }
+
+    /// Expands the alias `name`; `None` when there is none. What was listed is next then.
+    fn alias(&mut self, branch: &mut Box<Branch>, name: &[u8]) -> Option<Option<Step>> {
+        // Who lists itself means the user.
+        if !name.is_empty() && branch.expanding.eq_ignore_ascii_case(name) {
+            return None;
+        }
+        let (value, table) = match (self.world.alias)(name) {
+            Alias::Found(value, table) => (value, table),
+            Alias::NotFound => return None,
+            Alias::Retry(why) => return Some(self.unavailable(branch.clone(), why)),
+        };
+        if branch.level > LEVELS_MAX {
+            let text = format!("alias database loop for {}", Printable(name));
+            self.warnings.push(text.clone());
+            return Some(branch.clone().ended((5, 4, 6), text));
+        }
+        let mut branch = branch.clone();
+        branch.expanding = name.to_vec();
+        branch.origin = Origin::Alias;
+        branch.proof = Some(Proof { table, name: name.to_vec(), includes: Vec::new() });
+        let owned = match self.owner(&mut branch, name) {
+            Ok(owned) => owned,
+            Err(why) => return Some(self.unavailable(branch, why)),
+        };
+        self.note_success(&mut branch, owned);
+        if !self.settings.frozen_delivered_to {
+            branch.delivered = branch.recipient.address.clone();
+        }
+        if self.list(&branch, destination::list(&value)) {
+            return Some(None);
+        }
+        let why = format!("no recipient in alias lookup result for {}", Printable(name));
+        Some(self.unavailable(branch, why))
+    }
+
+    fn unavailable(&mut self, branch: Box<Branch>, why: String) -> Option<Step> {
+        self.warnings.push(why);
+        branch.ended((4, 3, 0), "alias database unavailable")
+    }
+
+    /// The alias's owner gets the reports of its members from here on: whether there is one.
+    ///
+    /// Errors: why nobody can tell.
+    fn owner(&mut self, branch: &mut Branch, name: &[u8]) -> Result<bool, String> {
+        let settings = self.settings;
+        if !settings.splitting.owner_request_special {
+            return Ok(false);
+        }
+        let owner = [b"owner-", name].concat();
+        let members = match (self.world.alias)(&owner) {
+            Alias::Found(members, _) => members,
+            Alias::NotFound => {
+                branch.owner &= !settings.reset_owner_alias;
+                return Ok(false);
+            }
+            Alias::Retry(why) => return Err(why),
+        };
+        let sender = if settings.expand_owner_alias { members } else { owner };
+        branch.sender = Some((self.world.canonical)(&Address::from_internal(&sender)));
+        branch.owner = true;
+        branch.recipient.original = Address::null();
+        branch.recipient.dsn_orcpt = None;
+        Ok(true)
+    }
+
+    /// Who wants to know of success is told of the expansion, and of nothing behind it.
+    fn note_success(&mut self, branch: &mut Branch, owned: bool) {
+        let bits = &mut branch.recipient.notify;
+        if *bits & notify::SUCCESS != 0 {
+            self.expanded = Some(if owned { Expanded::ByOwner } else { Expanded::Plain });
+            *bits = if *bits == notify::SUCCESS { notify::NEVER } else { *bits & !notify::SUCCESS };
+        }
+        if owned {
+            *bits = 0;
+        }
+    }
+}
+
+/// An address with an extension at the end of its local part.
+fn extended(address: Address, extension: &[u8]) -> Address {
+    if extension.is_empty() {
+        return address;
+    }
+    let domain = address.domain().map(|domain| [b"@", domain].concat());
+    let parts = [address.local_part(), extension, domain.as_deref().unwrap_or_default()];
+    Address::from_internal(&parts.concat())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What an alias or an include file lists: addresses, files, commands, other lists.
+//!
+//! | an entry | is |
+//! | --- | --- |
+//! | `/file/name`, `~/file/name` | a file; with a slash at the end a Maildir |
+//! | a bar and a command, in quotes when it has blanks | a command |
+//! | `:include:/file/name` | a file with more entries |
+//! | anything else | addresses, as in a mail header |
+//!
+//! Read by the engine when it expands an alias, and by deliver, which looks whether what it is
+//! asked for stands there. Quotes and comments are those of a header; a comma inside them
+//! separates nothing.
+//!
+//! **Diagnostics**: none; any bytes are some list.
+//! **Limits**: the caller's; a list is as long as a table's value or an include file.
+//! **Standards**: aliases(5).
+
+use alloc::vec::Vec;
+
+use crate::address::Address;
+use crate::tok822::AddressList;
+
+/// The start of an entry that names another list.
+const INCLUDE: &[u8] = b":include:";
+/// Tokens of one entry; more are not looked at.
+const TOKENS_MAX: usize = 10_240;
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// An address as it is written, not qualified.
+    Address(Address),
+    /// A file to append to, or a Maildir.
+    File(Vec<u8>),
+    /// A command, without its bar.
+    Command(Vec<u8>),
+    /// A file with entries.
+    Include(Vec<u8>),
+}
+
+/// The entries of an alias: of the right-hand side of one.
+pub fn list(text: &[u8]) -> Vec<Destination> {
+    let mut out = Vec::new();
+    for element in elements(text) {
+        let mut rest = element.trim_ascii();
+        // Not a word of RFC 822: the colon would begin a group.
+        while starts_with_include(rest) {
+            let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+            out.push(Destination::Include(rest[INCLUDE.len()..end].to_vec()));
+            rest = rest[end..].trim_ascii_start();
+        }
+        let addresses = AddressList::parse(rest, TOKENS_MAX);
+        out.extend(addresses.addresses().map(of));
+    }
+    out
+}
+
+/// The entries of an include file: every line a list, those that begin with `#` none.
+pub fn lines(text: &[u8]) -> Vec<Destination> {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
+    lines.flat_map(list).collect()
+}
+
+fn starts_with_include(text: &[u8]) -> bool {
+    text.get(..INCLUDE.len()).is_some_and(|start| start.eq_ignore_ascii_case(INCLUDE))
+}
+
+fn of(address: &Address) -> Destination {
+    let text = address.as_bytes();
+    match text.first() {
+        Some(b'/' | b'~') => Destination::File(text.to_vec()),
+        Some(b'|') => Destination::Command(blanks(&text[1..])),
+        _ if starts_with_include(text) => Destination::Include(text[INCLUDE.len()..].to_vec()),
+        _ => Destination::Address(address.clone()),
+    }
+}
+
+/// A command on one line.
+fn blanks(text: &[u8]) -> Vec<u8> {
+    text.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect()
+}
+
+/// What commas separate, those in quotes, comments and brackets apart.
+fn elements(text: &[u8]) -> Vec<&[u8]> {
+    let (mut out, mut start, mut at) = (Vec::new(), 0, 0);
+    let mut inside = Vec::new();
+    while let Some(&byte) = text.get(at) {
+        match (byte, inside.last()) {
+            (b'\\', _) => at += 1,
+            (byte, Some(end)) if byte == *end => drop(inside.pop()),
+            (b'(', None | Some(b')')) => inside.push(b')'),
+            (b'"', None) => inside.push(b'"'),
+            (b'<', None) => inside.push(b'>'),
+            (b',', None) => {
+                out.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    out.push(&text[start..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Destination {
+        Destination::Address(Address::from_internal(text.as_bytes()))
+    }
+
+    #[test]
+    fn each_kind_of_entry_is_told_by_its_first_characters() {
+        let text = b"alice, \"|/bin/x 'a, b' $HOME\", /srv/a.b, ~/c, :include:/l/ist, b@c.d (x, y)";
+        let expected = [
+            address("alice"),
+            Destination::Command(b"/bin/x 'a, b' $HOME".into()),
+            Destination::File(b"/srv/a.b".into()),
+            Destination::File(b"~/c".into()),
+            Destination::Include(b"/l/ist".into()),
+            address("b@c.d"),
+        ];
+        assert_eq!(list(text), expected);
+        assert_eq!(list(b"|/bin/true"), [Destination::Command(b"/bin/true".into())]);
+        assert_eq!(list(b"\"/with blank/x/\""), [Destination::File(b"/with blank/x/".into())]);
+        let include = Destination::Include(b"/a b".into());
+        assert_eq!(list(b"\":INCLUDE:/a b\""), [include]);
+    }
+
+    #[test]
+    fn addresses_are_those_of_a_header() {
+        assert_eq!(list(b"a b"), [address("a"), address("b")]);
+        assert_eq!(list(b"Joe <j@k>, Group: c, d;"), ["j@k", "c", "d"].map(address));
+        assert_eq!(list(b"\"odd user\"@x, <@r:e@f>"), ["odd user@x", "@r:e@f"].map(address));
+        assert_eq!(list(b"\"\""), [address("")]);
+        assert!(list(b" , (nobody) ").is_empty());
+        let paths = [Destination::Include(b"/a".into()), Destination::Include(b"/b".into())];
+        assert_eq!(list(b":include:/a :include:/b c")[..2], paths);
+    }
+
+    #[test]
+    fn a_file_is_lines_of_lists() {
+        let text = b"# alice\nbob, carol\n\n  dave\n:include:/x\n\"|cat\"\n";
+        let expected = [
+            address("bob"),
+            address("carol"),
+            address("dave"),
+            Destination::Include(b"/x".into()),
+            Destination::Command(b"cat".into()),
+        ];
+        assert_eq!(lines(text), expected);
+    }
+}
