@@ -13,7 +13,7 @@ mod options;
 mod query;
 mod store;
 
-use crate::program::{Exit, Program};
+use crate::program::{Environment, Exit, Program};
 use master::log::Level;
 use master::settings::{self, Settings};
 use master::{Fatal, system};
@@ -75,9 +75,8 @@ impl Run<'_> {
 pub fn run(program: &mut Program, args: &[String], syntax: Syntax) -> Result<u8, Exit> {
     let options = options::parse(program, args, syntax)?;
     let directory = settings::directory(options.directory.as_deref());
-    let settings = Settings::load(&directory, program.name())?;
     let name = program.name().to_owned();
-    program.use_log(&settings, &name);
+    let settings = program.configure(&directory, &name, Environment::Update, 1)?;
     let utf8 = options.force_utf8 || (!options.no_utf8 && settings.flag("smtputf8_enable")?);
     let folding = match (options.fold, utf8) {
         (false, _) => Folding::Exact,
