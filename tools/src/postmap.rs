@@ -9,6 +9,8 @@
 //! **Standards**: postmap(1), postalias(1) of Postfix 3.7.
 
 mod build;
+mod files;
+mod message;
 mod options;
 mod query;
 mod store;
@@ -84,6 +86,9 @@ pub fn run(program: &mut Program, args: &[String], syntax: Syntax) -> Result<u8,
         (true, false) => Folding::Ascii,
     };
     let run = Run { program, settings: &settings, options: &options, syntax, folding, utf8 };
+    if let Some(parts) = options.parts {
+        return query::find_parts(&run, parts);
+    }
     match &options.action {
         Action::Build | Action::Add => build::all(&run).map(|()| 0),
         Action::Query(keys) => query::find(&run, keys),

@@ -67,7 +67,10 @@ fn mistakes_are_worded_as_in_postfix() {
             "inet_interfaces = 192.0.2.1",
             "parameter inet_interfaces: no local interface found for 192.0.2.1",
         ),
-        ("inet_interfaces = all, x", "config variable inet_interfaces: host not found: all"),
+        (
+            "inet_interfaces = all, 127.0.0.1",
+            "config variable inet_interfaces: host not found: all",
+        ),
     ];
     for (main, fatal) in cases {
         assert_eq!(told(main), (Vec::new(), fatal.to_string()));
