@@ -109,7 +109,11 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
         Exit::new(1, usage)
     })?;
     let chosen = options.iter().rev().find(|option| option.letter == 'c');
-    let directory = settings::directory(chosen.and_then(|option| option.value.as_deref()));
+    let chosen = chosen.and_then(|option| option.value.as_deref());
+    if chosen.is_some_and(|path| !path.starts_with('/')) {
+        return Err(Exit::new(1, "-c requires absolute pathname"));
+    }
+    let directory = settings::directory(chosen);
     let settings = program.configure(&directory, "postsuper", Environment::Update, 1)?;
     let uid = rustix::process::getuid();
     if !uid.is_root() && !master::accounts::is_mail_owner(&settings.params, uid.as_raw()) {

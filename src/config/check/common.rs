@@ -296,7 +296,7 @@ fn verp(params: &Params) -> Result<(), Refusal> {
 
 /// What is wrong with `known_tcp_ports`.
 fn ports(text: &str) -> Vec<String> {
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items = text.split(',').filter(|item| !item.trim().is_empty());
     let bad = items.filter_map(|item| {
         let why = bad_ports(item)?;
         let colon = if why.starts_with("is ") { "" } else { ":" };

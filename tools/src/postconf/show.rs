@@ -44,6 +44,11 @@ fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
     if request.classes.user && request.action != Action::Defaults {
         names.extend(user_names(loaded));
     }
+    // Old names are known where they are asked for.
+    let old = request.names.iter().filter(|name| table::is_legacy(name));
+    if request.action == Action::Defaults {
+        names.extend(old.cloned());
+    }
     names
 }
 
@@ -78,6 +83,7 @@ fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Resu
         return Ok(());
     }
     let value = match request.action {
+        Action::Defaults if table::is_legacy(name) => Some(String::new()),
         Action::Defaults => params.default_of(name),
         _ => params.value_of(name).map(Into::into),
     };

@@ -127,6 +127,9 @@ pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
             let what = "empty lookup key value is not allowed";
             run.program.say(Level::Warning, format!("table {}: {what}", table.name));
         }
+        if value.is_empty() {
+            empty_value(run, &table.name, key);
+        }
         let plain = run.options.files.then(|| decoded(run, &table.name, key, value));
         let value = match &plain {
             Some(Some(plain)) => plain,

@@ -88,12 +88,12 @@ fn the_earlier_mistake_of_two_is_told() {
 
 #[test]
 fn ports_that_cannot_be_used_are_warned_about() {
-    let (warnings, fatal) = told("known_tcp_ports = abc, a=b, =2, a=, x=y=25, 25=smtp, smtp=-1\n");
+    let (warnings, fatal) = told("known_tcp_ports = abc,a=b, =2,a=, x=y=25,25=smtp,smtp=-1\n");
     assert_eq!(fatal, "");
     let expected = [
         "known_tcp_ports: in \"abc\" is not in \"name = value\" form",
         "known_tcp_ports: in \"a=b\": non-numerical service port",
-        "known_tcp_ports: in \"=2\": missing service name before \"=\"",
+        "known_tcp_ports: in \" =2\": missing service name before \"=\"",
         "known_tcp_ports: in \"a=\": missing port value after \"=\"",
         "known_tcp_ports: in \"25=smtp\": numerical service name",
         "known_tcp_ports: in \"smtp=-1\": non-numerical service port",
