@@ -193,119 +193,76 @@ fn none_differs<T: Sync>(cases: &[T], one: impl Fn(&T, &mut Vec<String>) + Sync)
     assert!(differences.is_empty(), "{}: {}", differences.len(), differences.join("\n\n"));
 }
 
-const QUERY: &[&str] = &["-q", "key2", "t1"];
-const LIST: &[&str] = &["-s", "t1"];
-
-/// Each line is done in fresh directories.
-static POSTMAP: &[&[Step<'static>]] = &[
-    &[("postmap", &["t1"], ""), ("postmap", LIST, ""), ("postmap", &["-q", "KEY1", "t1"], "")],
-    &[("postmap", &["hash:t1"], ""), ("postmap", &["-q", "nokey", "hash:t1"], "")],
-    &[("postmap", &["btree:t1"], ""), ("postmap", &["-s", "btree:t1"], "")],
-    &[("postmap", &["-w", "t1"], ""), ("postmap", LIST, "")],
-    &[("postmap", &["-r", "t1"], ""), ("postmap", LIST, "")],
-    &[
-        ("postmap", &["-f", "t1"], ""),
-        ("postmap", LIST, ""),
-        ("postmap", &["-fq", "Key1", "t1"], ""),
-    ],
-    &[("postmap", &["-n", "t1"], ""), ("postmap", QUERY, "")],
-    &[("postmap", &["-N", "t1"], ""), ("postmap", LIST, ""), ("postmap", QUERY, "")],
-    &[("postmap", &["-o", "t1"], ""), ("postmap", &["-p", "t1"], ""), ("postmap", LIST, "")],
-    &[("postmap", &["-u", "t1"], ""), ("postmap", &["-U", "t1"], ""), ("postmap", LIST, "")],
-    &[("postmap", &["t1", "t2"], ""), ("postmap", &["-q", "other", "t1", "t2"], "")],
-    &[("postmap", &["t1"], ""), ("postmap", &["-q", "-", "t1"], "key2\nnone\nKEY1\n")],
-    &[
-        ("postmap", &["t1"], ""),
-        ("postmap", &["-i", "t1"], "new v\nkey1 x\n"),
-        ("postmap", LIST, ""),
-    ],
-    &[("postmap", &["t1"], ""), ("postmap", &["-ir", "t1"], "key1 x\n"), ("postmap", LIST, "")],
-    &[("postmap", &["t1"], ""), ("postmap", &["-iw", "t1"], "key1 x\n"), ("postmap", LIST, "")],
-    &[("postmap", &["t1"], ""), ("postmap", &["-d", "KEY2", "t1"], ""), ("postmap", LIST, "")],
-    &[
-        ("postmap", &["t1"], ""),
-        ("postmap", &["-d", "-", "t1"], "key2\nzz\n"),
-        ("postmap", LIST, ""),
-    ],
-    &[("postmap", &["t1"], ""), ("postmap", &["-d", "zz", "t1"], "")],
-    &[
-        ("postmap", &["-F", "tf"], ""),
-        ("postmap", &["-s", "tf"], ""),
-        ("postmap", &["-Fq", "c", "tf"], ""),
-    ],
-    &[("postmap", &["-F", "tf"], ""), ("postmap", &["-Fq", "e", "tf"], "")],
-    &[("postmap", &["tf"], ""), ("postmap", &["-Fq", "a", "tf"], "")],
-    &[("postmap", &["-Fq", "x", "static:fa"], ""), ("postmap", &["-Fq", "x", "static:zz"], "")],
-    &[
-        ("postmap", &["-Fq", "x", "inline:{x=fa}"], ""),
-        ("postmap", &["-Fq", "x", "inline:{x=z}"], ""),
-    ],
-    &[("postmap", &["-h", "-q", "-", "regexp:any"], MESSAGE)],
-    &[("postmap", &["-b", "-q", "-", "regexp:any"], MESSAGE)],
-    &[("postmap", &["-hb", "-q", "-", "regexp:any"], MESSAGE)],
-    &[("postmap", &["-hm", "-q", "-", "regexp:any"], MESSAGE)],
-    &[("postmap", &["-bm", "-q", "-", "regexp:any"], MESSAGE)],
-    &[("postmap", &["-hbm", "-q", "-", "regexp:hc"], MESSAGE)],
-    &[("postmap", &["-hb", "-q", "-", "regexp:any"], "Subject: a\nbad header\nX: y\n\nbody\n")],
-    &[("postmap", &["-h", "-q", "-", "regexp:any"], "no header\n")],
-    &[("postmap", &["-m", "-q", "-", "regexp:any"], "a\n")],
-    &[("postmap", &["-m", "-q", "x", "regexp:any"], ""), ("postmap", &["-b", "regexp:any"], "")],
-    &[
-        ("postmap", &["-q", "", "static:x"], ""),
-        ("postmap", &["-q", "x"], ""),
-        ("postmap", &[], ""),
-    ],
-    &[("postmap", &["-q", "x", "-s", "t1"], ""), ("postmap", &["-d", "x", "-q", "y", "t1"], "")],
-    &[("postmap", &["nosuch:t1"], ""), ("postmap", &["-q", "x", "nosuch:t1"], "")],
-    &[("postmap", &["static:t1"], ""), ("postmap", &["-s", "static:t1"], "")],
-    &[("postmap", &["-d", "x", "static:t1"], ""), ("postmap", &["-i", "regexp:any"], "")],
-    &[("postmap", &["missing"], ""), ("postmap", &["-q", "x", "missing"], "")],
-    &[("postmap", &["-d", "x", "missing"], ""), ("postmap", &["-s", "missing"], "")],
-    &[("postmap", &["hash:"], ""), ("postmap", &["-q", "x", ":t1"], ""), ("postmap", &["-Z"], "")],
-    &[("postmap", &["-q", "x", "fail:y"], ""), ("postmap", &["-s", "fail:y"], "")],
-    &[
-        ("postalias", &["al"], ""),
-        ("postalias", &["-q", "ROOT", "al"], ""),
-        ("postalias", &["-s", "al"], ""),
-    ],
-    &[("postalias", &["al"], ""), ("postalias", &["-q", "-", "al"], "root\nx y\nnone\n")],
-    &[
-        ("postalias", &["al"], ""),
-        ("postalias", &["-i", "al"], "new: v\nroot: d\n"),
-        ("postalias", &["-s", "al"], ""),
-    ],
-    &[
-        ("postalias", &["al"], ""),
-        ("postalias", &["-ir", "al"], "root: d\n"),
-        ("postalias", &["-q", "root", "al"], ""),
-    ],
-    &[
-        ("postalias", &["al"], ""),
-        ("postalias", &["-d", "Root", "al"], ""),
-        ("postalias", &["-q", "root", "al"], ""),
-    ],
-    &[
-        ("postalias", &["-f", "al"], ""),
-        ("postalias", &["-N", "al"], ""),
-        ("postalias", &["-n", "al"], ""),
-    ],
-    &[
-        ("postalias", &["t1"], ""),
-        ("postalias", &["-b", "al"], ""),
-        ("postalias", &["-U", "al"], ""),
-    ],
-    &[
-        ("postalias", &["-d", "x", "static:y"], ""),
-        ("postalias", &["regexp:al"], ""),
-        ("postalias", &[], ""),
-    ],
+/// Calls of postmap(1), and of postalias(1) after `@`, in fresh directories for each line: steps
+/// are separated by ` ; `, words by `|`, and what follows ` < ` is standard input.
+static TABLES: &[&str] = &[
+    "t1 ; -s|t1 ; -q|KEY1|t1",
+    "hash:t1 ; -q|nokey|hash:t1",
+    "btree:t1 ; -s|btree:t1",
+    "-w|t1 ; -s|t1",
+    "-r|t1 ; -s|t1",
+    "-f|t1 ; -s|t1 ; -fq|Key1|t1 ; -fq|key1|t1",
+    "-n|t1 ; -q|key2|t1",
+    "-N|t1 ; -s|t1 ; -q|key2|t1",
+    "-o|t1 ; -p|t1 ; -s|t1",
+    "-u|t1 ; -U|t1 ; -s|t1",
+    "t1|t2 ; -q|other|t1|t2",
+    "t1 ; -q|-|t1 < key2\nnone\nKEY1\n",
+    "t1 ; -i|t1 < new v\nkey1 x\n ; -s|t1",
+    "t1 ; -ir|t1 < key1 x\n ; -s|t1",
+    "t1 ; -iw|t1 < key1 x\n ; -s|t1",
+    "t1 ; -d|KEY2|t1 ; -s|t1",
+    "t1 ; -d|-|t1 < key2\nzz\n ; -s|t1",
+    "t1 ; -d|zz|t1",
+    "-F|tf ; -s|tf ; -Fq|c|tf ; -Fq|e|tf",
+    "tf ; -Fq|a|tf",
+    "-Fq|x|static:fa ; -Fq|x|static:zz",
+    "-Fq|x|inline:{x=fa} ; -Fq|x|inline:{x=z}",
+    "-h|-q|-|regexp:any < MESSAGE",
+    "-b|-q|-|regexp:any < MESSAGE",
+    "-hb|-q|-|regexp:any < MESSAGE",
+    "-hm|-q|-|regexp:any < MESSAGE",
+    "-bm|-q|-|regexp:any < MESSAGE",
+    "-hbm|-q|-|regexp:hc < MESSAGE",
+    "-hb|-q|-|regexp:any < Subject: a\nbad header\nX: y\n\nbody\n",
+    "-h|-q|-|regexp:any < no header\n",
+    "-m|-q|-|regexp:any < a\n",
+    "-m|-q|x|regexp:any ; -b|regexp:any ; -q||static:x ; -q|x ; ",
+    "-q|x|-s|t1 ; -d|x|-q|y|t1 ; nosuch:t1 ; -q|x|nosuch:t1",
+    "static:t1 ; -s|static:t1 ; -d|x|static:t1 ; -i|regexp:any",
+    "missing ; -q|x|missing ; -d|x|missing ; -s|missing",
+    "hash: ; -q|x|:t1 ; -Z ; -q|x|fail:y ; -s|fail:y",
+    "@al ; @-q|ROOT|al ; @-s|al ; @-q|-|al < root\nx y\nnone\n",
+    "@al ; @-i|al < new: v\nroot: d\n ; @-s|al",
+    "@al ; @-ir|al < root: d\n ; @-q|root|al",
+    "@al ; @-d|Root|al ; @-q|root|al",
+    "@-f|al ; @-N|al ; @-n|al ; @-o|al ; @-p|al ; @-u|al ; @-w|missing",
+    "@t1 ; @-b|al ; @-U|al ; @-d|x|static:y ; @regexp:al ; @",
 ];
+
+fn words(text: &str) -> Vec<&str> {
+    let text = text.trim_start_matches('@');
+    if text.is_empty() { Vec::new() } else { text.split('|').collect() }
+}
 
 #[test]
 fn tables_are_built_and_asked_as_by_postfix() {
     if installed() {
         let main = "compatibility_level = 3.6\nmyhostname = a.test\n";
-        none_differs(POSTMAP, |steps, found| compare(main, steps, found));
+        none_differs(TABLES, |line, found| {
+            let texts: Vec<(&str, &str)> = line
+                .split(" ; ")
+                .map(|step| step.split_once(" < ").unwrap_or((step, "")))
+                .collect();
+            let words: Vec<Vec<&str>> = texts.iter().map(|(step, _)| words(step)).collect();
+            let mut steps: Vec<Step<'_>> = Vec::new();
+            for ((text, input), words) in texts.iter().zip(&words) {
+                let program = if text.starts_with('@') { "postalias" } else { "postmap" };
+                let input = if *input == "MESSAGE" { MESSAGE } else { *input };
+                steps.push((program, words, input));
+            }
+            compare(main, &steps, found);
+        });
     }
 }
 
@@ -468,8 +425,7 @@ static POSTCONF: &[&str] = &[
 fn postconf_is_that_of_postfix() {
     if installed() {
         none_differs(POSTCONF, |line, found| {
-            let words: Vec<&str> = line.split('|').filter(|word| !word.is_empty()).collect();
-            compare(MAIN, &[("postconf", &words, "")], found);
+            compare(MAIN, &[("postconf", &words(line), "")], found);
         });
     }
 }
