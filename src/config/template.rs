@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -51,7 +52,7 @@ pub enum BadTemplate {
     /// A `$name` without a value; the template's origin and class, and the line.
     Undefined(String, &'static str, String),
     /// The line's `$` cannot be understood; as before, and why.
-    Syntax(String, &'static str, String, ExpandError),
+    Syntax(String, &'static str, String, Box<ExpandError>),
     /// A parameter that it needs is wrong.
     Value(BadValue),
 }
@@ -205,7 +206,7 @@ impl Template {
             let undefined = expand::references(line).iter().any(|name| value(name).is_none());
             let text = expand::expand(line, &value).map_err(|why| {
                 let (file, class, line) = place();
-                BadTemplate::Syntax(file, class, line, why)
+                BadTemplate::Syntax(file, class, line, Box::new(why))
             })?;
             if undefined {
                 let (file, class, line) = place();

@@ -11,11 +11,11 @@
 //! | --- | --- |
 //! | `postmap -s texthash:...` is sorted | Postfix's order is that of a hash table |
 //! | `postmap DIRECTORY` is fatal | Postfix makes an empty table of it |
-//! | a rule of a pattern table whose file is missing (-F) is found missing when it matches | told at open by Postfix |
+//! | a missing file of a pattern table's rule (-F) is passed over | Postfix tells it at open |
 //! | `postconf -T` of what is known is fatal | this system has no TLS library |
 //! | `postconf -F -e SERVICE/TYPE/command=` is fatal | Postfix crashes |
-//! | a last line without its line end is completed before an entry is appended | Postfix glues both |
-//! | `postconf -P` shows entries of one name and type by themselves | Postfix shows the settings of all at each |
+//! | a last line without its end is completed before something is appended | Postfix glues both |
+//! | `postconf -P` shows each of two entries of one name by itself | Postfix shows all at each |
 //! | accounts are checked for root only | anybody else runs the system as himself |
 
 use std::collections::BTreeSet;

@@ -50,9 +50,12 @@ struct Multipart {
     digest: bool,
 }
 
-struct Walk<'a, E> {
+/// Takes a part of the message.
+pub(super) type Emit<'a, E> = dyn FnMut(Part, &[u8]) -> Result<(), E> + 'a;
+
+struct Walk<'a, 'e, E> {
     mime: bool,
-    emit: &'a mut dyn FnMut(Part, &[u8]) -> Result<(), E>,
+    emit: &'a mut Emit<'e, E>,
     place: Place,
     /// The header under way; lines with line ends between them.
     header: Vec<u8>,
@@ -62,11 +65,7 @@ struct Walk<'a, E> {
 }
 
 /// Cuts `message` and hands each part to `emit`.
-pub(super) fn walk<E>(
-    message: &[u8],
-    mime: bool,
-    emit: &mut dyn FnMut(Part, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+pub(super) fn walk<E>(message: &[u8], mime: bool, emit: &mut Emit<'_, E>) -> Result<(), E> {
     let mut walk = Walk {
         mime,
         emit,
@@ -83,7 +82,7 @@ pub(super) fn walk<E>(
     walk.end_header()
 }
 
-impl<E> Walk<'_, E> {
+impl<E> Walk<'_, '_, E> {
     fn line(&mut self, line: &[u8]) -> Result<(), E> {
         if self.place == Place::Body {
             return self.body(line);

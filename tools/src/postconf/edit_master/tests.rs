@@ -3,8 +3,8 @@
 use super::super::tests::{directory, ours};
 use std::fs;
 
-const BEFORE: &str = "# c\nsmtp inet n - n - - smtpd -o a=1\n  -o b=2\n# in\nrelay unix - - n - - smtp\n\
-    drop unix - n n - - pipe\n flags=x argv=/y\n# end\n";
+const BEFORE: &str = "# c\nsmtp inet n - n - - smtpd -o a=1\n  -o b=2\n# in\n\
+    relay unix - - n - - smtp\ndrop unix - n n - - pipe\n flags=x argv=/y\n# end\n";
 
 fn edited(args: &[&str]) -> (String, Vec<String>) {
     let directory = directory("", BEFORE);
