@@ -196,7 +196,8 @@ pub(super) fn show(request: &Request, loaded: &Loaded, out: &mut Output) -> Resu
     let names: &[String] = if request.names.is_empty() { &everything } else { &request.names };
     let parts_max = if request.action == Action::Services { 2 } else { 3 };
     for name in names {
-        let pattern: Vec<&str> = name.split('/').collect();
+        let pattern: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+        let pattern = if name.starts_with('/') { Vec::new() } else { pattern };
         check_pattern(&request.action, &pattern, parts_max)?;
         let mut matched = request.names.is_empty();
         for entry in &loaded.rows {
@@ -214,7 +215,7 @@ pub(super) fn show(request: &Request, loaded: &Loaded, out: &mut Output) -> Resu
 }
 
 fn check_pattern(action: &Action, pattern: &[&str], parts_max: usize) -> Result<(), Fatal> {
-    if pattern.len() > parts_max {
+    if pattern.is_empty() || pattern.len() > parts_max {
         return Err(Fatal(match action {
             Action::Services => "-M option requires service_name[/type]".to_owned(),
             Action::Fields => "-F option requires service_name[/type[/field]]".to_owned(),

@@ -33,15 +33,17 @@ pub(super) fn parameters(
 /// Names of all parameters there are, given the files.
 fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if request.classes.builtin {
+    // Classes are about lists; who asks by name is answered.
+    let named = !request.names.is_empty();
+    if named || request.classes.builtin {
         let services: BTreeSet<String> = service_names(loaded).collect();
         let rows = table::rows().map(|row| row.name.to_owned());
         names.extend(rows.filter(|name| !services.contains(name)));
     }
-    if request.classes.service {
+    if named || request.classes.service {
         names.extend(service_names(loaded));
     }
-    if request.classes.user && request.action != Action::Defaults {
+    if (named || request.classes.user) && request.action != Action::Defaults {
         names.extend(user_names(loaded));
     }
     // Old names are known where they are asked for.
