@@ -142,11 +142,6 @@ impl Program {
         fatal.map_or(Ok(settings), |text| Err(Exit::new(code, text)))
     }
 
-    /// Logs from now on to `log`.
-    pub fn set_log(&mut self, log: Log) {
-        self.log = Some(log);
-    }
-
     /// Logs under another tag, which is also the name on standard error.
     pub fn rename(&mut self, tag: &str, pid: bool) {
         self.log = self.log.take().map(|log| log.with_tag(tag, pid));
