@@ -189,7 +189,8 @@ fn scanned(core: &Rc<Core>, more: bool) {
     }
 }
 
-/// Complete files but those that are `left` alone, oldest names first. Runs on the background thread.
+/// Complete files but those that are `left` alone, oldest names first. Runs on the background
+/// thread.
 fn read_directory(directory: &Path, left: &BTreeSet<PathBuf>) -> io::Result<Found> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut paths: Vec<PathBuf> =
