@@ -1,8 +1,9 @@
 //! Rows of the seed material about configuration and tables, one test each, with our commands.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const MAIN: &str = "# top\ncompatibility_level = 3.6\nmyhostname = mx.example.test\n\
     mydestination = $myhostname,\n    localhost\n# end\nmydestination = last.test\n";
@@ -84,6 +85,18 @@ fn s42_s43_s44_a_table_is_built_and_asked() {
 }
 
 #[test]
+fn s45_postconf_m_lists_the_types() {
+    let (text, _) = postconf(directory().path(), &["-m"]);
+    let types: Vec<&str> = text.lines().collect();
+    for kind in
+        ["btree", "cidr", "environ", "hash", "pcre", "proxy", "regexp", "static", "unix", "lmdb"]
+    {
+        assert!(types.contains(&kind), "{kind}: {types:?}");
+    }
+    assert!(types.is_sorted());
+}
+
+#[test]
 fn s46_a_restriction_is_no_parameter() {
     let directory = directory();
     let path = directory.path().join("main.cf");
@@ -136,4 +149,52 @@ fn s54_postalias_builds_what_others_expect() {
     for key in ["@:\t@", "YP_LAST_MODIFIED:\t", "YP_MASTER_NAME:\tmx.example.test"] {
         assert!(all.contains(key), "{key} in {all}");
     }
+}
+
+#[test]
+fn s50_patterns_are_asked_for_headers_and_for_lines_of_the_body() {
+    let directory = directory();
+    let rules = "/^Subject: .*take advantage now/ REJECT\n/lowest rates.*!/ REJECT rates\n";
+    fs::write(directory.path().join("rules"), rules).expect("rules");
+    let message = "From: a@b.example\nSubject: please\n take advantage now\n\n\
+        the LOWEST rates of all!\n";
+    let ask = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postmap"));
+        command.arg("-c").arg(directory.path()).args(words).current_dir(directory.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("postmap");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(message.as_bytes()).expect("all of it");
+        drop(input);
+        let output = child.wait_with_output().expect("its end");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for kind in ["regexp:rules", "pcre:rules"] {
+        let header = ask(&["-h", "-q", "-", kind]);
+        // A header is one key, with the line ends inside it.
+        assert_eq!(header, "Subject: please\n take advantage now\tREJECT\n", "{kind}");
+        let body = ask(&["-b", "-q", "-", kind]);
+        assert_eq!(body, "the LOWEST rates of all!\tREJECT rates\n", "{kind}");
+    }
+}
+
+#[test]
+fn s53_newaliases_builds_what_alias_database_names() {
+    let directory = directory();
+    for name in ["one", "two", "other"] {
+        fs::write(directory.path().join(name), "root: alice\n").expect("aliases");
+    }
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let main = format!(
+        "{MAIN}alias_database = hash:{}, hash:{}\nalias_maps = hash:{}\n",
+        at("one"),
+        at("two"),
+        at("other")
+    );
+    fs::write(directory.path().join("main.cf"), main).expect("main.cf");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_newaliases"));
+    let done = command.env("MAIL_CONFIG", directory.path()).output().expect("newaliases");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let built = |name: &str| directory.path().join(format!("{name}.db")).exists();
+    assert_eq!((built("one"), built("two"), built("other")), (true, true, false));
 }
