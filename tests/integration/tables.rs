@@ -82,3 +82,22 @@ fn a_table_that_is_gone_or_damaged_is_a_temporary_error_until_it_is_back() {
     fs::write(&path, &good).unwrap();
     wait("the table", || knows(&system, "one@relay.example"));
 }
+
+#[test]
+fn a_table_that_somebody_writes_with_a_lock_is_read_when_the_lock_is_gone() {
+    let system = started("hash");
+    let (path, new) = (system.path("conf/recipients.db"), system.path("conf/new.db"));
+    fs::write(system.path("conf/new"), "two@relay.example x\n").unwrap();
+    system.tell("postmap", &[&format!("hash:{}", system.path("conf/new").display())]);
+    let bytes = fs::read(new).unwrap();
+    // As Postfix's postmap: the same file, emptied and filled under a lock.
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    file.set_len(0).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    assert!(knows(&system, "one@relay.example"), "{}", system.log());
+    std::io::Write::write_all(&mut file, &bytes).unwrap();
+    drop(file);
+    wait("the new recipient", || knows(&system, "two@relay.example"));
+    assert_eq!(system.logged("database file"), 0, "{}", system.log());
+}
