@@ -37,6 +37,12 @@ pub struct Watch {
     kernel: Option<Arc<OwnedFd>>,
 }
 
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch::new()
+    }
+}
+
 impl Watch {
     /// Watches nothing yet.
     pub fn new() -> Watch {
