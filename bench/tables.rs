@@ -44,7 +44,7 @@ fn rules(kind: &str) -> String {
     let rule = |at: u32| {
         let (one, other) = (word(2 * at), word(2 * at + 1));
         match kind {
-            "words" if at % 2 == 0 => format!("/{one}.*{other}/ REJECT {at}\n"),
+            "words" if at.is_multiple_of(2) => format!("/{one}.*{other}/ REJECT {at}\n"),
             "words" => format!("/^Subject:.*{one} [0-9]+{other}/ REJECT {at}\n"),
             _ => format!("/^[{}]+[0-9]{{3}}[{}]$/ REJECT {at}\n", &one[..3], &other[..3]),
         }

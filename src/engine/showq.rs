@@ -2,8 +2,8 @@
 //! prints them.
 //!
 //! Core 0 knows which messages there are; what is said about one is read on its home core, which
-//! owns the log. Listings stream: while one chunk of messages goes out, the next is being written, so
-//! a long queue costs no memory.
+//! owns the log. Listings stream: while one chunk of messages goes out, the next is being written,
+//! so a long queue costs no memory.
 
 use crate::core::Core;
 use crate::defer;

@@ -84,7 +84,7 @@ fn tables(value: &str) -> impl Iterator<Item = &Path> {
 /// server or a library: it may name files in its turn, such as a database.
 fn described(value: &str, path: &Path) -> Vec<String> {
     let named = |kind: &&str| value.contains(&format!("{kind}:{}", path.display()));
-    if !REMOTE.iter().any(|kind| named(&kind)) {
+    if !REMOTE.iter().any(named) {
         return Vec::new();
     }
     let text = std::fs::read(path).unwrap_or_default();
