@@ -509,7 +509,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("src/runtime/Cargo.toml", &[]),
     ("queue/Cargo.toml", &[]),
     ("src/privsep/Cargo.toml", &[]),
-    ("src/deliver/Cargo.toml", &["privsep"]),
+    ("src/deliver/Cargo.toml", &["mail", "privsep", "tables"]),
     ("src/master/Cargo.toml", &["config", "privsep"]),
     (
         "src/engine/Cargo.toml",

@@ -270,8 +270,8 @@ mod tests {
     use super::*;
     use crate::as_user::is_root;
     use crate::spelled::tests::{request, with_aliases};
-    use std::os::unix::ffi::OsStrExt;
     use crate::wire::tests::with_content;
+    use std::os::unix::ffi::OsStrExt;
 
     fn deliver(to: &Path) -> Result<Verdict, Failure> {
         let service = with_aliases(&format!("{{list={}}}", to.display()));

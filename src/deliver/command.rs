@@ -28,6 +28,9 @@ use crate::wire::Wire;
 /// Where programs are looked for.
 const PATH: &str = "/usr/bin:/bin";
 
+/// What a command finds in its environment even when it is empty.
+const ALWAYS: [&str; 2] = ["ORIGINAL_RECIPIENT", "SENDER"];
+
 /// What statuses mean: number, status code, words.
 const SYSEXITS: [(i32, (u8, u16, u16), &str); 15] = [
     (64, (5, 3, 0), "command line usage error"),
@@ -87,7 +90,7 @@ fn environment(
         }
     }
     let mut add = |name: &str, value: &[u8]| {
-        if !value.is_empty() {
+        if !value.is_empty() || ALWAYS.contains(&name) {
             let value = harmless(value, rules.expansion_filter.as_bytes());
             out.push((name.into(), OsString::from_vec(value)));
         }
@@ -212,7 +215,8 @@ mod tests {
             ..AliasRules::default()
         };
         let made = environment(&asked, &rules, None);
-        let expected = [("PATH", PATH), ("EXTRA", "1"), ("SENDER", "a___x__@b")];
+        let expected =
+            [("PATH", PATH), ("EXTRA", "1"), ("ORIGINAL_RECIPIENT", ""), ("SENDER", "a___x__@b")];
         assert_eq!(made, expected.map(|(name, value)| (name.into(), value.into())));
     }
 

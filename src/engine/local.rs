@@ -172,7 +172,7 @@ impl Delivery<'_> {
         let sender = &self.request.message.envelope.sender;
         match resolver.resolve(sender, &resolver.canonical(address)) {
             Resolved::BadSyntax => Place::BadSyntax,
-            Resolved::Unknown => Place::Unknown,
+            Resolved::Unknown(why) => Place::Unknown(why),
             Resolved::Route(route) => match route.transport == *self.request.transport {
                 true => Place::Here(route.recipient),
                 false => Place::Elsewhere(route.recipient),

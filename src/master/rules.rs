@@ -73,7 +73,7 @@ fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
     Ok(AliasRules {
         alias_maps: list("alias_maps")?,
         mailbox_command_maps: list("mailbox_command_maps")?,
-        export_environment: list("export_environment")?,
+        export_environment: exported(params)?,
         default_type: text("default_database_type")?,
         default_privs: text("default_privs")?,
         expansion_filter: text("command_expansion_filter")?,
@@ -86,6 +86,16 @@ fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
         files: allowed("allow_mail_to_files")?,
         commands: allowed("allow_mail_to_commands")?,
     })
+}
+
+/// `export_environment`; where the configuration is, this process knows.
+fn exported(params: &Params) -> Result<Vec<String>, Fatal> {
+    let mut words = params.list("export_environment").map_err(Fatal::config)?;
+    let directory = params.text("config_directory").map_err(Fatal::config)?;
+    for word in words.iter_mut().filter(|word| *word == "MAIL_CONFIG") {
+        *word = format!("MAIL_CONFIG={directory}");
+    }
+    Ok(words)
 }
 
 fn locks(params: &Params) -> Result<Locks, Fatal> {

@@ -30,7 +30,7 @@ pub const INCLUDE_BYTES_MAX: usize = 32 << 20;
 /// Frames of requests.
 pub const KIND: Kind = Kind { letters: *b"RPa1", body_max: BODY_MAX };
 
-/// What a command learns from its environment; empty values are left out.
+/// What a command learns from its environment; most empty values are left out.
 pub const ENVIRONMENT: [&str; 13] = [
     "CLIENT_ADDRESS",
     "CLIENT_HELO",

@@ -29,8 +29,13 @@ use mail::envelope::notify;
 use mail::{Address, Dsn, Recipient, Status};
 use std::collections::BTreeSet;
 
-/// How deep aliases may lead to aliases; then the recipient is bounced.
-pub const LEVELS_MAX: u32 = 25;
+/// How deep aliases may lead to aliases, in [`HOP`]s and [`INCLUDE`]s; then the recipient is
+/// bounced. 25 aliases of aliases, as in Postfix.
+pub const LEVELS_MAX: u32 = 100;
+/// What an alias counts.
+const HOP: u32 = 4;
+/// What an include file counts: who is in one and beside it stands at different levels.
+const INCLUDE: u32 = 2;
 /// Entries one recipient may become; then it is deferred.
 pub const ENTRIES_MAX: usize = 1 << 20;
 /// How deep include files may name include files; then the entry is deferred.
@@ -56,8 +61,8 @@ pub enum Place {
     Elsewhere(Address),
     /// Nowhere: its domain is not one.
     BadSyntax,
-    /// Nobody can tell now.
-    Unknown,
+    /// Nobody can tell now, and why.
+    Unknown(String),
 }
 
 /// What the expansion asks.
@@ -228,6 +233,7 @@ impl<'a> Expansion<'a> {
     /// The text of the include file that [`Step::Include`] asked for.
     pub fn included(&mut self, mut branch: Box<Branch>, path: Vec<u8>, text: &[u8]) {
         branch.origin = Origin::Include;
+        branch.level += INCLUDE;
         branch.owner = true;
         branch.expanding = branch.recipient.address.local_part().to_ascii_lowercase();
         branch.proof.iter_mut().for_each(|proof| proof.includes.push(path.clone()));
@@ -310,7 +316,10 @@ impl<'a> Expansion<'a> {
                 let text = format!("bad recipient address syntax: {address}");
                 return branch.ended((5, 1, 3), text);
             }
-            Place::Unknown => return branch.ended((4, 3, 0), "address resolver failure"),
+            Place::Unknown(why) => {
+                self.warnings.push(why);
+                return branch.ended((4, 3, 0), "address resolver failure");
+            }
         };
         branch.recipient.address = extended(found, &branch.unmatched);
         match here {
@@ -325,7 +334,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn recipient(&mut self, mut branch: Box<Branch>) -> Option<Step> {
-        branch.level += 1;
+        branch.level += HOP;
         let address = &branch.recipient.address;
         let what = format!("recipient {}", branch.level);
         if self.been_here(what.as_bytes(), address.as_bytes()) {
@@ -426,9 +435,6 @@ impl<'a> Expansion<'a> {
         if *bits & notify::SUCCESS != 0 {
             self.expanded = Some(if owned { Expanded::ByOwner } else { Expanded::Plain });
             *bits = if *bits == notify::SUCCESS { notify::NEVER } else { *bits & !notify::SUCCESS };
-        }
-        if owned {
-            *bits = 0;
         }
     }
 }

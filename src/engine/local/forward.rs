@@ -67,16 +67,11 @@ pub async fn send(
     let name = Name::new(core);
     let Letter { delivered, sender, recipients } = letter;
     let old = &request.message.envelope;
-    let (envid, ret) = match sender {
-        // Another sender has asked for nothing.
-        Some(_) => (None, None),
-        None => (old.envid.clone(), old.ret),
-    };
     let mut envelope = Envelope {
         sender: sender.unwrap_or_else(|| old.sender.clone()),
         recipients: Vec::new(),
-        envid,
-        ret,
+        envid: old.envid.clone(),
+        ret: old.ret,
         encoding: old.encoding,
         smtputf8: old.smtputf8,
         attributes: old.attributes.clone(),

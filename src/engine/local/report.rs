@@ -85,8 +85,10 @@ impl<'a> Report<'a> {
         &self,
         tally: &mut Tally,
         recipient: &Recipient,
-        (disposition, dsn): (Disposition, Dsn),
+        (disposition, mut dsn): (Disposition, Dsn),
     ) {
+        // Where a reason is kept it has no blanks at its end.
+        dsn.reason.truncate(dsn.reason.trim_end().len());
         match disposition {
             Disposition::Sent => tally.sent = Some(dsn),
             Disposition::Deferred => drop(tally.deferred.get_or_insert(dsn)),

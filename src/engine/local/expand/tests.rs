@@ -46,7 +46,7 @@ impl Site {
             match address.domain() {
                 Some(b"here") => Place::Here(address),
                 Some(b"bad") => Place::BadSyntax,
-                Some(b"unknown") => Place::Unknown,
+                Some(b"unknown") => Place::Unknown("a table is away".into()),
                 _ => Place::Elsewhere(address),
             }
         };
