@@ -5,7 +5,7 @@
 //!
 //! | characters of the command | run by |
 //! | --- | --- |
-//! | letters, digits, blanks and `!@%-_=+:,./` | itself; by the shell when there is no such program |
+//! | letters, digits, blanks, `!@%-_=+:,./` | itself; the shell when there is no such program |
 //! | others | `/bin/sh -c` |
 //! | any, with a shell of the rules | that shell, the command its last argument |
 //!

@@ -6,8 +6,8 @@
 //!
 //! | target | after the request | the answer |
 //! | --- | --- | --- |
-//! | [`Target::File`], [`Target::Command`], [`Target::Mailbox`] | as for a mailbox | [`crate::Reply`] |
-//! | [`Target::Include`] | `Go`, then the file in [`crate::chunk`]s | `Done` if it cannot be read |
+//! | file, command, mailbox | content, as for a mailbox | [`crate::Reply`] |
+//! | include file | nothing | `Go` and the file in [`crate::chunk`]s, or `Done` |
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::alias::Target;
 use crate::reply::TEXT_MAX;
 use crate::{Code, Reply, Request, Rules, Verdict, alias, chunk, frame, reply, request, rules};
 
@@ -30,6 +31,7 @@ pub fn fuzz_privsep_request(data: &[u8]) {
     }
     read_content(data);
     write_request(data);
+    write_alias_request(data);
     write_verdict(data);
 }
 
@@ -80,6 +82,30 @@ fn write_request(data: &[u8]) {
         let bytes = request.encode();
         let body = frame::whole(request::KIND, &bytes).expect("a frame");
         assert_eq!(Request::decode(body), Ok(request));
+    }
+}
+
+/// A place and a target, then fields with NULs between them, as the engine makes a request of what
+/// an alias lists.
+fn write_alias_request(data: &[u8]) {
+    let [place, kind, fields @ ..] = data else { return };
+    let mut fields = fields.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+    let mut field = || fields.next().unwrap_or_default();
+    let (service, name, from_line, text) = (field(), field(), field(), field());
+    let target = match kind & 3 {
+        0 => Target::File(text),
+        1 => Target::Command(text),
+        2 => Target::Include(text),
+        _ => Target::Mailbox,
+    };
+    let mut environment: [Vec<u8>; alias::ENVIRONMENT.len()] = Default::default();
+    environment.iter_mut().for_each(|value| *value = field());
+    let (table, includes) = (u16::from(*place), fields.collect());
+    let request = alias::Request { service, table, name, includes, target, from_line, environment };
+    if request.is_valid() {
+        let bytes = request.encode();
+        let body = frame::whole(alias::KIND, &bytes).expect("a frame");
+        assert_eq!(alias::Request::decode(body), Ok(request));
     }
 }
 

@@ -14,8 +14,8 @@
 //!
 //! **Diagnostics**: what is malformed is a [`CodecError`]; nothing here panics on any input, and
 //! left-over bytes are an error.
-//! **Limits**: [`request::BODY_MAX`], [`alias::BODY_MAX`], [`reply::BODY_MAX`], [`rules::BODY_MAX`],
-//! [`chunk::BYTES_MAX`].
+//! **Limits**: [`request::BODY_MAX`], [`alias::BODY_MAX`], [`reply::BODY_MAX`],
+//! [`rules::BODY_MAX`], [`chunk::BYTES_MAX`].
 
 #![no_std]
 #![forbid(unsafe_code)]
