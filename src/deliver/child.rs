@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use privsep::{Code, Reply, Request, Rules, Service, Verdict};
+use privsep::{Asked, Code, Reply, Request, Rules, Service, Verdict};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::account::Account;
@@ -28,7 +28,7 @@ use crate::mailbox::{Mailbox, Recipient};
 use crate::open::Owner;
 use crate::place::{Place, Rights};
 use crate::wire::Wire;
-use crate::{home, maildir};
+use crate::{home, maildir, vmailbox};
 
 const TO_MAILBOX: &str = "delivered to mailbox";
 const TO_MAILDIR: &str = "delivered to maildir";
@@ -50,7 +50,8 @@ type Success = (&'static str, Vec<String>);
 pub fn serve(connection: OwnedFd, rules: &Rules) -> io::Result<()> {
     let mut wire = Wire::new(connection)?;
     let request = match wire.request() {
-        Ok(request) => request,
+        Ok(Asked::Local(request)) => request,
+        Ok(Asked::Virtual(request)) => return vmailbox::serve(wire, &request, rules),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return wire.done(usage().into());
         }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use privsep::{CodecError, Reply, Request, Verdict, chunk, frame, request};
+use privsep::{Asked, CodecError, Reply, Verdict, chunk, frame};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 /// How long the engine may take for the next bytes. It waits no longer for ours.
@@ -37,12 +37,13 @@ impl Wire {
     ///
     /// # Errors
     /// When it does not come, or is not one (`InvalidData`).
-    pub fn request(&mut self) -> io::Result<Request> {
+    pub fn request(&mut self) -> io::Result<Asked> {
         let mut header = [0; frame::HEADER_BYTES];
         self.stream.read_exact(&mut header)?;
-        let mut body = vec![0; frame::body_len(request::KIND, header).map_err(invalid)?];
+        let (kind, len) = Asked::kind(header).map_err(invalid)?;
+        let mut body = vec![0; len];
         self.stream.read_exact(&mut body)?;
-        Request::decode(&body).map_err(invalid)
+        Asked::decode(kind, &body).map_err(invalid)
     }
 
     /// Asks for the content.

@@ -3,7 +3,7 @@
 //! | from | to | what | when |
 //! | --- | --- | --- | --- |
 //! | master | deliver | [`Rules`] | once, at its start |
-//! | engine | deliver | [`Request`] | first on a connection, which is for one delivery |
+//! | engine | deliver | [`Request`] or [`VirtualRequest`] | first on a connection, which is for one delivery |
 //! | deliver | engine | [`Reply::Go`] | the mailbox is open and locked |
 //! | engine | deliver | [`chunk`]s of the content | after `Go` |
 //! | deliver | engine | [`Reply::Done`] | last; instead of `Go` when there is nothing to write to |
@@ -13,8 +13,8 @@
 //!
 //! **Diagnostics**: what is malformed is a [`CodecError`]; nothing here panics on any input, and
 //! left-over bytes are an error.
-//! **Limits**: [`request::BODY_MAX`], [`reply::BODY_MAX`], [`rules::BODY_MAX`],
-//! [`chunk::BYTES_MAX`].
+//! **Limits**: [`request::BODY_MAX`], [`virtual_request::BODY_MAX`], [`reply::BODY_MAX`],
+//! [`rules::BODY_MAX`], [`chunk::BYTES_MAX`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,9 +30,13 @@ mod fuzz;
 pub mod reply;
 pub mod request;
 pub mod rules;
+pub mod virtual_request;
+pub mod virtual_rules;
 
 pub use codec::CodecError;
 pub use fuzz::fuzz_privsep_request;
 pub use reply::{Code, Reply, Verdict};
 pub use request::Request;
 pub use rules::{Locks, Rules, Service};
+pub use virtual_request::{Asked, VirtualRequest};
+pub use virtual_rules::VirtualService;
