@@ -21,13 +21,13 @@
 pub mod content;
 pub mod helper;
 pub mod recipient;
-mod report;
+pub mod report;
 pub mod settings;
 #[cfg(test)]
 mod tests;
 
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Outcome, TRANSPORT_UNAVAILABLE};
+use crate::delivery::{DeliverRequest, Outcome};
 use crate::error;
 use crate::lookup::Maps;
 use crate::lookup::servers;
@@ -52,7 +52,7 @@ pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
     let found = snapshot.local.iter().find(|(name, _)| **name == *request.transport);
     let aliases = &snapshot.alias_maps;
     let Some((_, settings)) = found else { return error::unavailable(core, request) };
-    let mut report = Report::new(core, settings.soft_bounce, &request);
+    let mut report = Report::new(core, Daemon::Local, settings.soft_bounce, &request);
     for (index, recipient) in request.recipients() {
         let started = core.rt.now();
         let delivery = Delivery { core, aliases, settings, request: &request, recipient };
@@ -65,9 +65,9 @@ pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
 /// How a recipient's delivery ended.
 pub struct Ending {
     /// What is said of it.
-    dsn: Dsn,
+    pub dsn: Dsn,
     /// Set when nobody could be delivered to.
-    out_of_service: bool,
+    pub out_of_service: bool,
 }
 
 impl From<Dsn> for Ending {
@@ -132,7 +132,7 @@ impl Delivery<'_> {
         let sender = &self.request.message.envelope.sender;
         let header = recipient::header(sender, self.recipient, self.settings);
         let content = content::Pieces::new(header, &self.request.content);
-        helper::ask(&self.core.rt, asked, content, self.settings.lock_wait).await
+        helper::ask(&self.core.rt, asked.encode(), content, self.settings.lock_wait).await
     }
 
     fn ending(&self, user: &User, verdict: Verdict) -> Dsn {
@@ -161,11 +161,7 @@ impl Delivery<'_> {
 
     fn in_trouble(&self, trouble: &Trouble) -> Ending {
         self.core.log.warn(Daemon::Local, &trouble.to_string());
-        let text = match trouble {
-            Trouble::Absent(_) => TRANSPORT_UNAVAILABLE,
-            Trouble::Lost(_) => "unknown mail transport error",
-        };
-        Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
+        trouble.ending()
     }
 }
 

@@ -73,6 +73,14 @@ impl Opener {
         Ok(self.maps_of(parameter, &params.list(parameter)?))
     }
 
+    /// Opens the tables `parameter` names; what they say becomes a file's name or its owner.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn sensitive_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
+        self.maps(params, parameter)
+    }
+
     /// Opens tables that belong to `parameter`.
     pub fn maps_of(&self, parameter: &str, words: &[String]) -> Maps {
         Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() }

@@ -77,6 +77,22 @@ pub struct Locks {
     pub dotlock: bool,
 }
 
+impl Locks {
+    /// The locks that these words name; none when a word names no lock.
+    pub fn of(words: &[String]) -> Option<Locks> {
+        let mut locks = Locks::default();
+        for word in words {
+            match word.as_str() {
+                "fcntl" => locks.fcntl = true,
+                "flock" => locks.flock = true,
+                "dotlock" => locks.dotlock = true,
+                _ => return None,
+            }
+        }
+        Some(locks)
+    }
+}
+
 impl Rules {
     /// The rules of a service.
     pub fn service(&self, name: &[u8]) -> Option<&Service> {

@@ -9,9 +9,12 @@
 //! **Diagnostics**: [`Trouble`]. The message may have been delivered when an answer is lost: twice
 //! is better than never. **Limits**: [`HELPER_ANSWER`], [`HELPER_ROOM`].
 
+use super::Ending;
 use super::content::{PIECE_MAX, Pieces};
+use crate::delivery::TRANSPORT_UNAVAILABLE;
 use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
-use privsep::{CodecError, Reply, Request, Verdict, chunk, frame, reply};
+use mail::{Dsn, Status};
+use privsep::{CodecError, Reply, Verdict, chunk, frame, reply};
 use runtime::net::{Arrived, Stream};
 use runtime::{Chunk, Rt};
 use std::fmt;
@@ -40,13 +43,24 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Asks for a delivery: how it ended.
+impl Trouble {
+    /// What a recipient's delivery ends with: it waits.
+    pub fn ending(&self) -> Ending {
+        let text = match self {
+            Trouble::Absent(_) => TRANSPORT_UNAVAILABLE,
+            Trouble::Lost(_) => "unknown mail transport error",
+        };
+        Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
+    }
+}
+
+/// Asks for a delivery by an encoded request: how it ended.
 ///
 /// # Errors
 /// When the helper does not say.
 pub async fn ask(
     rt: &Rt,
-    request: &Request,
+    request: Vec<u8>,
     content: Pieces<'_>,
     lock_wait: Duration,
 ) -> Result<Verdict, Trouble> {
@@ -77,8 +91,8 @@ struct Helper<'a> {
 }
 
 impl Helper<'_> {
-    async fn converse(&mut self, request: &Request, content: Pieces<'_>) -> io::Result<Verdict> {
-        self.send(request.encode()).await?;
+    async fn converse(&mut self, request: Vec<u8>, content: Pieces<'_>) -> io::Result<Verdict> {
+        self.send(request).await?;
         match self.reply().await? {
             Reply::Done(verdict) => return Ok(verdict),
             Reply::Go => {}

@@ -58,6 +58,11 @@ pub fn from_line(sender: &Address, core: &Core) -> Vec<u8> {
 
 /// The header fields that delivery adds, with LF.
 pub fn header(sender: &Address, recipient: &Recipient, settings: &Settings) -> Vec<u8> {
+    header_with(sender, recipient, settings.delivered_header)
+}
+
+/// The same, with or without `Delivered-To:`.
+pub fn header_with(sender: &Address, recipient: &Recipient, delivered: bool) -> Vec<u8> {
     let mut out = [b"Return-Path: <", external(sender).as_slice(), b">\n"].concat();
     let mut field = |name: &str, address: &Address| {
         out.extend_from_slice(name.as_bytes());
@@ -67,7 +72,7 @@ pub fn header(sender: &Address, recipient: &Recipient, settings: &Settings) -> V
     if !recipient.original.is_null() {
         field("X-Original-To: ", &recipient.original);
     }
-    if settings.delivered_header {
+    if delivered {
         field("Delivered-To: ", &recipient.address);
     }
     out

@@ -1,4 +1,4 @@
-//! What a local delivery has to say: a log line and a result for every recipient.
+//! What a delivery to mailboxes has to say: a log line and a result for every recipient.
 
 use super::Ending;
 use crate::bounce::Action;
@@ -8,12 +8,10 @@ use crate::maillog::{Daemon, Delays, Event};
 use mail::Dsn;
 use runtime::Instant;
 
-/// `relay=` of the log line.
-const RELAY: &str = "local";
-
 /// Results of one request.
 pub struct Report<'a> {
     core: &'a Core,
+    daemon: Daemon,
     soft_bounce: bool,
     request: &'a DeliverRequest,
     results: Vec<RecipientResult>,
@@ -21,10 +19,15 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Nothing to say yet.
-    pub fn new(core: &'a Core, soft_bounce: bool, request: &'a DeliverRequest) -> Report<'a> {
+    /// Nothing to say yet; `daemon` is who will say it.
+    pub fn new(
+        core: &'a Core,
+        daemon: Daemon,
+        soft_bounce: bool,
+        request: &'a DeliverRequest,
+    ) -> Report<'a> {
         let results = Vec::with_capacity(request.recipients.len());
-        Report { core, soft_bounce, request, results, site_failure: None }
+        Report { core, daemon, soft_bounce, request, results, site_failure: None }
     }
 
     /// A recipient's delivery, which began at `started`, is over.
@@ -35,11 +38,11 @@ impl<'a> Report<'a> {
         let recipient = &message.envelope.recipients[index as usize];
         let transmission = self.core.rt.now().since(started);
         self.core.log.log(&Event::Delivery {
-            daemon: &Daemon::Local,
+            daemon: &self.daemon,
             id: message.id,
             recipient: &recipient.address,
             original: &recipient.original,
-            relay: RELAY,
+            relay: &self.request.transport,
             conn_use: 1,
             delays: Delays { transmission, ..self.request.delays(started) },
             dsn: dsn.status,
@@ -49,7 +52,8 @@ impl<'a> Report<'a> {
         if out_of_service {
             self.site_failure.get_or_insert_with(|| dsn.clone());
         }
-        let delivered = || Receipt { relay: RELAY.into(), action: Action::Delivered };
+        let relay = self.request.transport.to_string();
+        let delivered = || Receipt { relay, action: Action::Delivered };
         let receipt = (disposition == Disposition::Sent).then(delivered);
         self.results.push(RecipientResult {
             index,
