@@ -171,13 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn each_table_is_asked_for_less_and_less_of_the_address_in_lower_case() {
+    fn each_key_is_asked_of_every_table_and_then_less_and_less_of_the_address_in_lower_case() {
         let main_cf = "virtual_mailbox_maps = inline:{{ceo+x@a.example=ext} \
             {ceo@a.example=plain} {@a.example=all/} {bare=bare}}\n\
             virtual_uid_maps = inline:{{ceo@a.example=1004}} static:1003\n";
         for (address, path, uid) in [
-            ("CEO+X@A.Example", "ext", 1004),
-            ("ceo+y@a.example", "plain", 1004),
+            ("CEO+X@A.Example", "ext", 1003),
+            ("CEO@A.Example", "plain", 1004),
+            ("ceo+y@a.example", "plain", 1003),
             ("cfo@a.example", "all/", 1003),
             ("bare+x@ours.example", "bare", 1003),
         ] {
@@ -211,6 +212,26 @@ mod tests {
         let said = why("virtual_mailbox_maps = static:x\nvirtual_uid_maps = fail:x\n");
         assert_eq!(said[1], "recipient ceo@a.example: not found in virtual_uid_maps");
         assert_eq!(said[0], "table virtual_uid_maps: lookup ceo@a.example: Application error");
+    }
+
+    #[test]
+    fn nobody_on_the_network_and_no_part_of_the_address_may_be_the_path() {
+        let rules = "virtual_uid_maps = static:1003\n\
+            virtual_mailbox_maps = pcre:{{/^(c.*)@/ $$1} {/^c.*@/ c}} tcp:192.0.2.1:7\n";
+        assert_eq!(find(rules, "ceo@a.example").unwrap().path, b"c");
+        let said = snapshot_with(&format!("{MAIN_CF}{rules}"), MASTER_CF).warnings.join("\n");
+        let skipped = "line 1: regular expression substitution is not allowed: skipping this rule";
+        assert!(said.contains(skipped), "{said}");
+        let refused = "tcp:192.0.2.1:7 map is not allowed for security sensitive data";
+        assert!(said.contains(&format!("virtual_mailbox_maps: {refused}")), "{said}");
+        let Err(NoMailbox::Misconfigured(why)) = find(rules, "nobody@a.example") else {
+            panic!("a table that is refused cannot tell");
+        };
+        let text = format!("table virtual_mailbox_maps: lookup nobody@a.example: {refused}");
+        assert_eq!(why, [text]);
+        let direct = "virtual_uid_maps = static:1003\n\
+            virtual_mailbox_maps = proxy:inline:{ceo@a.example=x}\nproxy_read_maps =\n";
+        assert_eq!(find(direct, "ceo@a.example").unwrap().path, b"x");
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn open(name: &str) -> (Result<Opened, String>, Vec<String>) {
         utf8: true,
         default_type: "hash",
         proxied: &["proxy:hash:/d".to_owned()],
+        sensitive: false,
         warn: &|text| said.borrow_mut().push(text),
         reads: &|_| {},
     };
