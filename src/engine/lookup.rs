@@ -16,6 +16,7 @@ use crate::lookup::opened::{File, Tables, Unusable};
 use crate::match_list::{Domains, Networks, Reader};
 use config::Params;
 use config::params::BadValue;
+use mail::address::Printable;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -35,8 +36,11 @@ pub struct Maps {
 #[derive(Debug)]
 enum Item {
     Opened(Arc<Opened>),
-    /// Why it could not be opened.
-    Broken(String),
+    /// Its name, and why it could not be opened.
+    Broken {
+        name: String,
+        why: String,
+    },
 }
 
 /// Opens the tables of one configuration, and collects what should be said about them.
@@ -124,7 +128,7 @@ impl Opener {
                 if bad.is_new {
                     self.warn(format!("{parameter}: {}", bad.why));
                 }
-                Item::Broken(bad.why)
+                Item::Broken { name: word.to_owned(), why: bad.why }
             }
         }
     }
@@ -211,13 +215,33 @@ impl Maps {
             let (answer, table) = match item {
                 Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
                 Item::Opened(opened) => (opened.table().lookup(key), Some(opened.as_ref())),
-                Item::Broken(why) => (Lookup::Retry(Cow::Owned(why.clone())), None),
+                Item::Broken { why, .. } => (Lookup::Retry(Cow::Owned(why.clone())), None),
             };
             if answer != Lookup::NotFound {
                 return (answer, table);
             }
         }
         (Lookup::NotFound, None)
+    }
+
+    /// Postfix's warnings about a search for `key` that ended with [`Lookup::Retry`].
+    pub fn complaints(&self, key: &[u8]) -> Vec<String> {
+        let key = Printable(key);
+        for item in &self.tables {
+            match item {
+                Item::Broken { name, why } => {
+                    let lookup = format!("{name} lookup error for \"{key}\"");
+                    return vec![format!("{name} is unavailable. {why}"), lookup];
+                }
+                Item::Opened(opened) => match opened.table().lookup(key.0) {
+                    Lookup::Retry(_) => {
+                        return vec![format!("{} lookup error for \"{key}\"", opened.name)];
+                    }
+                    Lookup::Found(_) | Lookup::NotFound => {}
+                },
+            }
+        }
+        Vec::new()
     }
 
     /// Whether there is no table.

@@ -93,10 +93,11 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn path(&self) -> Result<Vec<u8>, NoMailbox> {
-        let found = self.value(&self.tables.mailboxes).map_err(|why| {
+        let found = self.value(&self.tables.mailboxes).map_err(|mut why| {
             let user = Printable(self.user.as_bytes());
-            let text = format!("table virtual_mailbox_maps: lookup {user}: {why}");
-            NoMailbox::Misconfigured(vec![text])
+            let what = format!("table virtual_mailbox_maps: lookup {user}: Application error");
+            why.push(what);
+            NoMailbox::Misconfigured(why)
         })?;
         found.ok_or(NoMailbox::Unknown)
     }
@@ -109,9 +110,9 @@ impl Search<'_> {
         let value = match self.value(maps) {
             Ok(Some(value)) => value,
             Ok(None) => return Err(NoMailbox::Misconfigured(vec![missing()])),
-            Err(why) => {
-                let failed = format!("table {title}: lookup {user}: {why}");
-                return Err(NoMailbox::Misconfigured(vec![failed, missing()]));
+            Err(mut why) => {
+                why.push(missing());
+                return Err(NoMailbox::Misconfigured(why));
             }
         };
         let id = u32::try_from(number(&value)).ok();
@@ -124,9 +125,13 @@ impl Search<'_> {
         })
     }
 
-    fn value(&self, maps: &Maps) -> Result<Option<Vec<u8>>, String> {
-        let found = self.tables.finder.find(self.resolver, maps, self.user, &mut Vec::new())?;
-        Ok(found.map(|found| found.value.into_owned()))
+    /// What the tables say, or why they say nothing.
+    fn value(&self, maps: &Maps) -> Result<Option<Vec<u8>>, Vec<String>> {
+        let mut key = Vec::new();
+        match self.tables.finder.find(self.resolver, maps, self.user, &mut key) {
+            Ok(found) => Ok(found.map(|found| found.value.into_owned())),
+            Err(_) => Err(maps.complaints(&key)),
+        }
     }
 }
 
@@ -207,11 +212,16 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_tell_is_named() {
+        let lookup = "fail:x lookup error for \"ceo@a.example\"";
         let failed = "table virtual_mailbox_maps: lookup ceo@a.example: Application error";
-        assert_eq!(why("virtual_mailbox_maps = fail:x\n"), [failed]);
-        let said = why("virtual_mailbox_maps = static:x\nvirtual_uid_maps = fail:x\n");
-        assert_eq!(said[1], "recipient ceo@a.example: not found in virtual_uid_maps");
-        assert_eq!(said[0], "table virtual_uid_maps: lookup ceo@a.example: Application error");
+        assert_eq!(why("virtual_mailbox_maps = inline:{x=y} fail:x\n"), [lookup, failed]);
+        let missing = "recipient ceo@a.example: not found in virtual_uid_maps";
+        let uids = "virtual_mailbox_maps = static:x\nvirtual_uid_maps =";
+        assert_eq!(why(&format!("{uids} fail:x\n")), [lookup, missing]);
+        let unavailable = "hash:/none is unavailable. open database /none.db: No such file or \
+                           directory";
+        let lookup = "hash:/none lookup error for \"ceo@a.example\"";
+        assert_eq!(why(&format!("{uids} hash:/none\n")), [unavailable, lookup, missing]);
     }
 
     #[test]
@@ -227,8 +237,7 @@ mod tests {
         let Err(NoMailbox::Misconfigured(why)) = find(rules, "nobody@a.example") else {
             panic!("a table that is refused cannot tell");
         };
-        let text = format!("table virtual_mailbox_maps: lookup nobody@a.example: {refused}");
-        assert_eq!(why, [text]);
+        assert_eq!(why[0], format!("tcp:192.0.2.1:7 is unavailable. {refused}"));
         let direct = "virtual_uid_maps = static:1003\n\
             virtual_mailbox_maps = proxy:inline:{ceo@a.example=x}\nproxy_read_maps =\n";
         assert_eq!(find(direct, "ceo@a.example").unwrap().path, b"x");
