@@ -2,6 +2,7 @@
 //! with the listening sockets open; see `ringpost_master` for the environment it is given.
 
 use config::MasterCf;
+use config::params::BadValue;
 use engine::launch::{Engine, Launch, Listening, Purpose};
 use engine::localtime::LocalTime;
 use engine::maillog::{Daemon, Event, Identity, Maillog, Sink};
@@ -50,7 +51,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     // Before any thread exists, so that every thread leaves these signals to this one.
     let signals = Signals::new(SIGNALS)?;
     let own_log = inherited.maillog.is_none();
-    let (mut configuration, places) = read(&directory, own_log, None)?;
+    let read_first = read(&directory, own_log, None);
+    let read_first = read_first.inspect_err(|error| refuse(&inherited, error.as_ref()));
+    let (mut configuration, places) = read_first?;
     let snapshot = configuration.snapshot.clone();
     let queue_directory = std::env::current_dir()?;
     let missing = sandbox::bind_engine(&places)?;
@@ -171,6 +174,27 @@ fn prepare_process() -> rustix::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))
 }
 
+/// Says why there will be no engine, before its configuration can tell how to say it.
+fn refuse(inherited: &Inherited, error: &dyn Error) {
+    let uname = rustix::system::uname();
+    let node = uname.nodename().to_string_lossy();
+    let identity = Identity {
+        hostname: node.split('.').next().unwrap_or_default().to_string(),
+        syslog_name: "postfix".into(),
+        pid: std::process::id(),
+    };
+    let sink = match &inherited.maillog {
+        Some(file) => file.try_clone().map(Sink::File),
+        None => Sink::open(""),
+    };
+    // Where nothing can be said, the exit status is all there is.
+    let Ok(sink) = sink else { return };
+    let text = error.to_string();
+    let text = text.strip_prefix("fatal: ").unwrap_or(&text);
+    let log = Maillog::new(identity, sink, LocalTime::system().into());
+    say(&log, &Event::Fatal { daemon: Daemon::Master, text });
+}
+
 /// Says that a reload was in vain.
 fn keep(log: &Maillog, error: &dyn Error) {
     let text = format!("the old configuration stays: {error}");
@@ -225,8 +249,20 @@ fn read(
         .into());
     }
     let snapshot = Snapshot::new(settings.params, &master, tables());
-    let snapshot = Arc::new(snapshot.map_err(|error| error.to_string())?);
+    let snapshot = Arc::new(snapshot.map_err(|bad| described(&bad))?);
     Ok((Configuration { snapshot, master }, places))
+}
+
+/// What is wrong with a value, and where it stands.
+fn described(bad: &BadValue) -> String {
+    let text = bad.to_string();
+    let text = text.strip_prefix("fatal: ").unwrap_or(&text);
+    let warning = bad.warning().map(|warning| format!("{warning}; ")).unwrap_or_default();
+    let place = match bad.line {
+        0 => bad.name.to_string(),
+        line => format!("{}, line {line}: {}", bad.file, bad.name),
+    };
+    format!("{warning}{text} ({place})")
 }
 
 /// What tables are made of.

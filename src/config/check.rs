@@ -7,6 +7,8 @@
 //! [`BadValue`] from [`bad_values`] and are fatal.
 
 mod acted_upon;
+pub mod common;
+mod hostname;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@
 
 mod networks;
 
-pub(crate) use networks::{Selection, Style, networks};
+pub(crate) use networks::{Selection, Style, check_interfaces, networks};
 
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -26,6 +26,7 @@ pub mod main_cf;
 pub mod master_cf;
 pub mod params;
 mod source;
+pub mod template;
 
 pub use fuzz::{fuzz_main_cf, fuzz_master_cf};
 pub use host::Host;

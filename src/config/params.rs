@@ -302,6 +302,16 @@ impl Params {
         })
     }
 
+    /// Checks that each name in `inet_interfaces` is an address of this host.
+    pub fn check_interfaces(&self) -> Result<(), BadValue> {
+        let text = self.text("inet_interfaces")?;
+        let words = value::split(&text);
+        let (ipv4, ipv6) = self.protocols()?;
+        let selection = Selection { interfaces: &words, ipv4, ipv6 };
+        host::check_interfaces(&self.host, &selection)
+            .map_err(|reason| self.bad("inet_interfaces", &text, reason))
+    }
+
     /// Whether `inet_protocols` names IPv4 and IPv6.
     pub fn protocols(&self) -> Result<(bool, bool), BadValue> {
         let (mut ipv4, mut ipv6) = (false, false);

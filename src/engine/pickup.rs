@@ -91,6 +91,7 @@ pub fn start(core: &Rc<Core>) {
     let rt = core.rt.clone();
     rt.spawn(async move {
         while !core.is_stopping() {
+            core.pickup.postponed.borrow_mut().clear();
             scan(&core);
             core.rt.sleep_until(core.rt.now() + WAKEUP).await;
         }
@@ -119,6 +120,9 @@ pub struct Pickup {
     scan: Cell<Scan>,
     /// Files that were warned about once.
     bad: RefCell<BTreeSet<PathBuf>>,
+    /// Files that could not be taken now: left alone until the next wake-up, so that those behind
+    /// them are not held up.
+    postponed: RefCell<BTreeSet<PathBuf>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -131,7 +135,7 @@ enum Scan {
 
 /// Starts a scan, or asks for another after the one that runs.
 pub fn scan(core: &Rc<Core>) {
-    let Pickup { scan, bad, serves } = &core.pickup;
+    let Pickup { scan, bad, postponed, serves } = &core.pickup;
     if !serves.get() {
         return;
     }
@@ -140,9 +144,9 @@ pub fn scan(core: &Rc<Core>) {
     }
     scan.set(Scan::Running);
     let directory = PathBuf::from("maildrop");
-    let bad = bad.borrow().clone();
+    let left: BTreeSet<PathBuf> = bad.borrow().union(&postponed.borrow()).cloned().collect();
     core.desk.run(move || {
-        let found = read_directory(&directory, &bad);
+        let found = read_directory(&directory, &left);
         Box::new(move |core| take_all(core, found))
     });
 }
@@ -155,7 +159,7 @@ fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
             core.log.warn(Daemon::Pickup, &format!("open directory maildrop: {error}"));
             Found::default()
         });
-        let (mut taken, mut later) = (Vec::new(), false);
+        let mut taken = Vec::new();
         for submission in submissions {
             let path = submission.path.clone();
             match take(&core, submission).await {
@@ -166,13 +170,14 @@ fn take_all(core: &Rc<Core>, found: io::Result<Found>) {
                     core.pickup.bad.borrow_mut().insert(path);
                 }
                 // It has been said why; the next wake-up finds the file again.
-                Err(Refused::NotNow) => later = true,
+                Err(Refused::NotNow) => {
+                    core.pickup.postponed.borrow_mut().insert(path);
+                }
             }
         }
         core.desk.run(move || {
             taken.iter().for_each(|path| drop(std::fs::remove_file(path)));
-            // At once the same files would only be found again.
-            Box::new(move |core| scanned(core, more && !later))
+            Box::new(move |core| scanned(core, more))
         });
     });
 }
@@ -184,14 +189,15 @@ fn scanned(core: &Rc<Core>, more: bool) {
     }
 }
 
-/// Complete files, oldest names first. Runs on the background thread.
-fn read_directory(directory: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Found> {
+/// Complete files but those that are `left` alone, oldest names first. Runs on the background
+/// thread.
+fn read_directory(directory: &Path, left: &BTreeSet<PathBuf>) -> io::Result<Found> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     let (mut found, mut bytes) = (Found::default(), 0);
-    for path in paths.into_iter().filter(|path| !bad.contains(path)) {
+    for path in paths.into_iter().filter(|path| !left.contains(path)) {
         let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
         let complete = metadata.is_file() && metadata.permissions().mode() & 0o100 != 0;
         if !complete {

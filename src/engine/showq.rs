@@ -2,8 +2,8 @@
 //! prints them.
 //!
 //! Core 0 knows which messages there are; what is said about one is read on its home core, which
-//! owns the log. Listings stream: one chunk of messages is under way at a time, so a long queue
-//! costs no memory.
+//! owns the log. Listings stream: while one chunk of messages goes out, the next is being written,
+//! so a long queue costs no memory.
 
 use crate::core::Core;
 use crate::defer;
@@ -68,26 +68,33 @@ async fn list(core: Rc<Core>, stream: Stream) -> std::io::Result<()> {
     for name in QUEUES {
         let queues = [name];
         let mut walk = Walk::new(&queues);
-        loop {
-            let Some(chunk) = qmgr(&core).borrow().walk(&mut walk, CHUNK) else { break };
-            let text = describe_all(&core, &chunk).await;
+        let mut next = ask_next(&core, &mut walk);
+        while let Some(asked) = next {
+            let text = gather(asked).await;
+            // The cores work on the next messages while these go out.
+            next = ask_next(&core, &mut walk);
             stream.send(vec![Chunk::Owned(text.into_bytes())], core.rt.now() + PATIENCE).await?;
         }
     }
     stream.drained(core.rt.now() + PATIENCE).await
 }
 
-/// The lines of some messages; their home cores work at the same time.
-async fn describe_all(core: &Rc<Core>, chunk: &[Listed]) -> String {
+/// Asks the home cores of the next messages about them, all at the same time; nothing when there
+/// are no more.
+fn ask_next(core: &Rc<Core>, walk: &mut Walk<'_>) -> Option<Vec<Pledge<String>>> {
+    let chunk = qmgr(core).borrow().walk(walk, CHUNK)?;
     let home_of = |number: &Number| number.core().index() % core.cores;
-    let asked: Vec<_> = (0..core.cores)
-        .map(|home| {
-            let here = chunk.iter().filter(|(number, _)| home_of(number) == home);
-            ask(core, home, here.copied().collect())
-        })
-        .collect();
+    let asked = (0..core.cores).filter_map(|home| {
+        let here = chunk.iter().filter(|(number, _)| home_of(number) == home);
+        ask(core, home, here.copied().collect())
+    });
+    Some(asked.collect())
+}
+
+/// The lines of some messages.
+async fn gather(asked: Vec<Pledge<String>>) -> String {
     let mut text = String::new();
-    for pledge in asked.into_iter().flatten() {
+    for pledge in asked {
         text.push_str(&pledge.wait().await.unwrap_or_default());
     }
     text

@@ -18,6 +18,7 @@
 
 pub mod accounts;
 pub mod children;
+pub mod common;
 pub mod detach;
 pub mod directories;
 pub mod helper;

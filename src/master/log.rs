@@ -173,14 +173,9 @@ pub enum Maillog {
 /// # Errors
 /// When it matches no prefix of `maillog_file_prefixes` or cannot be opened.
 pub fn maillog_file(params: &Params) -> Result<Option<Maillog>, Fatal> {
-    let path = params.text("maillog_file").map_err(Fatal::config)?;
+    let path = check_path(params)?;
     if path.is_empty() {
         return Ok(None);
-    }
-    let prefixes = params.list("maillog_file_prefixes").map_err(Fatal::config)?;
-    if !prefixes.iter().any(|prefix| path.starts_with(prefix.as_str())) {
-        let why = "does not match any prefix in maillog_file_prefixes";
-        return Err(Fatal(format!("maillog_file value '{path}' {why}")));
     }
     if path == STDOUT {
         return Ok(Some(Maillog::Stdout));
@@ -188,6 +183,18 @@ pub fn maillog_file(params: &Params) -> Result<Option<Maillog>, Fatal> {
     let file = OpenOptions::new().append(true).create(true).open(&path);
     file.map(|file| Some(Maillog::File(file)))
         .map_err(|error| Fatal::system(format!("open logfile '{path}'"), error))
+}
+
+/// The value of `maillog_file`, which must be where `maillog_file_prefixes` allows.
+pub fn check_path(params: &Params) -> Result<String, Fatal> {
+    let path = params.text("maillog_file").map_err(Fatal::config)?;
+    let prefixes = params.list("maillog_file_prefixes").map_err(Fatal::config)?;
+    let allowed = prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()));
+    if !path.is_empty() && !allowed {
+        let why = "does not match any prefix in maillog_file_prefixes";
+        return Err(Fatal(format!("maillog_file value '{path}' {why}")));
+    }
+    Ok(path)
 }
 
 fn syslog(params: &Params) -> io::Result<Sink> {

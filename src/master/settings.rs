@@ -39,7 +39,7 @@ impl Settings {
         main.set("config_directory", directory);
         let host = system::host(program).map_err(|error| Fatal::system("interfaces", error))?;
         let params = Params::new(main, host);
-        let params = with_resolved(params)?;
+        let params = with_resolved(params);
         Ok(Self { directory: directory.to_owned(), params, warnings })
     }
 
@@ -81,8 +81,9 @@ pub fn directory(option: Option<&str>) -> String {
 }
 
 /// Adds the addresses of names that `inet_interfaces` lists.
-fn with_resolved(params: Params) -> Result<Params, Fatal> {
-    let words = params.list("inet_interfaces").map_err(Fatal::config)?;
+fn with_resolved(params: Params) -> Params {
+    // A value that cannot be expanded is an error where it is read.
+    let words = params.list("inet_interfaces").unwrap_or_default();
     let special = |word: &str| matches!(word, "all" | "loopback-only");
     let mut resolved = BTreeMap::new();
     for word in words.iter().filter(|word| !special(word) && literal(word).is_none()) {
@@ -91,10 +92,10 @@ fn with_resolved(params: Params) -> Result<Params, Fatal> {
         }
     }
     if resolved.is_empty() {
-        return Ok(params);
+        return params;
     }
     let host = Host { resolved, ..params.host().clone() };
-    Ok(Params::new(params.main().clone(), host))
+    Params::new(params.main().clone(), host)
 }
 
 /// An address with or without brackets.

@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::Answer;
 use crate::pool::{Idle, Turns};
+use crate::shape::Shape;
 
 /// How long a host that cannot be connected is left alone.
 pub const AVOID: Duration = Duration::from_secs(60);
@@ -96,6 +98,17 @@ impl<P: Protocol> Hosts<P> {
     pub fn new(protocol: P, hosts: Vec<String>) -> Self {
         let host = |text| Host { text, idle: Idle::new(), down: Mutex::new(None) };
         Self { protocol, hosts: hosts.into_iter().map(host).collect(), turns: Turns::new() }
+    }
+
+    /// The answer for `key` of a table of this shape.
+    pub async fn lookup(&self, shape: &Shape, key: &[u8]) -> Answer {
+        if let Err(answer) = shape.admit(key).await {
+            return answer;
+        }
+        match self.ask(key, &|text| shape.warn(text)).await {
+            Ok(values) => shape.answer(key, values),
+            Err(why) => Answer::Retry(why),
+        }
     }
 
     /// Asks the first that answers; `warn` hears about those before it.

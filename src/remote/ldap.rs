@@ -87,10 +87,8 @@ impl Ldap {
         if std::str::from_utf8(key).is_err() {
             return Answer::NotFound;
         }
-        match self.shape.is_asked(key).await {
-            Ok(true) => {}
-            Ok(false) => return Answer::NotFound,
-            Err(why) => return Answer::Retry(why),
+        if let Err(answer) = self.shape.admit(key).await {
+            return answer;
         }
         let found = timeout(LOOKUP_LIMIT, async {
             let _turn = self.turns.take().await;

@@ -93,10 +93,8 @@ impl Memcache {
 
     /// Asks the cache, then what is behind it.
     pub async fn lookup(&self, key: &[u8]) -> Answer {
-        match self.shape.is_asked(key).await {
-            Ok(true) => {}
-            Ok(false) => return Answer::NotFound,
-            Err(why) => return Answer::Retry(why),
+        if let Err(answer) = self.shape.admit(key).await {
+            return answer;
         }
         let cached = self.key.fill(key, b"", &plain);
         if !is_key(&cached) {

@@ -67,15 +67,7 @@ impl Redis {
 
     /// Asks.
     pub async fn lookup(&self, key: &[u8]) -> Answer {
-        match self.shape.is_asked(key).await {
-            Ok(true) => {}
-            Ok(false) => return Answer::NotFound,
-            Err(why) => return Answer::Retry(why),
-        }
-        match self.hosts.ask(key, &|text| self.shape.warn(text)).await {
-            Ok(values) => self.shape.answer(key, values),
-            Err(why) => Answer::Retry(why),
-        }
+        self.hosts.lookup(&self.shape, key).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What tables with a .cf file have in common: which keys are asked for, what becomes of values.
 //!
 //! Each type reads its queries, hands them to `Shape::read`, asks its server only for keys that
-//! `Shape::is_asked` lets through, and gives what it got to a `Gathering`.
+//! `Shape::admit` lets through, and gives what it got to a `Gathering`.
 //!
 //! **Diagnostics**: [`BadTable`] for templates; too many values are why a lookup must be tried
 //! again; an empty value is left out with a warning.
@@ -83,6 +83,18 @@ impl Shape {
             None => true,
         };
         Ok(is_in && self.needs.are_met(key))
+    }
+
+    /// Lets `key` through to the server.
+    ///
+    /// # Errors
+    /// The answer without one: the key is not asked for, or nobody can tell whether it is.
+    pub async fn admit(&self, key: &[u8]) -> Result<(), Answer> {
+        match self.is_asked(key).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Answer::NotFound),
+            Err(why) => Err(Answer::Retry(why)),
+        }
     }
 
     /// Its file, or prefix.

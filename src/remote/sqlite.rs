@@ -64,10 +64,8 @@ impl Sqlite {
 
     /// Asks.
     pub async fn lookup(&self, key: &[u8]) -> Answer {
-        match self.shape.is_asked(key).await {
-            Ok(true) => {}
-            Ok(false) => return Answer::NotFound,
-            Err(why) => return Answer::Retry(why),
+        if let Err(answer) = self.shape.admit(key).await {
+            return answer;
         }
         let sql = String::from_utf8(self.query.fill(key, b"", &quote::doubled));
         // What is not UTF-8, or has a NUL byte, is in no database.

@@ -7,9 +7,10 @@
 //!
 //! **Limits**: nothing is allowed for a table right below `/` but the file itself.
 
-use config::{MasterCf, Params};
+use config::{MainCf, MasterCf, Params};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use tables::catalog::REMOTE;
 
 /// What libraries and the kernel's files need: name services, zones, entropy, sockets of daemons.
 const SYSTEM: &[&str] =
@@ -41,7 +42,13 @@ impl Places {
         let mut read: BTreeSet<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         read.insert(text("config_directory")?.into());
         for value in values(params, master) {
-            tables(&value).for_each(|path| read.extend(homes(path)));
+            for path in tables(&value) {
+                read.extend(homes(path));
+                let inner = described(&value, path);
+                inner.iter().flat_map(|value| tables(value)).for_each(|path| {
+                    read.extend(homes(path));
+                });
+            }
         }
         Ok(Places { write, read })
     }
@@ -73,6 +80,18 @@ fn tables(value: &str) -> impl Iterator<Item = &Path> {
     })
 }
 
+/// The values in the file at `path`, if `value` names it as the description of a table behind a
+/// server or a library: it may name files in its turn, such as a database.
+fn described(value: &str, path: &Path) -> Vec<String> {
+    let named = |kind: &&str| value.contains(&format!("{kind}:{}", path.display()));
+    if !REMOTE.iter().any(named) {
+        return Vec::new();
+    }
+    let text = std::fs::read(path).unwrap_or_default();
+    let main = MainCf::parse(&path.to_string_lossy(), &text);
+    main.map(|main| main.iter().map(|(_, entry)| entry.value.clone()).collect()).unwrap_or_default()
+}
+
 /// Where a table is: its directory, and that of the file it is a link to.
 fn homes(path: &Path) -> impl Iterator<Item = PathBuf> {
     let target = path.canonicalize().ok();
@@ -87,7 +106,7 @@ fn homes(path: &Path) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use config::{Host, MainCf};
+    use config::Host;
 
     fn places(main_cf: &str, master_cf: &str) -> Places {
         let text = format!("config_directory = /c\nqueue_directory = /q\n{main_cf}");
@@ -112,6 +131,21 @@ mod tests {
         }
         assert!(!reads(&places, "/") && !reads(&places, "/v"), "{places:?}");
         assert_eq!(places.write, ["/q", "/var/lib/postfix"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn files_that_the_description_of_a_table_names_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let (cf, home) = (root.join("cf"), root.join("home"));
+        std::fs::create_dir(&cf).unwrap();
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join("mail.db"), "").unwrap();
+        let text = format!("dbpath = {}/mail.db\nquery = SELECT 1\n", home.display());
+        std::fs::write(cf.join("lite.cf"), text).unwrap();
+        let main_cf = format!("relay_domains = sqlite:{}/lite.cf\n", cf.display());
+        let places = places(&main_cf, "");
+        assert!(places.read.contains(&cf) && places.read.contains(&home), "{places:?}");
     }
 
     #[test]

@@ -43,6 +43,15 @@ fn a_bad_value_in_main_cf_keeps_the_old_configuration_and_is_logged() {
 }
 
 #[test]
+fn a_value_that_no_command_looks_at_is_named_when_the_engine_does_not_start() {
+    let system = System::new("sender_canonical_maps = regexp:{{/x$/ y}}\n");
+    assert!(!system.run("postfix", &["start"]).status.success());
+    assert!(system.logged("fatal: ") > 1, "{}", system.log());
+    let why = "fatal: empty macro name: \"regexp:{{/x$/ y}}\"; dictionary mail_dict: macro";
+    assert!(system.logged(why) > 0, "{}", system.log());
+}
+
+#[test]
 fn a_missing_main_cf_keeps_the_old_configuration_and_is_logged() {
     let system = System::started("smtpd_banner = first\n");
     let master = system.master();

@@ -3,10 +3,13 @@
 use crate::support::client::{Client, submit};
 use crate::support::keeper::Keeper;
 use crate::support::system::{System, free_port};
-use crate::support::wait;
+use crate::support::{skip, wait};
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
 use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -158,4 +161,25 @@ fn a_slow_server_keeps_nobody_waiting_who_does_not_need_it() {
         assert!(rcpt(&system, "user@elsewhere.example").starts_with("250 "));
     }
     assert_eq!(book.asked.load(Ordering::Relaxed), 0, "the server has not said a word yet");
+}
+
+#[test]
+fn a_database_of_sqlite_is_asked_within_the_sandbox() {
+    if Command::new("sqlite3").arg("-version").output().is_err() {
+        return skip("a table of sqlite", "needs Debian's sqlite3");
+    }
+    let system = System::new("relay_domains = relay.example\n");
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+    let database = home.path().join("mail.db");
+    let sql = "CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('one@relay.example');";
+    assert!(Command::new("sqlite3").arg(&database).arg(sql).status().unwrap().success());
+    let cf = system.path("conf/users.cf");
+    let query = "SELECT name FROM users WHERE name = '%s'";
+    fs::write(&cf, format!("dbpath = {}\nquery = {query}\n", database.display())).unwrap();
+    system.configure(&format!("relay_recipient_maps = sqlite:{}\n", cf.display()));
+    system.start();
+    let reply = rcpt(&system, "one@relay.example");
+    assert!(reply.starts_with("250 "), "{reply}\n{}", system.log());
+    assert!(rcpt(&system, "nobody@relay.example").starts_with("550 5.1.1 "));
 }

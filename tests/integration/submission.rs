@@ -123,3 +123,30 @@ fn swaks_is_served() {
     wait("the message", || sink.count() == 1);
     assert_eq!(sink.mail()[0].header("Subject"), Some("swaks"));
 }
+
+#[test]
+fn submissions_that_cannot_be_mapped_hold_up_nobody() {
+    let system = System::new("");
+    let table = system.path("conf/canonical");
+    std::fs::write(&table, "x y\n").unwrap();
+    // Senders of one domain cannot be looked up, others are not asked there.
+    let maps = "pipemap:{regexp:{{/@broken\\.example$$/ x}}, fail:broken}";
+    system.configure(&format!("sender_canonical_maps = {maps}\n"));
+    system.start();
+    system.tell("postfix", &["stop"]);
+    let submit = |from: &str| {
+        let mut command = system.command("sendmail");
+        command.args(["-f", from, "you@sink.example"]).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"Subject: x\n\nx\n").unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    // More than are read at a time.
+    (0..130).for_each(|number| submit(&format!("{number}@broken.example")));
+    submit("me@source.example");
+    let sink = Keeper::start(system.sink);
+    system.start();
+    wait("the one behind them", || sink.count() == 1);
+    assert_eq!(sink.mail()[0].sender, "me@source.example");
+    assert_eq!(in_maildrop(&system), 130, "nothing is lost");
+}

@@ -1,4 +1,4 @@
-//! An installed ringpost in a temporary directory; as root the engine runs as `nobody`.
+//! An installed ringpost in a temporary directory; as root the engine runs as `daemon`.
 
 use super::process::{children, end, runs};
 use super::{PATIENCE, programs, wait};
@@ -32,7 +32,7 @@ impl System {
         }
         for (name, from) in programs::all() {
             let to = system.path("bin").join(name);
-            // Each program finds the others beside itself, and `nobody` may not see the original.
+            // Each program finds the others beside itself, and `daemon` may not see the original.
             fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(drop)).unwrap();
         }
         fs::write(system.path("conf/main.cf"), system.main_cf(extra)).unwrap();
@@ -188,7 +188,7 @@ fn accounts() -> (String, String) {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     };
     match id(&["-un"]).as_str() {
-        "root" => ("nobody".to_string(), id(&["-gn", "nobody"])),
+        "root" => ("daemon".to_string(), id(&["-gn", "nobody"])),
         user => (user.to_string(), id(&["-gn"])),
     }
 }

@@ -19,7 +19,7 @@ use queue::{Number, Reader};
 
 use crate::getopt;
 use crate::postqueue::offline;
-use crate::program::{Exit, Program};
+use crate::program::{Environment, Exit, Program};
 use master::settings::{self, Settings};
 
 const USAGE: &str = "[-b (body text)] [-c config_dir] [-d (decimal record type)] \
@@ -52,8 +52,7 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     let has = |letter| options.iter().any(|option| option.letter == letter);
     let chosen = options.iter().rev().find(|option| option.letter == 'c');
     let directory = settings::directory(chosen.and_then(|option| option.value.as_deref()));
-    let settings = Settings::load(&directory, "postcat")?;
-    program.use_log(&settings, "postcat");
+    let settings = program.configure(&directory, "postcat", Environment::Update, 1)?;
     let any = has('e') || has('h') || has('b');
     let show = Show {
         envelope: !any || has('e'),

@@ -5,13 +5,15 @@
 //! **Diagnostics**: warnings go to standard error as Postfix words them; a [`Fatal`] ends the
 //! command with exit code 1. Warnings about a file as such come once (Postfix repeats them each
 //! time it reads the file again).
-//! **Standards**: postconf(1) of Postfix 3.7; bounce templates (-b, -t) and -T are refused.
+//! **Standards**: postconf(1) of Postfix 3.7.
 
 mod edit;
+mod edit_master;
 mod mode;
 mod print;
 mod service;
 mod show;
+mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +54,9 @@ const SASL_SERVERS: &[&str] = &["cyrus", "dovecot"];
 /// SASL client implementations, as -A lists them.
 const SASL_CLIENTS: &[&str] = &["cyrus"];
 
+/// What -T may be asked for.
+const TLS_MODES: &[&str] = &["compile-version", "run-version", "public-key-algorithms"];
+
 /// What the command wrote.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -59,23 +64,31 @@ pub struct Output {
     pub text: String,
     /// Warnings, without the program's name.
     pub warnings: Vec<String>,
+    /// Who speaks after that many warnings: Postfix asks a daemon for some answers.
+    pub daemon: Option<(usize, String)>,
 }
 
-/// An error that ends the command; the text without `fatal: `.
+/// An error that ends the command; the text without `fatal: `, or nothing when all is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fatal(pub String);
 
 impl Output {
     /// Writes everything and gives the exit code: 1 after a fatal error.
     pub fn emit(&self, program: &str, result: Result<(), Fatal>) -> ExitCode {
-        for warning in &self.warnings {
-            eprintln!("{program}: {warning}");
+        let daemon = self.daemon.as_ref().map(|(from, name)| (*from, name.as_str()));
+        let speaker = |at: usize| match daemon {
+            Some((from, name)) if at >= from => name,
+            _ => program,
+        };
+        for (at, warning) in self.warnings.iter().enumerate() {
+            eprintln!("{}: {warning}", speaker(at));
         }
         let written = std::io::stdout().lock().write_all(self.text.as_bytes());
         match (result, written) {
             (Ok(()), Ok(())) => ExitCode::SUCCESS,
+            (Err(Fatal(text)), _) if text.is_empty() => ExitCode::FAILURE,
             (Err(Fatal(text)), _) => {
-                eprintln!("{program}: fatal: {text}");
+                eprintln!("{}: fatal: {text}", speaker(self.warnings.len()));
                 ExitCode::FAILURE
             }
             (Ok(()), Err(error)) => {
@@ -106,12 +119,27 @@ struct Loaded {
 /// Does what `args` (without the program's name) ask for.
 pub fn run(args: &[String], out: &mut Output) -> Result<(), Fatal> {
     let request = mode::parse(args, out)?;
-    let list = match request.action {
+    let list = match &request.action {
         Action::MapTypes => MAP_TYPES,
         Action::LockTypes => LOCK_TYPES,
         Action::SaslServers => SASL_SERVERS,
         Action::SaslClients => SASL_CLIENTS,
-        Action::Edit(how) => return edit::main_cf(&request, how, out),
+        Action::Templates { expanded } => {
+            templates::check(&request.names)?;
+            let params = load_main(&request, true, out)?;
+            return templates::show(&params, &request.names, *expanded, out);
+        }
+        Action::Tls(mode) => {
+            if TLS_MODES.contains(&mode.as_str()) {
+                return Err(Fatal(format!("postconf -T {mode}: this system has no TLS library")));
+            }
+            out.warn(&format!("unknown 'postconf -T' mode: {mode}"));
+            return Err(Fatal(String::new()));
+        }
+        Action::Edit(how) => return edit::main_cf(&request, *how, out),
+        Action::EditMaster(how, section) => {
+            return edit_master::master_cf(&request, *how, *section, out);
+        }
         Action::Main | Action::Defaults => return show_main(&request, out),
         Action::Services | Action::Fields | Action::ServiceParameters => {
             return show_master(&request, out);
@@ -142,8 +170,30 @@ fn show_master(request: &Request, out: &mut Output) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Reads both files; without `main` only master.cf, for the names of services.
+/// Reads both files; without `main` only master.cf, for the names of services. When master.cf is
+/// what is asked about it is read first, and must be there.
 fn load(request: &Request, main: bool, out: &mut Output) -> Result<Loaded, Fatal> {
+    let directory = request.directory();
+    let path = format!("{directory}/master.cf");
+    let asked = request.action.is_about_master();
+    let entries = match asked {
+        true => Some(service::read(&path, out)?.map_err(Fatal)?),
+        false => None,
+    };
+    let params = load_main(request, main, out)?;
+    let rows = match entries {
+        Some(rows) => rows,
+        None => service::read(&path, out)?.unwrap_or_else(|missing| {
+            out.warn(&missing);
+            Vec::new()
+        }),
+    };
+    let master = service::lenient(&path, &rows);
+    Ok(Loaded { params, master, rows, directory })
+}
+
+/// Reads main.cf, unless only defaults are wanted; -o goes over it.
+fn load_main(request: &Request, main: bool, out: &mut Output) -> Result<Params, Fatal> {
     let directory = request.directory();
     let host = system::host("postconf")
         .map_err(|error| Fatal(format!("interfaces: {}", system::reason(&error))))?;
@@ -155,10 +205,12 @@ fn load(request: &Request, main: bool, out: &mut Output) -> Result<Loaded, Fatal
     if main && request.chosen_directory().is_some() {
         main_cf.set("config_directory", &directory);
     }
-    let rows = service::read(&directory, out)?;
-    let master = service::lenient(&format!("{directory}/master.cf"), &rows);
-    let params = Params::new(main_cf, host).with_overrides(&request.overrides);
-    Ok(Loaded { params, master, rows, directory })
+    for text in &request.overrides {
+        let bad = |bad| Fatal(format!("invalid parameter override: {text}: {bad}"));
+        let (name, value) = config::main_cf::split_name_value(text).map_err(bad)?;
+        main_cf.set(name, value);
+    }
+    Ok(Params::new(main_cf, host))
 }
 
 /// An error of the configuration crate, whose text starts with `fatal: `.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::record::{kind, put};
 
-use crate::program::{EX_UNAVAILABLE, Exit, Program};
+use crate::program::{EX_UNAVAILABLE, Environment, Exit, Program};
 use crate::{access, getopt, system};
 use filter::{Filter, Verdict};
 use master::log::Level;
@@ -44,8 +44,7 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     let chosen = options.iter().rev().find(|option| option.letter == 'c');
     let chosen = chosen.and_then(|option| option.value.as_deref());
     let directory = access::directory(program, chosen, 1)?;
-    let settings = Settings::load(&directory, "postdrop")?;
-    program.use_log(&settings, "postdrop");
+    let settings = program.configure(&directory, "postdrop", Environment::Clean, 1)?;
     let uid = rustix::process::getuid().as_raw();
     access::user_is_listed(&settings.params, "authorized_submit_users", uid)
         .map_err(|refusal| Exit::new(EX_UNAVAILABLE, format!("{refusal} submit mail")))?;

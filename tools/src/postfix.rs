@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::getopt;
-use crate::program::{Exit, Program, sibling};
+use crate::program::{Environment, Exit, Program, sibling};
 use master::log::Level;
 use master::settings::{self, Settings};
 use master::{accounts, pid_file};
@@ -52,14 +52,14 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     let directory = settings::directory(chosen.and_then(|option| option.value.as_deref()));
     let directory = std::path::absolute(&directory)
         .map_err(|error| master::Fatal::system(&directory, error))?;
-    let settings = Settings::load(&directory.display().to_string(), "postfix")?;
+    let directory = directory.display().to_string();
+    let settings = program.configure(&directory, "postfix", Environment::Update, 1)?;
     let uid = rustix::process::getuid();
     if !uid.is_root() && !accounts::is_mail_owner(&settings.params, uid.as_raw()) {
         program.say(Level::Error, "to submit mail, use the Postfix sendmail command");
         return Err(Exit::new(1, "the postfix command is reserved for the superuser"));
     }
     master::log::maillog_file(&settings.params)?;
-    program.use_log(&settings, "postfix");
     let queue = settings.queue()?;
     std::env::set_current_dir(&queue)
         .map_err(|error| master::Fatal::system(format!("chdir({})", queue.display()), error))?;

@@ -5,9 +5,9 @@
 use std::io::BufRead;
 
 use crate::getopt;
-use crate::program::{Exit, Program};
-use master::log::{Level, Log};
-use master::settings::{self, Settings};
+use crate::program::{Environment, Exit, Program};
+use master::log::Level;
+use master::settings;
 
 const USAGE: &str = "[-c config_dir] [-i] [-p priority] [-t tag] [-v] [text]";
 
@@ -23,12 +23,11 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     };
     let level = level(value('p').as_deref().unwrap_or("info"))?;
     let directory = settings::directory(value('c').as_deref());
-    let settings = Settings::load(&directory, "postlog")?;
+    let settings = program.configure(&directory, "postlog", Environment::Update, 1)?;
     let tag = match value('t').or_else(|| std::env::var("MAIL_LOGTAG").ok()) {
         Some(tag) => tag,
         None => settings.text("syslog_name")?,
     };
-    program.set_log(Log::open(&settings.params, "postlog"));
     let pid = options.iter().any(|option| option.letter == 'i') || value('t').is_some();
     program.rename(&tag, pid);
     if words.is_empty() {

@@ -9,12 +9,14 @@
 //! **Standards**: postmap(1), postalias(1) of Postfix 3.7.
 
 mod build;
+mod files;
 mod lmdb;
+mod message;
 mod options;
 mod query;
 mod store;
 
-use crate::program::{Exit, Program};
+use crate::program::{Environment, Exit, Program};
 use master::log::Level;
 use master::settings::{self, Settings};
 use master::{Fatal, system};
@@ -92,9 +94,8 @@ fn behind_a_server(name: &Name) -> Result<SharedTable, BadTable> {
 pub fn run(program: &mut Program, args: &[String], syntax: Syntax) -> Result<u8, Exit> {
     let options = options::parse(program, args, syntax)?;
     let directory = settings::directory(options.directory.as_deref());
-    let settings = Settings::load(&directory, program.name())?;
     let name = program.name().to_owned();
-    program.use_log(&settings, &name);
+    let settings = program.configure(&directory, &name, Environment::Update, 1)?;
     let utf8 = options.force_utf8 || (!options.no_utf8 && settings.flag("smtputf8_enable")?);
     let folding = match (options.fold, utf8) {
         (false, _) => Folding::Exact,
@@ -102,6 +103,9 @@ pub fn run(program: &mut Program, args: &[String], syntax: Syntax) -> Result<u8,
         (true, false) => Folding::Ascii,
     };
     let run = Run { program, settings: &settings, options: &options, syntax, folding, utf8 };
+    if let Some(parts) = options.parts {
+        return query::find_parts(&run, parts);
+    }
     match &options.action {
         Action::Build | Action::Add => build::all(&run).map(|()| 0),
         Action::Query(keys) => query::find(&run, keys),

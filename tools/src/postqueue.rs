@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::client::{self, Trouble};
-use crate::program::{EX_TEMPFAIL, EX_UNAVAILABLE, Exit, Program};
+use crate::program::{EX_TEMPFAIL, EX_UNAVAILABLE, Environment, Exit, Program};
 use crate::{access, getopt, system};
 use entry::Entry;
 use master::log::Level;
@@ -47,8 +47,8 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     let chosen = options.iter().rev().find(|option| option.letter == 'c');
     let chosen = chosen.and_then(|option| option.value.as_deref());
     let directory = access::directory(program, chosen, EX_UNAVAILABLE)?;
-    let settings = Settings::load(&directory, "postqueue").map_err(fatal)?;
-    program.use_log(&settings, "postqueue");
+    let settings =
+        program.configure(&directory, "postqueue", Environment::Clean, EX_UNAVAILABLE)?;
     let mut actions = Vec::new();
     for option in &options {
         let value = option.value.clone().unwrap_or_default();

@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use crate::client::{self, Trouble};
 use crate::getopt;
 use crate::postqueue::offline;
-use crate::program::{Exit, Program};
+use crate::program::{Environment, Exit, Program};
 use master::log::Level;
-use master::settings::{self, Settings};
+use master::settings;
 
 /// Ids read for one `-`.
 pub const IDS_MAX: usize = 1_000_000;
@@ -109,13 +109,16 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
         Exit::new(1, usage)
     })?;
     let chosen = options.iter().rev().find(|option| option.letter == 'c');
-    let directory = settings::directory(chosen.and_then(|option| option.value.as_deref()));
-    let settings = Settings::load(&directory, "postsuper")?;
+    let chosen = chosen.and_then(|option| option.value.as_deref());
+    if chosen.is_some_and(|path| !path.starts_with('/')) {
+        return Err(Exit::new(1, "-c requires absolute pathname"));
+    }
+    let directory = settings::directory(chosen);
+    let settings = program.configure(&directory, "postsuper", Environment::Update, 1)?;
     let uid = rustix::process::getuid();
     if !uid.is_root() && !master::accounts::is_mail_owner(&settings.params, uid.as_raw()) {
         return Err(Exit::new(1, "use of this command is reserved for the superuser"));
     }
-    program.use_log(&settings, "postsuper");
     let known = |name: &&String| {
         MESSAGE_QUEUES.contains(&name.as_str()) || OTHER_QUEUES.contains(&name.as_str())
     };

@@ -34,6 +34,39 @@ pub enum Voice {
     Terminal,
 }
 
+/// How a program uses `import_environment`, which decides what it says of a bad one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// Adds to what it was given, then opens its log.
+    Update,
+    /// Opens its log, then keeps what is listed: set-gid programs.
+    Clean,
+}
+
+impl Environment {
+    /// What is wrong with `import_environment` and `maillog_file`.
+    fn check(self, settings: &Settings) -> Option<String> {
+        let log = || master::log::check_path(&settings.params).err().map(|fatal| fatal.0);
+        match self {
+            Self::Update => bad_environment(settings, "update_env").or_else(log),
+            Self::Clean => log().or_else(|| bad_environment(settings, "clean_env")),
+        }
+    }
+}
+
+/// The first word of `import_environment` that is neither a name nor `name=value`.
+fn bad_environment(settings: &Settings, who: &str) -> Option<String> {
+    let words = settings.params.list("import_environment").ok()?;
+    words.iter().find_map(|word| match config::master_cf::unbrace(word) {
+        Err(bad) => Some(format!("import_environment: {bad}")),
+        Ok(text) if text.contains('=') => match config::main_cf::split_name_value(&text) {
+            Ok(_) => None,
+            Err(bad) => Some(format!("{who}: {bad} in: {text}")),
+        },
+        Ok(_) => None,
+    })
+}
+
 /// A fatal error: what is logged, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -87,15 +120,26 @@ impl Program {
         &self.name
     }
 
-    /// Logs from now on as `program`, as `settings` say, with what they warn about.
-    pub fn use_log(&mut self, settings: &Settings, program: &str) {
-        self.log = Some(Log::open(&settings.params, program));
+    /// Reads main.cf and checks what all programs read; logs from now on as `log_as`. `code` is the
+    /// exit code of a main.cf that cannot be used.
+    pub fn configure(
+        &mut self,
+        directory: &str,
+        log_as: &str,
+        environment: Environment,
+        code: u8,
+    ) -> Result<Settings, Exit> {
+        let settings =
+            Settings::load(directory, &self.name).map_err(|fatal| Exit::new(code, fatal.0))?;
+        self.log = Some(Log::open(&settings.params, log_as));
         settings.warnings.iter().for_each(|warning| self.say(Level::Warning, warning));
-    }
-
-    /// Logs from now on to `log`.
-    pub fn set_log(&mut self, log: Log) {
-        self.log = Some(log);
+        let (warnings, fatal) = match master::common::check(&settings.params) {
+            Ok(warnings) => (warnings, None),
+            Err(refusal) => (refusal.warnings, Some(refusal.fatal)),
+        };
+        warnings.iter().for_each(|warning| self.say(Level::Warning, warning));
+        let fatal = fatal.map_or_else(|| environment.check(&settings), Some);
+        fatal.map_or(Ok(settings), |text| Err(Exit::new(code, text)))
     }
 
     /// Logs under another tag, which is also the name on standard error.

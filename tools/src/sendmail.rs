@@ -20,7 +20,7 @@ use std::process::Command;
 
 use mail::record::{kind, put};
 
-use crate::program::{EX_TEMPFAIL, EX_UNAVAILABLE, Exit, Program, sibling};
+use crate::program::{EX_TEMPFAIL, EX_UNAVAILABLE, Environment, Exit, Program, sibling};
 use content::{LineEndings, Rules};
 use drop::{Drop, DropError, status};
 use master::accounts;
@@ -37,9 +37,8 @@ pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
     let mut chosen = options::directory(args);
     chosen = Some(settings::directory(chosen.as_deref()));
     let directory = chosen.unwrap_or_default();
-    let settings = Settings::load(&directory, program.name()).map_err(temporary)?;
     let name = if program.name() == "mailq" { "sendmail" } else { program.name() }.to_owned();
-    program.use_log(&settings, &name);
+    let settings = program.configure(&directory, &name, Environment::Update, EX_TEMPFAIL)?;
     let options = options::parse(program, args)?;
     match &options.mode {
         Mode::Enqueue => enqueue(program, &settings, &options).map(|()| 0),

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Host;
+use crate::params::Reason;
 
 /// How wide "mine" is: `mynetworks_style`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,28 @@ pub(crate) fn networks(
         }
     }
     Ok(out.join(" "))
+}
+
+/// Whether each word of `inet_interfaces` is an address of this host; `all` and `loopback-only`
+/// stand alone.
+pub(crate) fn check_interfaces(host: &Host, selection: &Selection<'_>) -> Result<(), Reason> {
+    if matches!(selection.interfaces, [word] if word == "all" || word == "loopback-only") {
+        return Ok(());
+    }
+    let either = selection.ipv4 == selection.ipv6;
+    for word in selection.interfaces {
+        let listed = addresses_of(host, word).map_err(Reason::HostNotFound)?;
+        let wanted = |address: &IpAddr| either || address.is_ipv4() == selection.ipv4;
+        let listed: Vec<IpAddr> = listed.into_iter().filter(wanted).collect();
+        if listed.is_empty() {
+            return Err(Reason::HostNotFound(word.clone()));
+        }
+        let own = |address: &IpAddr| host.interfaces.iter().any(|(own, _)| own == address);
+        if let Some(foreign) = listed.iter().find(|address| !own(address)) {
+            return Err(Reason::NoInterface(format!("{foreign}")));
+        }
+    }
+    Ok(())
 }
 
 /// The interfaces that `inet_interfaces` selects.

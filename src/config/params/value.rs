@@ -92,6 +92,8 @@ pub enum Reason {
     },
     /// A host name without an address.
     HostNotFound(String),
+    /// An address that no interface of this host has.
+    NoInterface(String),
 }
 
 impl BadValue {
@@ -135,6 +137,9 @@ impl fmt::Display for BadValue {
             Reason::HostNotFound(host) => {
                 write!(f, "config variable {name}: host not found: {host}")
             }
+            Reason::NoInterface(address) => {
+                write!(f, "parameter {name}: no local interface found for {address}")
+            }
         }
     }
 }
@@ -160,17 +165,18 @@ pub(super) fn typed(kind: Kind, text: &str, unit: u8) -> Result<Typed, Reason> {
         Kind::Int { min, max } => {
             let given = number(text).filter(|n| i32::try_from(*n).is_ok());
             let given = given.ok_or(Reason::Numeric)?;
-            if given < min {
+            // Postfix checks no bound of 0; what is less is taken as 0 here.
+            if min != 0 && given < min {
                 return Err(Reason::TooLow { given, min });
             }
             if max > 0 && given > max {
                 return Err(Reason::TooHigh { given, max });
             }
-            Ok(Typed::Int(given))
+            Ok(Typed::Int(given.max(min)))
         }
         Kind::Long { min } => match number(text).ok_or(Reason::Numeric)? {
-            given if given < min => Err(Reason::TooLow { given, min }),
-            given => Ok(Typed::Int(given)),
+            given if min != 0 && given < min => Err(Reason::TooLow { given, min }),
+            given => Ok(Typed::Int(given.max(min))),
         },
         Kind::Time { min, max } => time(text, unit, min, max).map(Typed::Seconds),
         Kind::Level => crate::Level::parse(text).map(Typed::Level).map_err(Reason::Level),
@@ -210,23 +216,13 @@ fn time(text: &str, unit: u8, min: i64, max: i64) -> Result<u64, Reason> {
     u64::try_from(given).map_err(|_| Reason::Time)
 }
 
-/// `1h30m`, `5d`, `300`: numbers with units, a bare last number in `unit`. 31 bits.
+/// `5d`, `300`: a number and its unit, `unit` when there is none. 31 bits. What follows the unit is
+/// passed over, as in Postfix: `1h30m` is an hour.
 pub(super) fn seconds(text: &str, unit: u8) -> Option<i64> {
-    let mut rest = text.as_bytes();
-    let mut total = 0i64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        let count: i64 = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-        let (unit, used) = match rest.get(digits) {
-            Some(unit) => (*unit, digits + 1),
-            None => (unit, digits),
-        };
-        total = total.checked_add(count.checked_mul(unit_seconds(unit)?)?)?;
-        rest = &rest[used..];
-    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let count: i64 = text[..digits].parse().ok()?;
+    let unit = text.as_bytes().get(digits).copied().unwrap_or(unit);
+    let total = count.checked_mul(unit_seconds(unit)?)?;
     i32::try_from(total).is_ok().then_some(total)
 }
 

@@ -121,15 +121,34 @@ impl Pattern for Perl {
     }
 
     fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir> {
-        // Vertical blanks, where others have a control character.
-        let vertical = pattern.windows(2).any(|pair| pair == b"\\v");
-        if vertical || !super::prefilter::sets_are_plain(pattern, false) {
+        // Vertical blanks, where others have a control character; a brace that follows a word's
+        // edge, or that has no lower bound, is text to some versions.
+        let has = |text: &[u8]| pattern.windows(text.len()).any(|window| window == text);
+        let unlike = has(b"\\v") || has(b"\\b{") || has(b"\\B{") || has(b"{,");
+        if unlike || !super::prefilter::sets_are_plain(pattern, false) {
             return None;
         }
+        let pattern = plain_angles(pattern);
         let options = Options::read(options, &mut |_| {}).ok()?;
         let mut parser = super::prefilter::parser();
         parser.ignore_whitespace(options.extended).dot_matches_new_line(options.dotall);
         parser.case_insensitive(options.caseless && case == Case::AsWritten);
-        parser.build().parse(core::str::from_utf8(pattern).ok()?).ok()
+        parser.build().parse(core::str::from_utf8(&pattern).ok()?).ok()
     }
+}
+
+/// The pattern without backslashes before angle brackets, which would be edges of words elsewhere.
+fn plain_angles(pattern: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pattern.len());
+    let mut bytes = pattern.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (byte, if byte == b'\\' { bytes.next() } else { None }) {
+            (b'\\', Some(angle @ (b'<' | b'>'))) => out.push(angle),
+            (byte, escaped) => {
+                out.push(byte);
+                out.extend(escaped);
+            }
+        }
+    }
+    out
 }

@@ -6,6 +6,8 @@ use crate::support::client::Client;
 use crate::support::system::System;
 use crate::support::wait;
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 #[test]
 fn s39_postfix_reload() {
@@ -18,6 +20,32 @@ fn s39_postfix_reload() {
     assert!(open.ask("NOOP").unwrap().starts_with("250 "), "the old session goes on");
     assert!(system.logged("refreshing the Postfix mail system") > 0);
     assert!(system.logged("reload -- version ") > 0);
+}
+
+/// The wrapper of init scripts.
+fn rc(system: &System, word: &str) -> Option<i32> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/rc/postfix");
+    let mut command = Command::new(script);
+    command.arg(word).env("POSTFIX", system.path("bin/postfix"));
+    command.env("MAIL_CONFIG", system.path("conf")).stderr(Stdio::null());
+    command.status().unwrap().code()
+}
+
+#[test]
+fn s40_the_rc_script_calls_the_postfix_command() {
+    let system = System::new("smtpd_banner = first\n");
+    assert_eq!(rc(&system, "nonsense"), Some(2));
+    assert_ne!(rc(&system, "status"), Some(0));
+    assert_eq!(rc(&system, "start"), Some(0));
+    assert_eq!(rc(&system, "status"), Some(0));
+    system.configure("smtpd_banner = second\n");
+    assert_eq!(rc(&system, "reload"), Some(0));
+    let renewed = || Client::connect(system.port).is_ok_and(|it| it.greeting == "220 second");
+    wait("the new banner", renewed);
+    assert_eq!(rc(&system, "restart"), Some(0));
+    assert!(renewed());
+    assert_eq!(rc(&system, "stop"), Some(0));
+    assert_ne!(rc(&system, "status"), Some(0));
 }
 
 #[test]

@@ -38,13 +38,21 @@ pub(super) fn main_cf(request: &Request, how: How, out: &mut Output) -> Result<(
         add_change(&mut changes, change(text, how)?, out);
     }
     let path = format!("{}/main.cf", request.directory());
-    let old =
-        fs::read(&path).map_err(|e| Fatal(format!("open {path} for reading: {}", reason(&e))))?;
+    let old = read_to_edit(&path)?;
     let new = edited(&old, &mut changes, how);
     for change in changes.iter().filter(|change| change.lines_seen > 1) {
         out.warn(&format!("{path}: multiple entries for \"{}\"", change.name));
     }
-    replace(Path::new(&path), &new).map_err(|e| Fatal(format!("edit {path}: {}", reason(&e))))
+    replace(&path, &new)
+}
+
+/// The file's bytes. Postfix opens the new file first, which tells whether the directory is there.
+pub(super) fn read_to_edit(path: &str) -> Result<Vec<u8>, Fatal> {
+    fs::read(path).map_err(|error| {
+        let there = Path::new(path).parent().is_some_and(Path::exists);
+        let what = if there { format!("{path} for reading") } else { format!("{path}.tmp") };
+        Fatal(format!("open {what}: {}", reason(&error)))
+    })
 }
 
 fn change(text: &str, how: How) -> Result<Change, Fatal> {
@@ -143,13 +151,13 @@ fn apply(line: &[u8], change: Option<&mut Change>, how: How, new: &mut Vec<u8>) 
 
 /// A physical line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Comment,
     Continuation,
     Setting,
 }
 
-fn kind_of(line: &[u8]) -> Kind {
+pub(super) fn kind_of(line: &[u8]) -> Kind {
     match line.trim_ascii_start().first() {
         None | Some(b'#') => Kind::Comment,
         Some(_) if matches!(line[0], b' ' | b'\t') => Kind::Continuation,
@@ -163,7 +171,12 @@ fn is_for(line: &[u8], name: &str) -> bool {
 }
 
 /// Replaces `path` in one step; readers see the old or the new text, never a part.
-fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
+pub(super) fn replace(path: &str, text: &[u8]) -> Result<(), Fatal> {
+    let done = put(Path::new(path), text);
+    done.map_err(|error| Fatal(format!("edit {path}: {}", reason(&error))))
+}
+
+fn put(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let old = fs::metadata(path)?;
     let beside = path.with_extension("cf.tmp");
     let mut file = File::create(&beside)?;

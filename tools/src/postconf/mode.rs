@@ -7,7 +7,7 @@ use super::{Fatal, Output};
 const SPEC: &str = "aAbc:C:deEfFhHlmMno:pPtT:vxX#";
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Show values (the default, -n, -p).
     Main,
@@ -21,6 +21,8 @@ pub(super) enum Action {
     ServiceParameters,
     /// -e, -X, -#.
     Edit(How),
+    /// The same with -M, -F or -P.
+    EditMaster(How, Section),
     /// -m.
     MapTypes,
     /// -l.
@@ -29,9 +31,34 @@ pub(super) enum Action {
     SaslServers,
     /// -A.
     SaslClients,
+    /// -t, or -b.
+    Templates {
+        /// -b.
+        expanded: bool,
+    },
+    /// -T and its value.
+    Tls(String),
 }
 
-/// How main.cf is to be edited.
+impl Action {
+    /// -M, -F, -P.
+    pub(super) fn is_about_master(&self) -> bool {
+        matches!(self, Self::Services | Self::Fields | Self::ServiceParameters)
+    }
+}
+
+/// Which part of master.cf is to be edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// -M.
+    Services,
+    /// -F.
+    Fields,
+    /// -P.
+    Parameters,
+}
+
+/// How a file is to be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     /// -e.
@@ -69,7 +96,7 @@ pub(super) struct Request {
     /// -H.
     pub hide_value: bool,
     /// -o.
-    pub overrides: Vec<(String, String)>,
+    pub overrides: Vec<String>,
     /// Names, or edits.
     pub names: Vec<String>,
     config_directory: Option<String>,
@@ -107,17 +134,19 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
         names: names.to_vec(),
         config_directory: None,
     };
-    let has = |letter: char| options.iter().any(|option| option.letter == letter);
+    let given = |letter: char| options.iter().any(|option| option.letter == letter);
+    // `name=value` asks for -e.
+    let edit = !"aAbltmT".contains(given) && names.iter().any(|name| name.contains('='));
+    let has = |letter: char| given(letter) || (letter == 'e' && edit);
     conflicts(&has)?;
+    let mut tls_mode = String::new();
     for option in &options {
         let value = option.value.as_deref().unwrap_or_default();
         match option.letter {
             'c' => request.config_directory = Some(value.to_owned()),
             'C' => request.classes = classes(value)?,
-            'o' => request.overrides.push(name_value(value)?),
-            'T' | 'b' | 't' => {
-                return Err(Fatal(format!("option -{} is not supported", option.letter)));
-            }
+            'o' => request.overrides.push(value.to_owned()),
+            'T' => tls_mode = value.to_owned(),
             _ => {}
         }
     }
@@ -126,7 +155,7 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
     request.fold = has('f');
     request.hide_name = has('h');
     request.hide_value = has('H');
-    request.action = action(&has, names)?;
+    request.action = action(&has, tls_mode)?;
     Ok(request)
 }
 
@@ -134,10 +163,13 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
 fn conflicts(has: &dyn Fn(char) -> bool) -> Result<(), Fatal> {
     /// Only one of each; editing, the last three of most groups, goes with none of the rest.
     const EXCLUSIVE: &[&str] =
-        &["aAblmFMpP", "deoX#", "denX#", "exX#", "efX#", "ehX#", "eHX#", "hH"];
+        &["aAblmFMpPtT", "deoX#", "denX#", "exX#", "efX#", "ehX#", "eHX#", "hH"];
     /// What cannot be added to an option.
     const WITHOUT: &[(&str, &str)] =
-        &[("aAlm", "dnoxfhH"), ("M", "dnhH"), ("F", "dn"), ("P", "dn")];
+        &[("aAblmtT", "dnoxfhHeX#"), ("M", "dnhH"), ("F", "dn"), ("P", "dn")];
+    if has('b') && has('t') {
+        return Err(Fatal("specify one of -b and -t".to_owned()));
+    }
     for group in EXCLUSIVE {
         let given: Vec<String> =
             group.chars().filter(|c| has(*c)).map(|c| format!("-{c}")).collect();
@@ -155,35 +187,43 @@ fn conflicts(has: &dyn Fn(char) -> bool) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn action(has: &dyn Fn(char) -> bool, names: &[String]) -> Result<Action, Fatal> {
+fn action(has: &dyn Fn(char) -> bool, tls_mode: String) -> Result<Action, Fatal> {
     const SIMPLE: &[(char, Action)] = &[
         ('m', Action::MapTypes),
         ('l', Action::LockTypes),
         ('a', Action::SaslServers),
         ('A', Action::SaslClients),
+        ('b', Action::Templates { expanded: true }),
+        ('t', Action::Templates { expanded: false }),
         ('d', Action::Defaults),
     ];
     const EDITS: &[(char, How)] = &[('e', How::Set), ('X', How::Remove), ('#', How::CommentOut)];
-    const MASTER: &[(char, Action)] =
-        &[('M', Action::Services), ('F', Action::Fields), ('P', Action::ServiceParameters)];
-    let mut edit = EDITS.iter().find(|(letter, _)| has(*letter)).copied();
+    const MASTER: &[(char, Action, Section)] = &[
+        ('M', Action::Services, Section::Services),
+        ('F', Action::Fields, Section::Fields),
+        ('P', Action::ServiceParameters, Section::Parameters),
+    ];
+    let edit = EDITS.iter().find(|(letter, _)| has(*letter)).copied();
     let simple = SIMPLE.iter().find(|(letter, _)| has(*letter));
-    if simple.is_none() && names.iter().any(|name| name.contains('=')) {
-        match edit {
-            Some((letter, _)) if letter != 'e' => {
-                return Err(Fatal(format!("specify one of -e -{letter}")));
-            }
-            _ => edit = Some(EDITS[0]),
-        }
+    if has('T') {
+        return Ok(Action::Tls(tls_mode));
     }
-    let master = MASTER.iter().find(|(letter, _)| has(*letter));
+    let master = MASTER.iter().find(|(letter, ..)| has(*letter));
     match (edit, master) {
-        (Some((letter, _)), Some((kind, _))) => {
-            Err(Fatal(format!("editing master.cf (-{letter} with -{kind}) is not supported")))
+        (Some((letter, how)), Some((kind, _, section))) => {
+            let taken = match section {
+                Section::Services => true,
+                Section::Fields => how == How::Set,
+                Section::Parameters => how != How::CommentOut,
+            };
+            if !taken {
+                return Err(Fatal(format!("with option -{kind}, do not specify -{letter}")));
+            }
+            Ok(Action::EditMaster(how, *section))
         }
         (Some((_, how)), None) => Ok(Action::Edit(how)),
-        (None, Some((_, action))) => Ok(*action),
-        (None, None) => Ok(simple.map_or(Action::Main, |(_, action)| *action)),
+        (None, Some((_, action, _))) => Ok(action.clone()),
+        (None, None) => Ok(simple.map_or(Action::Main, |(_, action)| action.clone())),
     }
 }
 
@@ -201,13 +241,6 @@ fn classes(text: &str) -> Result<Classes, Fatal> {
         }
     }
     Ok(out)
-}
-
-fn name_value(text: &str) -> Result<(String, String), Fatal> {
-    match config::main_cf::split_name_value(text) {
-        Ok((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        Err(bad) => Err(Fatal(format!("invalid parameter override: {text}: {bad}"))),
-    }
 }
 
 fn usage() -> String {

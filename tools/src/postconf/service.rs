@@ -4,7 +4,7 @@
 //! name and type are all shown.
 
 use config::master_cf::{Row, Transport, rows, unbrace};
-use config::{MasterCf, Source};
+use config::{MasterCf, Params, Source};
 
 use super::mode::{Action, Request};
 use super::{Fatal, Loaded, Output, print, show};
@@ -13,14 +13,17 @@ use crate::system::Files;
 /// Where the columns start.
 const TABS: [usize; 8] = [0, 11, 17, 25, 33, 41, 49, 57];
 /// The columns as -F calls them.
-const FIELDS: [&str; 8] =
+pub(super) const FIELDS: [&str; 8] =
     ["service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command"];
+
+/// The last column, with the arguments.
+pub(super) const COMMAND: usize = FIELDS.len() - 1;
 
 /// One entry with its arguments as postconf(1) shows them.
 pub(super) struct Entry {
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// `-o name=value` is split into `-o` and `name=value`.
-    args: Vec<String>,
+    pub(super) args: Vec<String>,
     line: u32,
 }
 
@@ -46,15 +49,61 @@ impl Entry {
         split.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// Command and arguments; those with blanks in braces.
-    fn command_line(&self) -> String {
-        let mut out = self.columns[7].clone();
-        for arg in &self.args {
-            out.push(' ');
-            out.push_str(&quoted(arg));
+    /// Sets `-o name=value` wherever it stands, else after the last option; nothing takes it away.
+    pub(super) fn set(&mut self, name: &str, value: Option<&str>) {
+        let new = value.map(|value| ["-o".to_owned(), format!("{name}={value}")]);
+        let (mut args, mut found, mut options) = (Vec::new(), false, true);
+        let mut old = std::mem::take(&mut self.args).into_iter().peekable();
+        while let Some(arg) = old.next() {
+            if options && !(arg.starts_with('-') && arg.len() > 1) {
+                options = false;
+                args.extend(new.iter().flatten().filter(|_| !found).cloned());
+                found = true;
+            }
+            let setting = if options && arg == "-o" { old.next() } else { None };
+            let same = setting.as_deref().and_then(|text| text.split_once('='));
+            if same.is_some_and(|(other, _)| other == name) {
+                args.extend(new.iter().flatten().cloned());
+                found = true;
+                continue;
+            }
+            args.push(arg);
+            args.extend(setting);
         }
-        out
+        args.extend(new.into_iter().flatten().filter(|_| !found));
+        self.args = args;
     }
+
+    /// The same with the values of its settings expanded.
+    fn expanded(&self, params: &Params, out: &mut Output) -> Result<Self, Fatal> {
+        let mut settings = vec![("service_name".to_owned(), self.name().to_owned())];
+        settings.extend(self.overrides());
+        let params = params.with_overrides(&settings);
+        let mut entry = Self { args: Vec::new(), columns: self.columns.clone(), line: self.line };
+        let mut setting = false;
+        for arg in &self.args {
+            let value = arg.split_once('=').filter(|_| setting);
+            setting = arg == "-o";
+            entry.args.push(match value {
+                Some((name, value)) => {
+                    format!("{name}={}", show::expanded(&params, value, out)?)
+                }
+                None => arg.clone(),
+            });
+        }
+        Ok(entry)
+    }
+}
+
+/// The command and its arguments of the text of a -F request.
+pub(super) fn entry_of_words(text: &str) -> (String, Vec<String>) {
+    // The other columns are of no interest.
+    let line = format!("- - - - - - - {text}");
+    let rows = rows("", line.as_bytes(), &mut Vec::new()).unwrap_or_default();
+    let row = rows.into_iter().next().unwrap_or_default();
+    let command = row.columns.last().cloned().unwrap_or_default();
+    let words = row.args.iter().map(|word| unbrace(word).unwrap_or_else(|_| word.clone()));
+    (command, normal_args(words.collect()))
 }
 
 fn quoted(arg: &str) -> String {
@@ -62,24 +111,21 @@ fn quoted(arg: &str) -> String {
     if plain { arg.to_owned() } else { format!("{{{arg}}}") }
 }
 
-/// Reads DIRECTORY/master.cf; a file that cannot be opened is a warning.
-pub(super) fn read(directory: &str, out: &mut Output) -> Result<Vec<Entry>, Fatal> {
-    let path = format!("{directory}/master.cf");
-    let data = match Files.read(&path) {
+/// Reads master.cf; the inner error says why it cannot be opened.
+pub(super) fn read(path: &str, out: &mut Output) -> Result<Result<Vec<Entry>, String>, Fatal> {
+    let data = match Files.read(path) {
         Ok(data) => data,
-        Err(error) => {
-            out.warn(&error.to_string());
-            return Ok(Vec::new());
-        }
+        Err(error) => return Ok(Err(error.to_string())),
     };
     let mut warnings = Vec::new();
-    let rows = rows(&path, &data, &mut warnings)
+    let rows = rows(path, &data, &mut warnings)
         .map_err(|line| Fatal(format!("file {path}: line {line}: non-UTF-8 input")))?;
     warnings.iter().for_each(|warning| out.warn(&warning.to_string()));
-    rows.iter().map(|row| entry(&path, row, out)).collect()
+    rows.iter().map(|row| parse_entry(path, row, out)).collect::<Result<_, _>>().map(Ok)
 }
 
-fn entry(path: &str, row: &Row, out: &mut Output) -> Result<Entry, Fatal> {
+/// One row, its columns checked; `path` is for messages.
+pub(super) fn parse_entry(path: &str, row: &Row, out: &mut Output) -> Result<Entry, Fatal> {
     if row.columns.len() < TABS.len() {
         return Err(Fatal(format!("file {path}: line {}: bad field count", row.line)));
     }
@@ -101,7 +147,7 @@ fn entry(path: &str, row: &Row, out: &mut Output) -> Result<Entry, Fatal> {
     Ok(Entry { columns: row.columns.clone(), args: normal_args(words.collect()), line: row.line })
 }
 
-fn fits(field: usize, value: &str) -> bool {
+pub(super) fn fits(field: usize, value: &str) -> bool {
     let number =
         |text: &str| text == "-" || !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match field {
@@ -148,8 +194,11 @@ pub(super) fn lenient(path: &str, entries: &[Entry]) -> MasterCf {
 pub(super) fn show(request: &Request, loaded: &Loaded, out: &mut Output) -> Result<(), Fatal> {
     let everything = ["*".to_owned()];
     let names: &[String] = if request.names.is_empty() { &everything } else { &request.names };
+    let parts_max = if request.action == Action::Services { 2 } else { 3 };
     for name in names {
-        let pattern: Vec<&str> = name.splitn(3, '/').collect();
+        let pattern: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+        let pattern = if name.starts_with('/') { Vec::new() } else { pattern };
+        check_pattern(&request.action, &pattern, parts_max)?;
         let mut matched = request.names.is_empty();
         for entry in &loaded.rows {
             let wanted =
@@ -165,6 +214,22 @@ pub(super) fn show(request: &Request, loaded: &Loaded, out: &mut Output) -> Resu
     Ok(())
 }
 
+fn check_pattern(action: &Action, pattern: &[&str], parts_max: usize) -> Result<(), Fatal> {
+    if pattern.is_empty() || pattern.len() > parts_max {
+        return Err(Fatal(match action {
+            Action::Services => "-M option requires service_name[/type]".to_owned(),
+            Action::Fields => "-F option requires service_name[/type[/field]]".to_owned(),
+            _ => "-P option requires service_name[/type[/parameter]]".to_owned(),
+        }));
+    }
+    match pattern.get(2) {
+        Some(field) if *action == Action::Fields && *field != "*" && !FIELDS.contains(field) => {
+            Err(Fatal(format!("invalid service attribute name: \"{field}\"")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// An absent part of a request matches everything, like `*`.
 fn fits_pattern(pattern: &[&str], part: usize, text: &str) -> bool {
     pattern.get(part).is_none_or(|want| *want == "*" || *want == text)
@@ -177,50 +242,68 @@ fn show_entry(
     pattern: &[&str],
     out: &mut Output,
 ) -> Result<bool, Fatal> {
-    let prefix = format!("{}/{}", entry.name(), entry.kind());
-    let pairs: Vec<(String, String)> = match request.action {
-        Action::Fields => {
-            (0..FIELDS.len()).map(|at| (FIELDS[at].to_owned(), field(entry, at))).collect()
+    let expanded;
+    let entry = match request.expand {
+        true => {
+            expanded = entry.expanded(&loaded.params, out)?;
+            &expanded
         }
-        Action::ServiceParameters => entry.overrides().into_iter().collect(),
+        false => entry,
+    };
+    match request.action {
+        Action::Fields => Ok(show_fields(request, entry, pattern, out)),
+        Action::ServiceParameters => Ok(show_settings(request, entry, pattern, out)),
         _ => {
             out.line(&columns(entry, request.fold));
-            return Ok(true);
+            Ok(true)
         }
-    };
-    let mut matched = false;
-    for (name, value) in pairs.iter().filter(|(name, _)| fits_pattern(pattern, 2, name)) {
-        matched = true;
-        let value = if request.expand {
-            let mut settings = vec![("service_name".to_owned(), entry.name().to_owned())];
-            settings.extend(entry.overrides());
-            show::expanded(&loaded.params.with_overrides(&settings), value, out)?
-        } else {
-            value.clone()
-        };
-        out.line(&print::assignment(request, &format!("{prefix}/{name}"), &value));
     }
-    Ok(matched)
 }
 
-fn field(entry: &Entry, at: usize) -> String {
-    if at + 1 == FIELDS.len() { entry.command_line() } else { entry.columns[at].clone() }
+fn show_fields(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Output) -> bool {
+    let mut matched = false;
+    let wanted = (0..FIELDS.len()).filter(|at| fits_pattern(pattern, 2, FIELDS[*at]));
+    for at in wanted {
+        matched = true;
+        let name = format!("{}/{}/{}", entry.name(), entry.kind(), FIELDS[at]);
+        let mut line = print::assignment(request, &name, &entry.columns[at]);
+        if at == COMMAND && !request.hide_value {
+            with_args(&mut line, entry, request.fold);
+        }
+        out.line(&line);
+    }
+    matched
+}
+
+fn show_settings(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Output) -> bool {
+    let mut matched = false;
+    let settings = entry.overrides();
+    for (name, value) in settings.iter().filter(|(name, _)| fits_pattern(pattern, 2, name)) {
+        matched = true;
+        let name = format!("{}/{}/{name}", entry.name(), entry.kind());
+        out.line(&print::assignment(request, &name, value));
+    }
+    matched
 }
 
 /// The entry in columns; a long field pushes the next one blank further.
-fn columns(entry: &Entry, fold: bool) -> String {
+pub(super) fn columns(entry: &Entry, fold: bool) -> String {
     let mut out = String::new();
     for (tab, text) in TABS.iter().zip(&entry.columns) {
         let gap = tab.saturating_sub(out.len()).max(usize::from(!out.is_empty()));
         out.push_str(&" ".repeat(gap));
         out.push_str(text);
     }
-    if fold {
-        folded_args(&mut out, entry)
-    } else {
-        plain_args(&mut out, entry)
-    }
+    with_args(&mut out, entry, fold);
     out
+}
+
+fn with_args(out: &mut String, entry: &Entry, fold: bool) {
+    if fold {
+        folded_args(out, entry);
+    } else {
+        plain_args(out, entry);
+    }
 }
 
 fn plain_args(out: &mut String, entry: &Entry) {
@@ -230,19 +313,22 @@ fn plain_args(out: &mut String, entry: &Entry) {
     }
 }
 
-/// Options with their values on lines of their own, other words filled up to the limit.
+/// Settings on lines of their own, other words filled up to the limit.
 fn folded_args(out: &mut String, entry: &Entry) {
     let mut column = out.len();
-    let (mut at, mut options) = (0, true);
+    let (mut at, mut options, mut after_setting) = (0, true, false);
     while let Some(arg) = entry.args.get(at) {
         options &= arg.starts_with('-');
         let mut text = quoted(arg);
         at += 1;
-        if let Some(value) = entry.args.get(at).filter(|_| options && arg == "-o") {
+        let value = entry.args.get(at).filter(|_| options && arg == "-o");
+        if let Some(value) = value {
             text = format!("-o {}", quoted(value));
             at += 1;
         }
-        if options || column + 1 + text.len() >= print::LINE_LIMIT {
+        let apart = value.is_some() || after_setting;
+        after_setting = value.is_some();
+        if apart || column + 1 + text.len() >= print::LINE_LIMIT {
             out.push('\n');
             out.push_str(print::INDENT);
             column = print::INDENT.len() + text.len();

@@ -33,16 +33,23 @@ pub(super) fn parameters(
 /// Names of all parameters there are, given the files.
 fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if request.classes.builtin {
+    // Classes are about lists; who asks by name is answered.
+    let named = !request.names.is_empty();
+    if named || request.classes.builtin {
         let services: BTreeSet<String> = service_names(loaded).collect();
         let rows = table::rows().map(|row| row.name.to_owned());
         names.extend(rows.filter(|name| !services.contains(name)));
     }
-    if request.classes.service {
+    if named || request.classes.service {
         names.extend(service_names(loaded));
     }
-    if request.classes.user && request.action != Action::Defaults {
+    if (named || request.classes.user) && request.action != Action::Defaults {
         names.extend(user_names(loaded));
+    }
+    // Old names are known where they are asked for.
+    let old = request.names.iter().filter(|name| table::is_legacy(name));
+    if request.action == Action::Defaults {
+        names.extend(old.cloned());
     }
     names
 }
@@ -78,6 +85,7 @@ fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Resu
         return Ok(());
     }
     let value = match request.action {
+        Action::Defaults if table::is_legacy(name) => Some(String::new()),
         Action::Defaults => params.default_of(name),
         _ => params.value_of(name).map(Into::into),
     };

@@ -10,14 +10,14 @@ use super::*;
 
 const POSTFIX: &str = "/usr/sbin/postconf";
 
-fn directory(main: &str, master: &str) -> tempfile::TempDir {
+pub(super) fn directory(main: &str, master: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("main.cf"), main).expect("main.cf");
     fs::write(directory.path().join("master.cf"), master).expect("master.cf");
     directory
 }
 
-fn ours(directory: &Path, args: &[&str]) -> (Output, Result<(), Fatal>) {
+pub(super) fn ours(directory: &Path, args: &[&str]) -> (Output, Result<(), Fatal>) {
     let directory = directory.display().to_string();
     let mut words = vec!["-c".to_owned(), directory];
     words.extend(args.iter().map(|arg| (*arg).to_owned()));

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::options::{Action, Duplicates};
 use super::store::{Place, Rights};
-use super::{Run, Syntax};
+use super::{Run, Syntax, files};
 use crate::program::Exit;
 use master::Fatal;
 use master::log::Level;
@@ -84,10 +84,24 @@ impl Draft<'_> {
                     let what = "record is in \"key: value\" format; is this an alias file?";
                     self.warn(format!("{file}, line {}: {what}", line.number));
                 }
-                self.add(entry);
+                match self.value(&entry.value) {
+                    Ok(value) => self.add(Entry { value, ..entry }),
+                    Err(why) => {
+                        let line = line.number;
+                        self.warn(format!("{file}, line {line}: {why}: skipping this entry"));
+                    }
+                }
             }
             Err(bad) => self.warn(bad.warning(file, line)),
         }
+    }
+
+    /// The value as it is stored.
+    fn value(&self, value: &[u8]) -> Result<Vec<u8>, String> {
+        if !self.run.options.files {
+            return Ok(value.to_vec());
+        }
+        files::contents(value).map(|bytes| files::encode(&bytes))
     }
 
     fn add(&mut self, entry: Entry) {

@@ -43,6 +43,15 @@ pub(super) enum Duplicates {
     Replace,
 }
 
+/// Which parts of a message are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) header: bool,
+    pub(super) body: bool,
+    /// Parts within the body have headers, too.
+    pub(super) mime: bool,
+}
+
 /// A command line.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -55,6 +64,10 @@ pub(super) struct Options {
     pub(super) inherit_owner: bool,
     pub(super) no_utf8: bool,
     pub(super) force_utf8: bool,
+    /// Values are the names of files.
+    pub(super) files: bool,
+    /// Standard input is a message, and these are keys.
+    pub(super) parts: Option<Parts>,
     pub(super) directory: Option<String>,
     /// The tables.
     pub(super) names: Vec<String>,
@@ -69,7 +82,7 @@ pub(super) fn parse(program: &Program, args: &[String], syntax: Syntax) -> Resul
     })?;
     let has = |letter| given.iter().any(|option| option.letter == letter);
     let action = action(&given)?;
-    message_parts(program, &given)?;
+    let parts = message_parts(program, &given)?;
     if names.is_empty() {
         return Err(usage(program, syntax));
     }
@@ -82,6 +95,8 @@ pub(super) fn parse(program: &Program, args: &[String], syntax: Syntax) -> Resul
         inherit_owner: !has('o'),
         no_utf8: has('u'),
         force_utf8: has('U'),
+        files: has('F'),
+        parts,
         directory: last.and_then(|option| option.value.clone()),
         names: names.to_vec(),
     })
@@ -108,7 +123,8 @@ fn action(given: &[Opt]) -> Result<Action, Exit> {
             _ => continue,
         };
         if out.is_some() && !(found == Action::List && out == Some(Action::List)) {
-            return Err(Exit::new(1, "specify only one of -s -q or -d"));
+            let or = if found == Action::List { " or" } else { "" };
+            return Err(Exit::new(1, format!("specify only one of -s{or} -q or -d")));
         }
         out = Some(found);
     }
@@ -126,24 +142,19 @@ fn duplicates(given: &[Opt]) -> Duplicates {
     }
 }
 
-/// `-b`, `-h` and `-m` split standard input as a message; `-F` is about values that are files.
-fn message_parts(program: &Program, given: &[Opt]) -> Result<(), Exit> {
+/// `-b`, `-h` and `-m` split standard input as a message.
+fn message_parts(program: &Program, given: &[Opt]) -> Result<Option<Parts>, Exit> {
     let has = |letter| given.iter().any(|option| option.letter == letter);
-    let part = has('b') || has('h');
-    if has('m') && !part {
-        program.say(Level::Warning, "ignoring -m option without -b or -h");
-    }
+    let parts = Parts { header: has('h'), body: has('b'), mime: has('m') };
     let input = given.iter().any(|o| o.letter == 'q' && o.value.as_deref() == Some("-"));
-    if (part || has('m')) && !input {
+    let any = parts.header || parts.body;
+    if (any || parts.mime) && !input {
         return Err(Exit::new(1, "specify -b -h or -m only with \"-q -\""));
     }
-    if part {
-        return Err(Exit::new(1, "this system has no -b and -h options yet"));
+    if parts.mime && !any {
+        program.say(Level::Warning, "ignoring -m option without -b or -h");
     }
-    if has('F') {
-        return Err(Exit::new(1, "this system has no -F option yet"));
-    }
-    Ok(())
+    Ok(any.then_some(parts))
 }
 
 #[cfg(test)]
@@ -162,6 +173,8 @@ mod tests {
             let text = read(&words).unwrap_err().text.unwrap();
             assert_eq!(text, "specify only one of -s -q or -d");
         }
+        let text = read(&["-qx", "-s", "t"]).unwrap_err().text.unwrap();
+        assert_eq!(text, "specify only one of -s or -q or -d");
         assert_eq!(read(&["-s", "-i", "t"]).unwrap().action, Action::List);
         assert_eq!(read(&["-i", "t"]).unwrap().action, Action::Add);
         assert_eq!(read(&["-q", "-", "t"]).unwrap().action, Action::Query(Keys::Input));

@@ -2,18 +2,23 @@
 //!
 //! A key is looked for in the tables in their order; a table is opened when it is first needed.
 
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
 
-use super::Run;
-use super::options::Keys;
+use super::message::Part;
+use super::options::{Keys, Parts};
 use super::store::{Place, Rights};
+use super::{Run, files, message};
 use crate::program::Exit;
 use master::Fatal;
 use master::log::Level;
 use tables::Lookup;
 use tables::catalog::{Kind, Name, Opened};
 use tables::fold::fold;
-use tables::source::printable;
+use tables::source::{LogicalLines, entry, printable};
+
+/// Types whose values are the names of files with -F.
+const HOLDS_NAMES: [&str; 8] =
+    ["cidr", "inline", "pcre", "pipemap", "randmap", "regexp", "static", "texthash"];
 
 /// `-q`: 0 when a key was found.
 pub(super) fn find(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
@@ -40,6 +45,28 @@ pub(super) fn find(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
             }
         }
     }
+    out.flush().map_err(write_error)?;
+    Ok(u8::from(!found))
+}
+
+/// `-q -` with `-h` or `-b`: the parts of the message on standard input are keys.
+pub(super) fn find_parts(run: &Run<'_>, parts: Parts) -> Result<u8, Exit> {
+    let mut message = Vec::new();
+    let read = io::stdin().lock().read_to_end(&mut message);
+    read.map_err(|error| Fatal::system("read stdin", error))?;
+    let mut tables = Tables::new(run)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut found = false;
+    message::walk(&message, parts.mime, &mut |part, key| {
+        let wanted = if part == Part::Header { parts.header } else { parts.body };
+        // A key ends at its first NUL, as it does for Postfix.
+        let key = key.split(|byte| *byte == 0).next().unwrap_or_default();
+        if wanted && let Some(value) = tables.find(key)? {
+            found = true;
+            out.write_all(&[key, b"\t", &value, b"\n"].concat()).map_err(write_error)?;
+        }
+        Ok::<(), Exit>(())
+    })?;
     out.flush().map_err(write_error)?;
     Ok(u8::from(!found))
 }
@@ -100,6 +127,15 @@ pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
             let what = "empty lookup key value is not allowed";
             run.program.say(Level::Warning, format!("table {}: {what}", table.name));
         }
+        if value.is_empty() {
+            empty_value(run, &table.name, key);
+        }
+        let plain = run.options.files.then(|| decoded(run, &table.name, key, value));
+        let value = match &plain {
+            Some(Some(plain)) => plain,
+            Some(None) => continue,
+            None => value,
+        };
         out.write_all(&[key, separator, value, b"\n"].concat()).map_err(write_error)?;
     }
     out.flush().map_err(write_error)?;
@@ -123,6 +159,7 @@ impl<'a> Tables<'a> {
     fn find(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
         for (index, name) in self.names.iter().enumerate() {
             if index == self.opened.len() {
+                source_files(self.run, name)?;
                 self.opened.push(self.run.open(name.clone())?);
             }
             if folded(self.run, name, key).is_none() {
@@ -130,10 +167,11 @@ impl<'a> Tables<'a> {
             }
             match self.opened[index].table().lookup(key) {
                 Lookup::Found(value) => {
+                    let Some(value) = self.value(name, key, &value)? else { continue };
                     if value.is_empty() {
                         empty_value(self.run, name, key);
                     }
-                    return Ok(Some(value.into_owned()));
+                    return Ok(Some(value));
                 }
                 Lookup::NotFound => {}
                 Lookup::Retry(why) => {
@@ -143,13 +181,78 @@ impl<'a> Tables<'a> {
         }
         Ok(None)
     }
+
+    /// What a table's value stands for.
+    fn value(&self, name: &Name, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
+        if !self.run.options.files {
+            return Ok(Some(value.to_vec()));
+        }
+        if HOLDS_NAMES.contains(&name.kind.as_str()) {
+            return Ok(files::contents(value).ok());
+        }
+        match decoded(self.run, name, key, value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Exit::new(1, format!("table {}: query error", shown(name)))),
+        }
+    }
+}
+
+/// A value of a database made with -F; a warning and nothing when it was made without.
+fn decoded(run: &Run<'_>, name: &Name, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let plain = files::decode(value);
+    if plain.is_none() {
+        let value = printable(&value[..value.len().min(files::SHOWN)]);
+        let (table, key) = (shown(name), printable(key));
+        let text = format!("table {table}: key {key}: malformed BASE64 value: {value}");
+        run.program.say(Level::Warning, text);
+    }
+    plain
+}
+
+/// Databases by their file, in some messages.
+fn shown(name: &Name) -> String {
+    let suffix = if name.kind() == Kind::Database { ".db" } else { "" };
+    format!("{name}{suffix}")
+}
+
+/// With -F, says which files cannot be read before any key is looked up.
+fn source_files(run: &Run<'_>, name: &Name) -> Result<(), Exit> {
+    if !run.options.files {
+        return Ok(());
+    }
+    let fatal = |text: String| Exit::new(1, text);
+    match name.kind.as_str() {
+        "static" => {
+            let table = tables::simple::Static::parse(&name.path).map_err(|bad| fatal(bad.0))?;
+            if let Lookup::Found(value) = tables::Table::lookup(&table, b"") {
+                files::contents(&value).map_err(fatal)?;
+            }
+        }
+        "inline" => {
+            let entries = tables::simple::inline(&name.path).map_err(|bad| fatal(bad.0))?;
+            for (_, value) in entries {
+                let form = format!("\"{name}\"; need \"inline:{{name=filename...}}\"");
+                files::contents(value.as_bytes()).map_err(|why| fatal(format!("{why}: {form}")))?;
+            }
+        }
+        "texthash" => {
+            // A file that cannot be read is told when the table is opened.
+            let text = std::fs::read(&name.path).unwrap_or_default();
+            for line in LogicalLines::new(&text) {
+                let Ok(entry) = entry(&line, run.utf8) else { continue };
+                if let Err(why) = files::contents(&entry.value) {
+                    let at = format!("{}, line {}", name.path, line.number);
+                    run.program.say(Level::Warning, format!("{at}: {why}: skipping this entry"));
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The key as a database has it; none when it cannot be there.
 fn folded(run: &Run<'_>, name: &Name, key: &[u8]) -> Option<Vec<u8>> {
-    if key.is_empty() {
-        return None;
-    }
     let folded = fold(key, run.folding).ok();
     if folded.is_none() {
         let (key, why) = (printable(key), "malformed UTF-8 or invalid codepoint");

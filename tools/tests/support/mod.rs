@@ -1,7 +1,7 @@
 //! A mail system in a temporary directory: configuration, copies of the programs, a fake engine.
 //!
 //! Programs are copied so that each finds the others beside itself. Works as an ordinary user and
-//! as root; root needs the account `nobody` for `mail_owner`.
+//! as root; root needs the account `daemon` for `mail_owner`.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::{self, Permissions};
@@ -165,14 +165,14 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `mail_owner` and `setgid_group`: the caller, or nobody when he is root.
+/// `mail_owner` and `setgid_group`: the caller, or daemon when he is root.
 pub fn accounts() -> (String, String) {
     let id = |args: &[&str]| {
         let output = run(Command::new("id").args(args));
         out(&output).trim().to_owned()
     };
     match id(&["-un"]).as_str() {
-        "root" => ("nobody".to_owned(), id(&["-gn", "nobody"])),
+        "root" => ("daemon".to_owned(), id(&["-gn", "nobody"])),
         user => (user.to_owned(), id(&["-gn"])),
     }
 }

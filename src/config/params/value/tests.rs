@@ -3,9 +3,10 @@
 use super::*;
 
 #[test]
-fn times_are_sums_of_numbers_with_units() {
+fn times_are_numbers_with_a_unit() {
     assert_eq!(seconds("5", b'h'), Some(18_000));
-    assert_eq!(seconds("1h30m", b's'), Some(5400));
+    assert_eq!(seconds("1h30m", b's'), Some(3600));
+    assert_eq!(seconds("1sxyz", b'h'), Some(1));
     assert_eq!(seconds("2w", b's'), Some(1_209_600));
     for bad in ["", "5x", "-1", "5 s", "5S", "s", "99999999999", "9999999w"] {
         assert_eq!(seconds(bad, b's'), None, "{bad}");
@@ -19,6 +20,7 @@ fn numbers_may_have_a_sign_and_must_fit() {
     for bad in ["", "x", "0x10", "5 ", "99999999999"] {
         assert_eq!(typed(int, bad, b's'), Err(Reason::Numeric), "{bad}");
     }
+    assert_eq!(typed(int, "-5", b's'), Ok(Typed::Int(0)));
     let long = Kind::Long { min: 0 };
     assert_eq!(typed(long, "99999999999", b's'), Ok(Typed::Int(99_999_999_999)));
     assert_eq!(typed(long, "99999999999999999999", b's'), Err(Reason::Numeric));
