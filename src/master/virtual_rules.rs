@@ -1,8 +1,8 @@
 //! What the delivery helper may do for services with the command `virtual`.
 //!
-//! Called by [`crate::rules`]. Without a usable `virtual_mailbox_base`, which is how a system without
-//! virtual mailboxes is configured, a service gets no rules: the helper refuses to deliver for it,
-//! and the engine, which reads the same parameters, says why.
+//! Called by [`crate::rules`]. Without a usable `virtual_mailbox_base`, which is how a system
+//! without virtual mailboxes is configured, a service gets no rules: the helper refuses to deliver
+//! for it, and the engine, which reads the same parameters, says why.
 //!
 //! **Diagnostics**: none of its own. **Standards**: virtual(8), postconf(5) of Postfix 3.7.
 

@@ -3,10 +3,12 @@
 //! | from | to | what | when |
 //! | --- | --- | --- | --- |
 //! | master | deliver | [`Rules`] | once, at its start |
-//! | engine | deliver | [`Request`] or [`VirtualRequest`] | first on a connection, which is for one delivery |
+//! | engine | deliver | [`Asked`] | first on a connection, which is for one delivery |
 //! | deliver | engine | [`Reply::Go`] | the mailbox is open and locked |
 //! | engine | deliver | [`chunk`]s of the content | after `Go` |
 //! | deliver | engine | [`Reply::Done`] | last; instead of `Go` when there is nothing to write to |
+//!
+//! What is asked is a [`Request`] of local(8) or a [`VirtualRequest`] of virtual(8).
 //!
 //! Every message is a [`frame`]: four letters that name its kind, the length of its body, the body.
 //! A body is fields in a fixed order, each with its length; text fields have no control characters.
@@ -30,6 +32,8 @@ mod fuzz;
 pub mod reply;
 pub mod request;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 pub mod virtual_request;
 pub mod virtual_rules;
 

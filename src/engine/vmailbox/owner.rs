@@ -1,8 +1,8 @@
 //! Where a recipient's mailbox is and whose it is: `virtual_mailbox_maps`, `virtual_uid_maps`,
 //! `virtual_gid_maps`.
 //!
-//! Each is asked for less and less of the address, as [`crate::mail_addr_find`] does it; the address
-//! is in lower case. A table of patterns cannot put parts of the address into its result.
+//! Each is asked for less and less of the address, as [`crate::mail_addr_find`] does it; the
+//! address is in lower case. A table of patterns cannot put parts of it into its result.
 //!
 //! **Diagnostics**: [`NoMailbox`], whose words are Postfix's warnings.
 //! **Standards**: virtual(8) of Postfix 3.7: TABLE SEARCH ORDER, MAILBOX OWNERSHIP.

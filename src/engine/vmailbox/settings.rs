@@ -44,13 +44,11 @@ impl Settings {
 
 /// The words of virtual(8) when it ends at its start.
 fn unusable(params: &Params) -> Result<Option<String>, BadValue> {
-    let base = params.raw("virtual_mailbox_base").and_then(|base| {
-        // Without a value it is none; the default is without one.
-        if base.is_empty() { Ok(base) } else { params.text("virtual_mailbox_base") }
-    })?;
-    if base.is_empty() {
-        return Ok(Some("bad string length 0 < 1: virtual_mailbox_base = ".into()));
-    }
+    let base = match params.text("virtual_mailbox_base") {
+        Ok(base) => base,
+        // By default it is empty, which is no valid value.
+        Err(bad) => return Ok(Some(bad.to_string().trim_start_matches("fatal: ").to_owned())),
+    };
     if !base.starts_with('/') {
         let what = "do not specify relative pathname: virtual_mailbox_base";
         return Ok(Some(format!("{what} = {base}")));
@@ -85,6 +83,10 @@ mod tests {
         let base = "virtual_mailbox_base = /b\n";
         for (main_cf, why) in [
             (String::new(), "bad string length 0 < 1: virtual_mailbox_base = "),
+            (
+                "virtual_mailbox_base = $none\n".into(),
+                "bad string length 0 < 1: virtual_mailbox_base = ",
+            ),
             (
                 "virtual_mailbox_base = srv/b\n".into(),
                 "do not specify relative pathname: virtual_mailbox_base = srv/b",
