@@ -142,8 +142,7 @@ impl Delivery<'_> {
         if verdict.code == Code::NoUser {
             return self.unknown(user);
         }
-        let (class, subject, detail) = verdict.status;
-        Dsn::local(Status::new(class, subject, detail), verdict.text)
+        helper::dsn(verdict)
     }
 
     /// Nobody of that name.

@@ -126,8 +126,7 @@ impl Delivery<'_> {
             };
             self.core.log.warn(Daemon::Virtual, &text);
         }
-        let (class, subject, detail) = verdict.status;
-        Dsn::local(Status::new(class, subject, detail), verdict.text)
+        helper::dsn(verdict)
     }
 }
 

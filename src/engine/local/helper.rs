@@ -13,8 +13,9 @@ use super::Ending;
 use super::content::{PIECE_MAX, Pieces};
 use crate::delivery::TRANSPORT_UNAVAILABLE;
 use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
+use mail::dsn::Diagnostic;
 use mail::{Dsn, Status};
-use privsep::{CodecError, Reply, Verdict, chunk, frame, reply};
+use privsep::{Code, CodecError, Reply, Verdict, chunk, frame, reply};
 use runtime::net::{Arrived, Stream};
 use runtime::{Chunk, Rt};
 use std::fmt;
@@ -51,6 +52,21 @@ impl Trouble {
             Trouble::Lost(_) => "unknown mail transport error",
         };
         Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
+    }
+}
+
+/// What the helper's last word means for a recipient. That it could not write is told in notices as
+/// a program would tell it, by its code.
+pub fn dsn(verdict: Verdict) -> Dsn {
+    let (class, subject, detail) = verdict.status;
+    let dsn = Dsn::local(Status::new(class, subject, detail), verdict.text);
+    match verdict.code {
+        Code::IoErr => Dsn {
+            diagnostic: Diagnostic::Unix,
+            diagnostic_text: Some("input/output error".into()),
+            ..dsn
+        },
+        _ => dsn,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Deliveries on the simulated kernel, with a script in the delivery helper's place.
 
-use crate::local::helper::SOCKET;
+use crate::local::helper::{self, SOCKET};
 use crate::testing::{World, world_of};
+use mail::Status;
+use mail::dsn::Diagnostic;
 use privsep::{Asked, Code, Reply, Verdict, VirtualRequest, chunk, frame};
 use runtime::net::{Arrived, Listener, Stream};
 use runtime::{Chunk, Rt};
@@ -197,6 +199,16 @@ fn what_the_helper_says_is_what_is_logged() {
     assert_eq!(told.ending("ceo@a.example"), text);
     let warning = "recipient ceo@a.example: destination /b/x is not a regular file";
     assert!(told.logged(warning), "{:#?}", told.lines);
+}
+
+#[test]
+fn that_it_could_not_be_written_is_told_in_notices_by_its_code() {
+    let full = "delivery failed to mailbox /b/x: error writing message: File too large";
+    let dsn = helper::dsn(verdict(Code::IoErr, (5, 2, 2), full));
+    assert_eq!((dsn.reason.as_str(), dsn.diagnostic), (full, Diagnostic::Unix));
+    assert_eq!(dsn.diagnostic_text.as_deref(), Some("input/output error"));
+    let busy = helper::dsn(verdict(Code::TempFail, (4, 2, 0), "in use"));
+    assert_eq!((busy.diagnostic_text, busy.status), (None, Status::new(4, 2, 0)));
 }
 
 #[test]
