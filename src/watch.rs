@@ -6,7 +6,8 @@
 //! with file systems of other machines, the thread says every [`PERIOD`] that something may have
 //! changed.
 //!
-//! **Diagnostics**: a directory that cannot be watched is left to [`PERIOD`].
+//! **Diagnostics**: a directory that cannot be watched is left to [`PERIOD`], and so is everything
+//! where the kernel has no watches left.
 //! **Limits**: at most one word in [`PAUSE`].
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,17 +33,21 @@ const EVENT_BYTES: usize = 4096;
 /// The directories that are watched.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    kernel: Arc<OwnedFd>,
+    /// None where the kernel had none left.
+    kernel: Option<Arc<OwnedFd>>,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch::new()
+    }
 }
 
 impl Watch {
     /// Watches nothing yet.
-    ///
-    /// # Errors
-    /// The kernel has none left.
-    pub fn new() -> io::Result<Watch> {
-        let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        Ok(Watch { kernel: Arc::new(kernel) })
+    pub fn new() -> Watch {
+        let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
+        Watch { kernel: kernel.ok().map(Arc::new) }
     }
 
     /// Watches the directories of `files` and of what they are links to; those watched before
@@ -54,9 +59,10 @@ impl Watch {
             | WatchFlags::MOVE
             | WatchFlags::ATTRIB
             | WatchFlags::ONLYDIR;
+        let Some(kernel) = &self.kernel else { return };
         for directory in files.flat_map(homes) {
             // What cannot be watched is looked at every `PERIOD`.
-            let _unwatched = inotify::add_watch(&self.kernel, directory, flags);
+            let _unwatched = inotify::add_watch(kernel, directory, flags);
         }
     }
 
@@ -65,14 +71,18 @@ impl Watch {
     /// # Errors
     /// The kernel's.
     pub fn wait(&self) -> io::Result<()> {
+        let Some(kernel) = &self.kernel else {
+            std::thread::sleep(PERIOD);
+            return Ok(());
+        };
         let timeout = Timespec { tv_sec: PERIOD.as_secs() as i64, tv_nsec: 0 };
-        let mut ready = [PollFd::new(&self.kernel, PollFlags::IN)];
+        let mut ready = [PollFd::new(kernel, PollFlags::IN)];
         match poll(&mut ready, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
-        let mut events = inotify::Reader::new(&self.kernel, &mut buffer);
+        let mut events = inotify::Reader::new(kernel, &mut buffer);
         loop {
             match events.next() {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -98,7 +108,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("table"), "1").unwrap();
-        let watch = Watch::new().unwrap();
+        let watch = Watch::new();
         watch.follow([path("table").to_str().unwrap()].into_iter());
         fs::write(path("new"), "2").unwrap();
         watch.wait().unwrap();
@@ -116,7 +126,7 @@ mod tests {
         let (link, file) = (here.path().join("table"), there.path().join("file"));
         fs::write(&file, "1").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let watch = Watch::new().unwrap();
+        let watch = Watch::new();
         watch.follow([link.to_str().unwrap()].into_iter());
         fs::write(&file, "2").unwrap();
         watch.wait().unwrap();

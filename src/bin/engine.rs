@@ -67,7 +67,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(mut ready) = inherited.ready {
         ready.write_all(b"ready\n")?;
     }
-    let watch = Watch::new()?;
+    let watch = Watch::new();
     watch.follow(snapshot.tables.files());
     for word in listen(signals, watch.clone())? {
         match word {

@@ -108,7 +108,7 @@ impl Report<'_> {
             match self.snapshot.resolver.resolve(sender, recipient) {
                 Resolved::Route(route) => route,
                 Resolved::BadSyntax => return self.step("bounces", "5.1.3 bad address syntax"),
-                Resolved::Unknown => return self.step("waits", "4.3.0 a table cannot answer"),
+                Resolved::Unknown(why) => return self.step("waits", &format!("4.3.0 {why}")),
             };
         self.step("address class", class_name(class));
         if let Err(why) = self.reasons(sender, recipient, class) {
@@ -214,7 +214,7 @@ route to <b@o.example>
         assert!(text.contains("\n  is not accepted          451 4.3.0 "), "{text}");
         let text = explained("transport_maps = fail:x\n", "a@b.example", "c@d.example");
         assert!(
-            text.ends_with("\n  waits                    4.3.0 a table cannot answer"),
+            text.ends_with("\n  waits                    4.3.0 transport_maps: Application error"),
             "{text}"
         );
     }

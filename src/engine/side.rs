@@ -7,7 +7,7 @@
 //! Diagnostics: when the queue is full, the deadline has passed or the thread is gone, the answer
 //! is [`Cause::TryAgain`], or none from a table: mail waits, nothing is lost.
 //!
-//! Limits: [`QUESTIONS_MAX`] per core in flight.
+//! Limits: [`QUESTIONS_MAX`] per core in flight, [`TABLES_MAX`] of them for tables.
 
 use crate::resolver::dns::{Dns, Servers};
 use crate::resolver::{Answer, Cause, Question};
@@ -30,6 +30,8 @@ use std::{io, thread};
 
 /// Questions one core may have in flight, those included that nobody waits for any more.
 pub const QUESTIONS_MAX: usize = 1024;
+/// Of these, how many may be for tables: servers that do not answer must leave room for the DNS.
+pub const TABLES_MAX: usize = QUESTIONS_MAX / 2;
 /// Questions of all cores that wait for the thread.
 const INBOX_MAX: usize = 8 * QUESTIONS_MAX;
 
@@ -76,6 +78,8 @@ pub struct Port {
     outbox: Arc<Outbox>,
     waiting: RefCell<BTreeMap<u64, Promise<Brought>>>,
     in_flight: Cell<usize>,
+    /// Those for tables.
+    tables: Cell<usize>,
     next_ticket: Cell<u64>,
 }
 
@@ -114,6 +118,7 @@ impl Side {
             outbox: Arc::new(outbox),
             waiting: RefCell::default(),
             in_flight: Cell::new(0),
+            tables: Cell::new(0),
             next_ticket: Cell::new(0),
         }
     }
@@ -181,7 +186,9 @@ impl Port {
     }
 
     async fn send(&self, rt: &Rt, errand: Errand, deadline: Instant) -> Option<Brought> {
-        if self.in_flight.get() >= QUESTIONS_MAX {
+        let is_table = matches!(errand, Errand::Table(..));
+        let full = self.in_flight.get() >= QUESTIONS_MAX;
+        if full || is_table && self.tables.get() >= TABLES_MAX {
             return None;
         }
         let ticket = self.next_ticket.get();
@@ -189,6 +196,7 @@ impl Port {
         let request = Request { errand, ticket, outbox: self.outbox.clone() };
         self.inbox.requests.push(request).ok()?;
         self.in_flight.set(self.in_flight.get() + 1);
+        self.tables.set(self.tables.get() + usize::from(is_table));
         self.inbox.arrived.notify_one();
         let (answered, pledge) = promise(rt);
         self.waiting.borrow_mut().insert(ticket, answered);
@@ -200,7 +208,9 @@ impl Port {
     /// Hands answers to those who wait; once per turn.
     pub fn pump(&self) {
         while let Some((ticket, answer)) = self.outbox.answers.pop() {
+            let is_table = matches!(answer, Brought::Table(_));
             self.in_flight.set(self.in_flight.get() - 1);
+            self.tables.set(self.tables.get() - usize::from(is_table));
             let waiting = self.waiting.borrow_mut().remove(&ticket);
             if let Some(promise) = waiting {
                 promise.keep(answer);

@@ -62,8 +62,8 @@ pub enum Resolved {
     Route(Route),
     /// The domain is not one: 5.1.3 bad address syntax.
     BadSyntax,
-    /// A table that cannot be read decides: 4.3.0.
-    Unknown,
+    /// A table that cannot answer decides: 4.3.0; which, and why.
+    Unknown(String),
 }
 
 /// Everything resolving needs of the configuration.
@@ -101,6 +101,7 @@ pub struct Resolver {
 /// Tables that are asked for the sender.
 #[derive(Debug)]
 struct SenderMaps {
+    name: &'static str,
     maps: Maps,
     /// What stands for the sender without an address.
     null_key: String,
@@ -146,10 +147,12 @@ impl Resolver {
             finder,
             relocated: opener.maps(params, "relocated_maps")?,
             sender_relayhost: SenderMaps {
+                name: "sender_dependent_relayhost_maps",
                 maps: opener.maps(params, "sender_dependent_relayhost_maps")?,
                 null_key: params.text("empty_address_relayhost_maps_lookup_key")?,
             },
             sender_default_transport: SenderMaps {
+                name: "sender_dependent_default_transport_maps",
                 maps: opener.maps(params, "sender_dependent_default_transport_maps")?,
                 null_key: params.text("empty_address_default_transport_maps_lookup_key")?,
             },
@@ -215,7 +218,8 @@ impl Resolver {
     /// A table cannot answer; why.
     pub fn moved(&self, recipient: &Address) -> Result<Option<(Found<'_>, Vec<u8>)>, String> {
         let mut key = Vec::new();
-        let found = self.finder.find(self, &self.relocated, recipient, &mut key)?;
+        let found = self.finder.find(self, &self.relocated, recipient, &mut key);
+        let found = found.map_err(|why| format!("relocated_maps: {why}"))?;
         Ok(found.map(|found| (found, key)))
     }
 
@@ -262,7 +266,7 @@ impl Resolver {
     pub fn queued(&self, address: &Address, resolved: Resolved) -> Address {
         match resolved {
             Resolved::Route(route) => route.recipient,
-            Resolved::BadSyntax | Resolved::Unknown => self.canonical(address),
+            Resolved::BadSyntax | Resolved::Unknown(_) => self.canonical(address),
         }
     }
 
@@ -284,7 +288,9 @@ impl Resolver {
 
     /// Where an address goes that `sender` sends to.
     pub fn resolve(&self, sender: &Address, address: &Address) -> Resolved {
-        let Some(recipient) = self.localize(address) else { return Resolved::Unknown };
+        let Some(recipient) = self.localize(address) else {
+            return Resolved::Unknown("mydestination: lookup error".into());
+        };
         let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
         let option = !self.allow_min_user && recipient.as_bytes().starts_with(b"-");
         // What `bracketed` has made may lack the prefix that a literal from outside must have.
@@ -294,13 +300,16 @@ impl Resolver {
         if option || !deliverable {
             return Resolved::BadSyntax;
         }
-        let Some(class) = self.class(&domain) else { return Resolved::Unknown };
+        let class = match self.class(&domain) {
+            Ok(class) => class,
+            Err(list) => return Resolved::Unknown(format!("{list}: lookup error")),
+        };
         let routed = recipient.local_part().iter().any(|byte| matches!(byte, b'@' | b'!' | b'%'));
         match self.route(sender, &recipient, class, &domain) {
             Ok((transport, nexthop)) => {
                 Resolved::Route(Route { class, transport, nexthop, recipient, routed })
             }
-            Err(_) => Resolved::Unknown,
+            Err(why) => Resolved::Unknown(why),
         }
     }
 
@@ -375,25 +384,26 @@ impl Resolver {
         self.mydestination.contains(domain)
     }
 
-    fn class(&self, domain: &str) -> Option<Class> {
+    /// The class of a domain, or the list that cannot tell.
+    fn class(&self, domain: &str) -> Result<Class, &'static str> {
         let lists = [
-            (Class::VirtualAlias, &self.virtual_alias_domains),
-            (Class::VirtualMailbox, &self.virtual_mailbox_domains),
-            (Class::Relay, &self.relay_domains),
+            ("virtual_alias_domains", Class::VirtualAlias, &self.virtual_alias_domains),
+            ("virtual_mailbox_domains", Class::VirtualMailbox, &self.virtual_mailbox_domains),
+            ("relay_domains", Class::Relay, &self.relay_domains),
         ];
         match self.is_local(domain) {
-            Match::Yes => return Some(Class::Local),
-            Match::Unknown => return None,
+            Match::Yes => return Ok(Class::Local),
+            Match::Unknown => return Err("mydestination"),
             Match::No => {}
         }
-        for (class, list) in lists {
+        for (name, class, list) in lists {
             match list.contains(domain) {
-                Match::Yes => return Some(class),
-                Match::Unknown => return None,
+                Match::Yes => return Ok(class),
+                Match::Unknown => return Err(name),
                 Match::No => {}
             }
         }
-        Some(Class::Default)
+        Ok(Class::Default)
     }
 
     /// Transport and next hop.
@@ -464,15 +474,16 @@ impl Resolver {
         }
         let found = match sender.is_null() {
             true => match tables.maps.lookup(tables.null_key.as_bytes()) {
-                Lookup::Found(value) => Some(value),
-                Lookup::NotFound => None,
-                Lookup::Retry(why) => return Err(why.into_owned()),
+                Lookup::Found(value) => Ok(Some(value)),
+                Lookup::NotFound => Ok(None),
+                Lookup::Retry(why) => Err(why.into_owned()),
             },
             false => {
-                let found = self.finder.find(self, &tables.maps, sender, &mut Vec::new())?;
-                found.map(|found| found.value)
+                let found = self.finder.find(self, &tables.maps, sender, &mut Vec::new());
+                found.map(|found| found.map(|found| found.value))
             }
         };
+        let found = found.map_err(|why| format!("{}: {why}", tables.name))?;
         let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
         Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
     }

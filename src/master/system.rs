@@ -3,10 +3,15 @@
 //! Used by every command that reads main.cf.
 
 use config::{Host, Source, SourceError};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 /// Files of the file system.
 pub struct Files;
@@ -18,12 +23,40 @@ impl Source for Files {
     }
 }
 
-/// All bytes of a file.
+/// How long a table's file may be locked by who writes it, before it counts as one that cannot be
+/// read.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// All bytes of a table's file, once nobody writes to it: Postfix's postmap(1) changes files in
+/// place, with a lock of one of two kinds on them.
 ///
 /// # Errors
 /// As strerror(3) words it.
 pub fn read(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| reason(&error))
+    let bytes = File::open(path).and_then(|mut file| {
+        lock(&file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    bytes.map_err(|error| reason(&error))
+}
+
+/// Shares the locks of those who read. They go when the file is closed.
+fn lock(file: &File) -> std::io::Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    let shared = FlockOperation::NonBlockingLockShared;
+    loop {
+        match flock(file, shared).and_then(|()| fcntl_lock(file, shared)) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) if Instant::now() < deadline => {}
+            // A kind of file that has no locks has nobody who holds one.
+            Err(Errno::INVAL | Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// What tells a file from what it was: its device and inode, its bytes, and when it was last

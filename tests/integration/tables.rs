@@ -82,3 +82,71 @@ fn a_table_that_is_gone_or_damaged_is_a_temporary_error_until_it_is_back() {
     fs::write(&path, &good).unwrap();
     wait("the table", || knows(&system, "one@relay.example"));
 }
+
+#[test]
+fn a_table_that_somebody_writes_with_a_lock_is_read_when_the_lock_is_gone() {
+    let system = started("hash");
+    let (path, new) = (system.path("conf/recipients.db"), system.path("conf/new.db"));
+    fs::write(system.path("conf/new"), "two@relay.example x\n").unwrap();
+    system.tell("postmap", &[&format!("hash:{}", system.path("conf/new").display())]);
+    let bytes = fs::read(new).unwrap();
+    // As Postfix's postmap: the same file, emptied and filled under a lock.
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    file.set_len(0).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    assert!(knows(&system, "one@relay.example"), "{}", system.log());
+    std::io::Write::write_all(&mut file, &bytes).unwrap();
+    drop(file);
+    wait("the new recipient", || knows(&system, "two@relay.example"));
+    assert_eq!(system.logged("database file"), 0, "{}", system.log());
+}
+
+#[test]
+fn bad_tables_are_named_with_file_and_line_and_nothing_is_guessed() {
+    let system = System::new("mynetworks = 192.0.2.0/24\n");
+    let rules = system.path("conf/rules");
+    fs::write(&rules, "/good@relay.example/ x\n/(open/ x\nno rule\n/last@relay.example/ x\n")
+        .unwrap();
+    let rules = rules.display();
+    system.configure(&format!(
+        "relay_domains = relay.example\nrelay_recipient_maps = pcre:{rules}\n\
+         virtual_alias_domains = nosuch:/x\n"
+    ));
+    system.start();
+    // Whether the domain is one of virtual aliases cannot be told.
+    assert!(rcpt(&system, "u@other.example").starts_with("451 4.3.0 "), "{}", system.log());
+    let said = |text: &str| assert!(system.logged(text) > 0, "{text}:\n{}", system.log());
+    said("warning: virtual_alias_domains: nosuch:/x: unsupported dictionary type: nosuch");
+    said(&format!("pcre map {rules}, line 2: error in regex at offset "));
+    said(&format!("pcre map {rules}, line 3: ignoring unrecognized request"));
+    system.configure("virtual_alias_domains =\n");
+    system.tell("postfix", &["reload"]);
+    wait("the rules that are good", || knows(&system, "last@relay.example"));
+    assert!(knows(&system, "good@relay.example"));
+    assert!(rcpt(&system, "open@relay.example").starts_with("550 5.1.1 "));
+}
+
+#[test]
+fn a_hundred_thousand_aliases_of_one_are_refused_and_hold_up_nobody() {
+    let system = System::new("relay_domains = relay.example\n");
+    let many: Vec<String> = (0..100_000).map(|at| format!("a{at}@relay.example")).collect();
+    let (file, around) = (system.path("conf/virtual"), "around@relay.example");
+    let table =
+        format!("many@relay.example {}\n{around} {around}x\n{around}x {around}\n", many.join(","));
+    fs::write(&file, table).unwrap();
+    let name = format!("hash:{}", file.display());
+    system.tell("postmap", &[&name]);
+    system.configure(&format!("virtual_alias_maps = {name}\n"));
+    system.start();
+    let send = |to: &str| {
+        let mut client = Client::connect(system.port).unwrap();
+        assert!(client.ask("EHLO client.example").unwrap().starts_with("250"));
+        client.send("a@source.example", to, "Subject: x\r\n\r\nx").unwrap()
+    };
+    assert_eq!(send("many@relay.example"), "451 4.6.0 Alias expansion error");
+    assert!(system.logged("unreasonable virtual_alias_maps map expansion size for many@") > 0);
+    assert_eq!(send(around), "451 4.6.0 Alias expansion error");
+    assert!(system.logged("unreasonable virtual_alias_maps map nesting for around@") > 0);
+    assert!(send("one@relay.example").starts_with("250 2.0.0 Ok: queued as "));
+}

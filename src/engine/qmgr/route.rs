@@ -90,7 +90,10 @@ impl Qmgr {
                 self.routed_to(index, &route.transport, &route.nexthop, Some(&route.recipient))
             }
             Resolved::BadSyntax => to("error", "5.1.3 bad address syntax"),
-            Resolved::Unknown => to("retry", "4.3.0 address resolver failure"),
+            Resolved::Unknown(why) => {
+                core.log.warn(Daemon::Qmgr, &why);
+                to("retry", "4.3.0 address resolver failure")
+            }
         }
     }
 

@@ -179,3 +179,20 @@ fn a_question_beyond_the_bound_is_put_off() {
         },
     );
 }
+
+#[test]
+fn servers_that_do_not_answer_leave_room_for_the_dns() {
+    // It takes connections, by way of its backlog, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let name = tables::catalog::Name { kind: "tcp".into(), path: place };
+    let client = Arc::new(Client::open(&name).unwrap());
+    with_port(
+        |port| port.tables.set(TABLES_MAX),
+        move |resolver| async move {
+            assert_eq!(resolver.look_up(&client, b"key").await, None, "beyond the bound");
+            assert!(resolver.mx("two.example").await.is_ok());
+        },
+    );
+    drop(silent);
+}

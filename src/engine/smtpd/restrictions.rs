@@ -240,7 +240,7 @@ impl Restrictions {
             Resolved::BadSyntax => {
                 Step::Refuse(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
             }
-            Resolved::Unknown => Step::Refuse(temporary(&recipient.to_string())),
+            Resolved::Unknown(_) => Step::Refuse(temporary(&recipient.to_string())),
         }
     }
 }

@@ -54,7 +54,7 @@ fn resolved(parameter: &str, address: &str) -> Option<(String, String, bool)> {
             Some((recipient, route.nexthop, route.routed))
         }
         Resolved::BadSyntax => None,
-        Resolved::Unknown => panic!("{address}: unknown"),
+        Resolved::Unknown(why) => panic!("{address}: {why}"),
     }
 }
 
@@ -108,7 +108,13 @@ fn what_cannot_be_decided_is_not_guessed() {
     let unknown = resolver("relay_domains = hash:/nowhere\n");
     assert_eq!(
         unknown.resolve(&Address::null(), &Address::from_internal(b"a@b.example")),
-        Resolved::Unknown
+        Resolved::Unknown("relay_domains: lookup error".into())
+    );
+    let why = "transport_maps: open database /nowhere.db: No such file or directory";
+    assert_eq!(
+        resolver("transport_maps = hash:/nowhere\n")
+            .resolve(&Address::null(), &Address::from_internal(b"a@b.example")),
+        Resolved::Unknown(why.into())
     );
     let bad = resolver(BASE).resolve(&Address::null(), &Address::from_internal(b"a@192.0.2.1"));
     assert_eq!(bad, Resolved::BadSyntax);
@@ -199,7 +205,8 @@ fn the_virtual_alias_class_has_no_way_and_a_broken_table_none_either() {
     assert_eq!(way(maps, "s@a.example", "u@v.example"), unknown);
     for broken in ["transport_maps", "relocated_maps", "sender_dependent_relayhost_maps"] {
         let maps = format!("{broken} = fail:x\n");
-        assert_eq!(way(&maps, "s@a.example", "u@x.example"), "Unknown", "{broken}");
+        let unknown = format!("Unknown(\"{broken}: Application error\")");
+        assert_eq!(way(&maps, "s@a.example", "u@x.example"), unknown);
     }
     assert_eq!(way("", "s@a.example", "-rf@x.example"), "BadSyntax");
     assert_eq!(

@@ -99,7 +99,7 @@ impl TransportMaps {
                 Ok(Some(Entry { value, key: key.to_vec(), table }))
             }
             (Lookup::NotFound, _) => Ok(None),
-            (Lookup::Retry(why), _) => Err(why.into_owned()),
+            (Lookup::Retry(why), _) => Err(format!("transport_maps: {why}")),
         }
     }
 }

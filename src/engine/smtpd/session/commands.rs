@@ -212,6 +212,9 @@ impl Task {
     fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
         let snapshot = self.core.snapshot();
         let resolved = snapshot.resolver.resolve(sender, recipient);
+        if let Resolved::Unknown(why) = &resolved {
+            self.core.log.warn(Daemon::Smtpd, why);
+        }
         let question = self.question(&snapshot, sender, (recipient, &resolved));
         // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
         let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
