@@ -31,4 +31,5 @@ mod integration {
     mod stop;
     mod submission;
     mod tables;
+    mod vmailbox;
 }

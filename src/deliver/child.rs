@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use privsep::{Code, Reply, Request, Rules, Service, Verdict};
+use privsep::{Asked, Code, Reply, Request, Rules, Service, Verdict};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::account::Account;
@@ -27,8 +27,8 @@ use crate::fork::fork;
 use crate::mailbox::{Mailbox, Recipient};
 use crate::open::Owner;
 use crate::place::{Place, Rights};
-use crate::wire::{Asked, Wire};
-use crate::{alias, home, maildir};
+use crate::wire::Wire;
+use crate::{alias, home, maildir, vmailbox};
 
 const TO_MAILBOX: &str = "delivered to mailbox";
 const TO_MAILDIR: &str = "delivered to maildir";
@@ -49,8 +49,9 @@ type Success = (&'static str, Vec<String>);
 /// When the engine is gone.
 pub fn serve(connection: OwnedFd, rules: &Rules) -> io::Result<()> {
     let mut wire = Wire::new(connection)?;
-    let request = match wire.asked() {
-        Ok(Asked::Mailbox(request)) => request,
+    let request = match wire.request() {
+        Ok(Asked::Local(request)) => request,
+        Ok(Asked::Virtual(request)) => return vmailbox::serve(wire, &request, rules),
         Ok(Asked::Alias(request)) => return alias::serve(&request, rules, wire),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return wire.done(usage().into());

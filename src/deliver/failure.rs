@@ -24,6 +24,8 @@ pub const SYSTEM: Status = (4, 3, 0);
 pub const SYSTEM_FOR_GOOD: Status = (5, 3, 0);
 /// 4.3.5: the system is not configured for it.
 pub const CONFIG: Status = (4, 3, 5);
+/// 5.3.5: the same, and waiting will not help.
+pub const CONFIG_FOR_GOOD: Status = (5, 3, 5);
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //!
 //! The program `deliver` runs as root beside the engine, which may not: master starts it with
 //! [`privsep::Rules`] and a listening socket in `private/`. One connection is one delivery: the
-//! parent accepts, checks who asks, forks; the child ([`child`]) reads the request, becomes the
-//! user, writes, answers and ends. Blocking, one thread per process, no network, no configuration
-//! files; started by anybody but root it does everything as that user.
+//! parent accepts, checks who asks, forks; the child ([`child`], for virtual(8) `vmailbox`) reads
+//! the request, becomes the user, writes, answers and ends. Blocking, one thread per process, no
+//! network, no configuration files; started by anybody but root it does everything as that user.
 //!
 //! | who | does | never |
 //! | --- | --- | --- |
@@ -17,7 +17,8 @@
 //! child that ends without a reply makes the engine defer. The parent ends when its socket fails;
 //! master starts another one.
 //! **Limits**: [`serve::CHILDREN_MAX`], [`wire::PATIENCE`], and those of `privsep`.
-//! **Standards**: local(8) of Postfix 3.7 (mailbox format, locks, rights), maildir(5).
+//! **Standards**: local(8) and virtual(8) of Postfix 3.7 (mailbox format, locks, rights),
+//! maildir(5).
 #![deny(unsafe_code)]
 
 pub mod account;
@@ -38,4 +39,5 @@ mod quoting;
 mod run;
 pub mod serve;
 mod spelled;
+mod vmailbox;
 pub mod wire;

@@ -213,6 +213,7 @@ pub fn open(word: &str, rules: &AliasRules) -> Result<(Opened, Vec<PathBuf>), Fa
         utf8: rules.utf8,
         default_type: &rules.default_type,
         proxied: &[],
+        sensitive: true,
         // The engine has said so.
         warn: &|_| {},
         reads: &|path| files.borrow_mut().push(path.into()),

@@ -8,20 +8,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use privsep::{CodecError, Reply, Request, Verdict, alias, chunk, frame, request};
+use privsep::{Asked, CodecError, Reply, Verdict, chunk, frame};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 /// How long the engine may take for the next bytes. It waits no longer for ours.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-
-/// What the engine wants.
-#[derive(Debug)]
-pub enum Asked {
-    /// A delivery to a user's mailbox.
-    Mailbox(Request),
-    /// What an alias, or `mailbox_command`, asks for.
-    Alias(alias::Request),
-}
 
 /// One connection.
 pub struct Wire {
@@ -46,25 +37,13 @@ impl Wire {
     ///
     /// # Errors
     /// When it does not come, or is not one (`InvalidData`).
-    pub fn asked(&mut self) -> io::Result<Asked> {
+    pub fn request(&mut self) -> io::Result<Asked> {
         let mut header = [0; frame::HEADER_BYTES];
         self.stream.read_exact(&mut header)?;
-        if header.starts_with(&alias::KIND.letters) {
-            let body = self.body(alias::KIND, header)?;
-            return alias::Request::decode(&body).map(Asked::Alias).map_err(invalid);
-        }
-        let body = self.body(request::KIND, header)?;
-        Request::decode(&body).map(Asked::Mailbox).map_err(invalid)
-    }
-
-    fn body(
-        &mut self,
-        kind: frame::Kind,
-        header: [u8; frame::HEADER_BYTES],
-    ) -> io::Result<Vec<u8>> {
-        let mut body = vec![0; frame::body_len(kind, header).map_err(invalid)?];
+        let (kind, len) = Asked::kind(header).map_err(invalid)?;
+        let mut body = vec![0; len];
         self.stream.read_exact(&mut body)?;
-        Ok(body)
+        Asked::decode(kind, &body).map_err(invalid)
     }
 
     /// Sends a text the engine has asked for, after `Go`.
@@ -177,6 +156,6 @@ pub(crate) mod tests {
     #[test]
     fn garbage_is_not_a_request() {
         let mut wire = with_content(&[b"GET / HTTP/1.0\r\n\r\n"], true);
-        assert_eq!(wire.asked().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(wire.request().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -8,7 +8,7 @@ use crate::lookup::servers::Asker;
 use crate::maillog::{Daemon, Maillog};
 use crate::resolver::Resolver;
 use crate::snapshot::Snapshot;
-use crate::{error, local, smtp};
+use crate::{error, local, smtp, vmailbox};
 use runtime::Rt;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -51,6 +51,7 @@ impl Agents {
                 client.deliver(request).await
             }
             Some("local") => local::deliver(core, request).await,
+            Some("virtual") => vmailbox::deliver(core, request).await,
             Some("error") => error::refuse(core, request),
             Some("discard") => error::discard(core, request),
             _ => error::unavailable(core, request),

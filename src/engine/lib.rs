@@ -43,6 +43,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod trivial_rewrite;
+pub mod vmailbox;
 
 pub use bounce::fuzz_dsn;
 pub use pickup::fuzz_pickup;

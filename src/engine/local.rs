@@ -28,14 +28,14 @@ pub mod expand;
 mod forward;
 pub mod helper;
 pub mod recipient;
-mod report;
+pub mod report;
 pub mod settings;
 #[cfg(test)]
 mod tests;
 
 use crate::bounce::{self, Action, Entry, Occasion, Reader};
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Disposition, Outcome, TRANSPORT_UNAVAILABLE};
+use crate::delivery::{DeliverRequest, Disposition, Outcome};
 use crate::error;
 use crate::lookup::servers;
 use crate::maillog::Daemon;
@@ -47,7 +47,7 @@ use helper::{Answer, Trouble};
 use mail::dsn::Diagnostic;
 use mail::{Address, Dsn, Recipient, Status};
 use privsep::alias::Target;
-use privsep::{Code, Request, Verdict};
+use privsep::{Code, Request};
 use recipient::User;
 use report::{Report, Tally};
 use runtime::Instant;
@@ -67,7 +67,7 @@ pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
     let snapshot = core.snapshot();
     let found = snapshot.local.iter().find(|(name, _)| **name == *request.transport);
     let Some((_, settings)) = found else { return error::unavailable(core, request) };
-    let mut report = Report::new(core, settings.soft_bounce, &request);
+    let mut report = Report::new(core, Daemon::Local, settings.soft_bounce, &request);
     let delivered_to = content::delivered_to(&request.content);
     for (index, recipient) in request.recipients() {
         let (snapshot, request, delivered_to) = (&snapshot, &request, &delivered_to);
@@ -83,9 +83,9 @@ pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
 /// How a recipient's delivery ended.
 pub struct Ending {
     /// What is said of it.
-    dsn: Dsn,
+    pub dsn: Dsn,
     /// Set when nobody could be delivered to.
-    out_of_service: bool,
+    pub out_of_service: bool,
 }
 
 impl From<Dsn> for Ending {
@@ -333,11 +333,10 @@ impl Delivery<'_> {
     }
 
     fn ending(&self, (verdict, said): Answer) -> Dsn {
-        let Verdict { status: (class, subject, detail), text, warnings, .. } = verdict;
-        for warning in &warnings {
+        for warning in &verdict.warnings {
             self.core.log.warn(Daemon::Local, warning);
         }
-        let dsn = Dsn::local(Status::new(class, subject, detail), text);
+        let dsn = helper::dsn(verdict);
         match said {
             Some(said) => Dsn { diagnostic: Diagnostic::Unix, diagnostic_text: Some(said), ..dsn },
             None => dsn,
@@ -359,11 +358,7 @@ impl Delivery<'_> {
 
     fn in_trouble(&self, trouble: &Trouble) -> Ending {
         self.core.log.warn(Daemon::Local, &trouble.to_string());
-        let text = match trouble {
-            Trouble::Absent(_) => TRANSPORT_UNAVAILABLE,
-            Trouble::Lost(_) => "unknown mail transport error",
-        };
-        Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
+        trouble.ending()
     }
 }
 

@@ -16,12 +16,16 @@ use crate::lookup::opened::{File, Tables, Unusable};
 use crate::match_list::{Domains, Networks, Reader};
 use config::Params;
 use config::params::BadValue;
+use mail::address::Printable;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use tables::catalog::{Catalog, Name, Opened, System};
 use tables::fold::Folding;
 use tables::{Lookup, Table};
+
+/// Types that are opened in another way, or not at all, where answers are sensitive.
+const SENSITIVE: [&str; 6] = ["nis:", "pcre:", "proxy:", "regexp:", "socketmap:", "tcp:"];
 
 /// The tables that one parameter names.
 #[derive(Debug, Default)]
@@ -32,8 +36,11 @@ pub struct Maps {
 #[derive(Debug)]
 enum Item {
     Opened(Arc<Opened>),
-    /// Why it could not be opened.
-    Broken(String),
+    /// Its name, and why it could not be opened.
+    Broken {
+        name: String,
+        why: String,
+    },
 }
 
 /// Opens the tables of one configuration, and collects what should be said about them.
@@ -73,9 +80,19 @@ impl Opener {
         Ok(self.maps_of(parameter, &params.list(parameter)?))
     }
 
+    /// Opens the tables `parameter` names; what they say becomes a file's name or its owner.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn sensitive_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
+        let words = params.list(parameter)?;
+        let open = |word: &String| self.item(parameter, word, Use::Sensitive);
+        Ok(Maps { tables: words.iter().map(open).collect() })
+    }
+
     /// Opens tables that belong to `parameter`.
     pub fn maps_of(&self, parameter: &str, words: &[String]) -> Maps {
-        Maps { tables: words.iter().map(|word| self.item(parameter, word)).collect() }
+        Maps { tables: words.iter().map(|word| self.item(parameter, word, Use::Plain)).collect() }
     }
 
     /// The networks and hosts `parameter` lists.
@@ -98,29 +115,30 @@ impl Opener {
 
     fn list<T>(&self, parameter: &str, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         read(&Reader {
-            table: &|word| self.open(word).map_err(|bad| bad.why),
+            table: &|word| self.open(word, Use::Plain).map_err(|bad| bad.why),
             file: &self.system.read,
             complain: &|item, why| self.warn(format!("{parameter}: {item}: {why}")),
         })
     }
 
-    fn item(&self, parameter: &str, word: &str) -> Item {
-        match self.open(word) {
+    fn item(&self, parameter: &str, word: &str, use_as: Use) -> Item {
+        match self.open(word, use_as) {
             Ok(opened) => Item::Opened(opened),
             Err(bad) => {
                 if bad.is_new {
                     self.warn(format!("{parameter}: {}", bad.why));
                 }
-                Item::Broken(bad.why)
+                Item::Broken { name: word.to_owned(), why: bad.why }
             }
         }
     }
 
     /// A table by its name: one that is open already, if there is one.
-    fn open(&self, word: &str) -> Result<Arc<Opened>, Unusable> {
+    fn open(&self, word: &str, use_as: Use) -> Result<Arc<Opened>, Unusable> {
         let mut tables = self.tables.borrow_mut();
-        if tables.take_over(word, &self.before, self.system.stamp) {
-            return tables.get(word);
+        let key = use_as.key(word);
+        if tables.take_over(&key, &self.before, self.system.stamp) {
+            return tables.get(&key);
         }
         let files: RefCell<Vec<File>> = RefCell::default();
         let catalog = Catalog {
@@ -129,6 +147,7 @@ impl Opener {
             utf8: self.utf8,
             default_type: &self.default_type,
             proxied: &self.proxied,
+            sensitive: use_as == Use::Sensitive,
             warn: &|text| self.warn(text),
             // What it is before it is read: a change meanwhile is one that shows.
             reads: &|path| {
@@ -137,7 +156,7 @@ impl Opener {
         };
         let name = Name::of_table(word, &self.default_type);
         let opened = name.and_then(|name| catalog.open(name));
-        tables.keep(word, opened, files.into_inner())
+        tables.keep(&key, opened, files.into_inner())
     }
 
     /// Takes something that should be said about the configuration.
@@ -148,6 +167,25 @@ impl Opener {
     /// What should be said, and the tables.
     pub fn finish(self) -> (Vec<String>, Tables) {
         (self.warnings.into_inner(), self.tables.into_inner())
+    }
+}
+
+/// What the answers of a table are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Plain,
+    /// They become a file's name or its owner.
+    Sensitive,
+}
+
+impl Use {
+    /// What a table is kept under: most are the same for both uses.
+    fn key(self, word: &str) -> Cow<'_, str> {
+        let differs = || SENSITIVE.iter().any(|kind| word.contains(kind));
+        match self {
+            Use::Sensitive if differs() => Cow::Owned(format!("{word} (sensitive)")),
+            Use::Plain | Use::Sensitive => Cow::Borrowed(word),
+        }
     }
 }
 
@@ -177,7 +215,7 @@ impl Maps {
             let (answer, table) = match item {
                 Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
                 Item::Opened(opened) => (opened.table().lookup(key), Some(opened.as_ref())),
-                Item::Broken(why) => (Lookup::Retry(Cow::Owned(why.clone())), None),
+                Item::Broken { why, .. } => (Lookup::Retry(Cow::Owned(why.clone())), None),
             };
             if answer != Lookup::NotFound {
                 return (answer, table);
@@ -191,13 +229,33 @@ impl Maps {
         for (place, item) in self.tables.iter().enumerate() {
             let answer = match item {
                 Item::Opened(opened) => opened.table().lookup(key),
-                Item::Broken(why) => Lookup::Retry(Cow::Owned(why.clone())),
+                Item::Broken { why, .. } => Lookup::Retry(Cow::Owned(why.clone())),
             };
             if answer != Lookup::NotFound {
                 return (answer, place);
             }
         }
         (Lookup::NotFound, 0)
+    }
+
+    /// Postfix's warnings about a search for `key` that ended with [`Lookup::Retry`].
+    pub fn complaints(&self, key: &[u8]) -> Vec<String> {
+        let key = Printable(key);
+        for item in &self.tables {
+            match item {
+                Item::Broken { name, why } => {
+                    let lookup = format!("{name} lookup error for \"{key}\"");
+                    return vec![format!("{name} is unavailable. {why}"), lookup];
+                }
+                Item::Opened(opened) => match opened.table().lookup(key.0) {
+                    Lookup::Retry(_) => {
+                        return vec![format!("{} lookup error for \"{key}\"", opened.name)];
+                    }
+                    Lookup::Found(_) | Lookup::NotFound => {}
+                },
+            }
+        }
+        Vec::new()
     }
 
     /// Whether there is no table.

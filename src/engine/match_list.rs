@@ -321,6 +321,7 @@ mod tests {
             utf8: false,
             default_type: "hash",
             proxied: &[],
+            sensitive: false,
             warn: &|_| {},
             reads: &|_| {},
         };

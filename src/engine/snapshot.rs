@@ -8,7 +8,7 @@ use crate::lookup::{Maps, Opener};
 use crate::smtp::generic::Generic;
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
-use crate::{bounce, local, qmgr, smtp};
+use crate::{bounce, local, qmgr, smtp, vmailbox};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
@@ -72,6 +72,8 @@ pub struct Snapshot {
     pub smtp: Vec<(String, Arc<smtp::Settings>)>,
     /// Every local service.
     pub local: Vec<(String, Arc<local::Settings>)>,
+    /// Every virtual service.
+    pub virtuals: Vec<(String, Arc<vmailbox::Settings>)>,
     /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
     pub closed: bool,
     /// What should be said about the configuration at start.
@@ -115,7 +117,7 @@ impl Snapshot {
         // Whoever delivers nothing locally need not have these tables.
         let delivers = master.services().iter().any(|service| service.command == "local");
         let alias_maps = match delivers {
-            true => opener.maps(&params, "alias_maps")?,
+            true => opener.sensitive_maps(&params, "alias_maps")?,
             false => Maps::default(),
         };
         let own_addresses = own_addresses(&params)?;
@@ -125,6 +127,7 @@ impl Snapshot {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
+        let virtuals = virtual_services(&params, master, &opener)?;
         let mapping = Mapping::new(&params, &opener)?;
         let (mut warnings, tables) = opener.finish();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
@@ -158,6 +161,7 @@ impl Snapshot {
             transports,
             smtp,
             local: local_services(&params, master)?,
+            virtuals,
             closed,
             warnings,
             tables,
@@ -248,6 +252,21 @@ fn local_services(
         Ok((service.name.clone(), Arc::new(settings)))
     };
     local.map(read).collect()
+}
+
+fn virtual_services(
+    params: &Params,
+    master: &MasterCf,
+    opener: &Opener,
+) -> Result<Vec<(String, Arc<vmailbox::Settings>)>, BadValue> {
+    let services = master.services().iter();
+    let own = services.filter(|service| service.endpoint.is_none() && service.command == "virtual");
+    let read = |service: &config::master_cf::Service| {
+        let params = params.with_overrides(&service.overrides);
+        let settings = vmailbox::Settings::read(&service.name, &params, opener)?;
+        Ok((service.name.clone(), Arc::new(settings)))
+    };
+    own.map(read).collect()
 }
 
 /// The addresses mail is received at: the interfaces, as `inet_interfaces` selects them, and

@@ -32,6 +32,7 @@ pub mod settings;
 pub mod signals;
 pub mod supervise;
 pub mod system;
+mod virtual_rules;
 
 use std::fmt;
 

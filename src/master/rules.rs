@@ -12,6 +12,7 @@ use privsep::{Locks, Rules};
 
 use crate::Fatal;
 use crate::accounts::Accounts;
+use crate::virtual_rules;
 
 /// The commands of master.cf that deliver to files of users.
 const COMMANDS: [&str; 2] = ["local", "virtual"];
@@ -27,13 +28,17 @@ pub fn of(
     if services.is_empty() {
         return Ok(None);
     }
-    let local = services.into_iter().filter(|service| service.command == "local");
+    let (local, virtuals): (Vec<&Service>, Vec<_>) =
+        services.into_iter().partition(|service| service.command == "local");
+    let virtuals = virtuals.iter().filter_map(|service| virtual_rules::of(params, service));
+    let virtuals = virtuals.collect();
+    let local = local.into_iter();
     let services = local.map(|service| rules_of(params, service)).collect::<Result<_, _>>()?;
-    let rules = Rules { mail_owner: accounts.uid, services };
+    let rules = Rules { mail_owner: accounts.uid, services, virtuals };
     if rules.is_valid() {
         return Ok(Some(rules));
     }
-    Err(Fatal("too many local services, or a parameter of theirs is too long".into()))
+    Err(Fatal("too many local or virtual services, or a parameter of theirs is too long".into()))
 }
 
 fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fatal> {
@@ -150,7 +155,10 @@ mod tests {
     fn without_a_local_service_there_is_no_helper() {
         assert_eq!(rules("", "smtp unix - - n - - smtp\n"), Ok(None));
         let virtuals = rules("", "virtual unix - n n - - virtual\n").unwrap().unwrap();
-        assert!(virtuals.services.is_empty());
+        assert!(virtuals.services.is_empty() && virtuals.virtuals.is_empty());
+        let based = "virtual_mailbox_base = /var/vmail\n";
+        let virtuals = rules(based, "virtual unix - n n - - virtual\n").unwrap().unwrap();
+        assert_eq!(virtuals.virtual_service(b"virtual").unwrap().base, "/var/vmail");
     }
 
     #[test]

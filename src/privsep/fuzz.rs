@@ -5,7 +5,10 @@ use alloc::vec::Vec;
 
 use crate::alias::Target;
 use crate::reply::TEXT_MAX;
-use crate::{Code, Reply, Request, Rules, Verdict, alias, chunk, frame, reply, request, rules};
+use crate::{
+    Asked, Code, Reply, Request, Rules, Verdict, VirtualRequest, alias, chunk, frame, reply,
+    request, rules, virtual_request,
+};
 
 /// Any bytes as what the privileged helper and the engine read: refused, or the same bytes again
 /// when encoded; as the fields that they write: what is written is read.
@@ -14,10 +17,9 @@ pub fn fuzz_privsep_request(data: &[u8]) {
         read_request(body);
     }
     read_request(data);
-    if let Ok(Some((body, _))) = frame::split(alias::KIND, data) {
-        read_alias_request(body);
-    }
     read_alias_request(data);
+    read_asked(data);
+    read_virtual(data);
     read_replies(data);
     read_reply(data);
     if let Ok(rules) = Rules::decode(data) {
@@ -32,6 +34,7 @@ pub fn fuzz_privsep_request(data: &[u8]) {
     read_content(data);
     write_request(data);
     write_alias_request(data);
+    write_virtual(data);
     write_verdict(data);
 }
 
@@ -45,6 +48,28 @@ fn read_alias_request(body: &[u8]) {
     let Ok(request) = alias::Request::decode(body) else { return };
     assert!(request.is_valid());
     assert_eq!(frame::whole(alias::KIND, &request.encode()), Ok(body));
+}
+
+/// As deliver reads whatever a connection begins with.
+fn read_asked(data: &[u8]) {
+    let Some((header, rest)) = data.split_first_chunk() else { return };
+    let Ok((kind, len)) = Asked::kind(*header) else { return };
+    let Some(body) = rest.get(..len) else { return };
+    let read = match Asked::decode(kind, body) {
+        Ok(Asked::Local(request)) => request.encode(),
+        Ok(Asked::Virtual(request)) => request.encode(),
+        Ok(Asked::Alias(request)) => request.encode(),
+        Err(_) => return,
+    };
+    assert_eq!(read, data[..header.len() + len], "as it came");
+}
+
+fn read_virtual(body: &[u8]) {
+    let Ok(request) = VirtualRequest::decode(body) else { return };
+    assert!(request.is_valid());
+    assert_eq!(frame::whole(virtual_request::KIND, &request.encode()), Ok(body));
+    let path = core::str::from_utf8(&request.path).unwrap_or_default();
+    assert!(request.climbs() || path.split('/').all(|part| part != ".."));
 }
 
 fn read_reply(body: &[u8]) {
@@ -106,6 +131,22 @@ fn write_alias_request(data: &[u8]) {
         let bytes = request.encode();
         let body = frame::whole(alias::KIND, &bytes).expect("a frame");
         assert_eq!(alias::Request::decode(body), Ok(request));
+    }
+}
+
+/// Ids, then fields with NULs between them, as the engine makes a request of table results.
+fn write_virtual(data: &[u8]) {
+    let Some((ids, rest)) = data.split_first_chunk::<8>() else { return };
+    let [uid, gid] =
+        [&ids[..4], &ids[4..]].map(|id| id.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)));
+    let mut fields = rest.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+    let mut field = || fields.next().unwrap_or_default();
+    let (service, path) = (field(), field());
+    let request = VirtualRequest { service, path, uid, gid, from_line: field() };
+    if request.is_valid() {
+        let bytes = request.encode();
+        let body = frame::whole(virtual_request::KIND, &bytes).expect("a frame");
+        assert_eq!(VirtualRequest::decode(body), Ok(request));
     }
 }
 

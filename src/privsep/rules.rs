@@ -6,21 +6,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::CodecError;
+use crate::VirtualService;
 use crate::alias::{AliasRules, RULES_BYTES_MAX};
 use crate::codec::{Reader, Writer};
 use crate::frame::{self, Kind};
+use crate::virtual_rules;
 
 /// The longest body.
 pub const BODY_MAX: usize = 4 << 20;
-/// Most services.
+/// Most services of each of the two commands.
 pub const SERVICES_MAX: usize = 32;
 /// The longest parameter value.
 pub const VALUE_MAX: usize = 1024;
 /// Frames of rules.
 pub const KIND: Kind = Kind { letters: *b"RPR1", body_max: BODY_MAX };
 
-const _: () =
-    assert!(SERVICES_MAX * (5 * (VALUE_MAX + 4) + RULES_BYTES_MAX + 128) + 64 <= BODY_MAX);
+const LOCAL_BYTES_MAX: usize = 5 * (VALUE_MAX + 4) + RULES_BYTES_MAX + 128;
+const _: () = assert!(SERVICES_MAX * (LOCAL_BYTES_MAX + virtual_rules::BYTES_MAX) + 64 <= BODY_MAX);
 
 /// Everything deliver goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Rules {
     pub mail_owner: u32,
     /// The services it may be asked for.
     pub services: Vec<Service>,
+    /// The same of the command `virtual`.
+    pub virtuals: Vec<VirtualService>,
 }
 
 /// The parameters of one master.cf service with the command `local`.
@@ -73,15 +77,39 @@ pub struct Locks {
     pub dotlock: bool,
 }
 
+impl Locks {
+    /// The locks that these words name; none when a word names no lock.
+    pub fn of(words: &[String]) -> Option<Locks> {
+        let mut locks = Locks::default();
+        for word in words {
+            match word.as_str() {
+                "fcntl" => locks.fcntl = true,
+                "flock" => locks.flock = true,
+                "dotlock" => locks.dotlock = true,
+                _ => return None,
+            }
+        }
+        Some(locks)
+    }
+}
+
 impl Rules {
     /// The rules of a service.
     pub fn service(&self, name: &[u8]) -> Option<&Service> {
         self.services.iter().find(|service| service.name.as_bytes() == name)
     }
 
+    /// The rules of a service with the command `virtual`.
+    pub fn virtual_service(&self, name: &[u8]) -> Option<&VirtualService> {
+        self.virtuals.iter().find(|service| service.name.as_bytes() == name)
+    }
+
     /// Whether every service is within its bounds and [`Rules::encode`] may be called.
     pub fn is_valid(&self) -> bool {
-        self.services.len() <= SERVICES_MAX && self.services.iter().all(Service::is_valid)
+        self.services.len() <= SERVICES_MAX
+            && self.services.iter().all(Service::is_valid)
+            && self.virtuals.len() <= SERVICES_MAX
+            && self.virtuals.iter().all(VirtualService::is_valid)
     }
 
     /// The rules as a frame. Panics when they [are not valid](Rules::is_valid).
@@ -91,6 +119,8 @@ impl Rules {
         out.u32(self.mail_owner);
         out.u8(self.services.len() as u8);
         self.services.iter().for_each(|service| service.encode(&mut out));
+        out.u8(self.virtuals.len() as u8);
+        self.virtuals.iter().for_each(|service| service.encode(&mut out));
         frame::build(KIND, &out.finish())
     }
 
@@ -101,15 +131,23 @@ impl Rules {
     pub fn decode(frame: &[u8]) -> Result<Rules, CodecError> {
         let mut fields = Reader(frame::whole(KIND, frame)?);
         let mail_owner = fields.u32()?;
-        let count = usize::from(fields.u8()?);
-        if count > SERVICES_MAX {
-            return Err(CodecError::TooLong);
-        }
-        let services =
-            (0..count).map(|_| Service::decode(&mut fields)).collect::<Result<_, _>>()?;
+        let services = several(&mut fields, Service::decode)?;
+        let virtuals = several(&mut fields, VirtualService::decode)?;
         fields.finish()?;
-        Ok(Rules { mail_owner, services })
+        Ok(Rules { mail_owner, services, virtuals })
     }
+}
+
+/// A number of services, and as many of them.
+fn several<T>(
+    fields: &mut Reader<'_>,
+    decode: impl Fn(&mut Reader<'_>) -> Result<T, CodecError>,
+) -> Result<Vec<T>, CodecError> {
+    let count = usize::from(fields.u8()?);
+    if count > SERVICES_MAX {
+        return Err(CodecError::TooLong);
+    }
+    (0..count).map(|_| decode(fields)).collect()
 }
 
 impl Service {
@@ -205,7 +243,7 @@ mod tests {
             mail_owner: u32,
             services in proptest::collection::vec(service(), 0..4),
         ) {
-            let rules = Rules { mail_owner, services };
+            let rules = Rules { mail_owner, services, virtuals: Vec::new() };
             let bytes = rules.encode();
             prop_assert_eq!(Rules::decode(&bytes), Ok(rules));
             prop_assert_eq!(Rules::decode(&bytes[..bytes.len() - 1]), Err(CodecError::Short));

@@ -76,6 +76,7 @@ fn open_here(name: Name, setting: &Setting<'_>) -> Result<Opened, BadTable> {
         utf8: true,
         default_type: "hash",
         proxied: &[],
+        sensitive: false,
         warn: &|text| (setting.warn)(&text),
         reads: &|_| {},
     };

@@ -20,7 +20,7 @@ use crate::cidr::Cidr;
 use crate::combine::{Folded, Pipe, Random, Union};
 use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
-use crate::pattern::{Patterns, perl::Perl, posix::Posix};
+use crate::pattern::{Pattern, Patterns, perl::Perl, posix::Posix};
 use crate::simple::{BadSyntax, Fail, Static, inline, list};
 use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
 use crate::{Lookup, Table, berkeley, cdb, foreign, lmdb};
@@ -30,6 +30,9 @@ pub const NESTING_MAX: usize = 10;
 
 /// Types whose keys are patterns, or whose server is asked for whole addresses only.
 const PATTERNS: [&str; 7] = ["cidr", "fail", "pcre", "randmap", "regexp", "socketmap", "tcp"];
+
+/// Types whose servers need not prove who they are.
+const UNPROVEN: [&str; 3] = ["nis", "socketmap", "tcp"];
 
 /// Types that a server or a library outside this crate answers for.
 pub const REMOTE: [&str; 8] =
@@ -252,6 +255,9 @@ pub struct Catalog<'a> {
     pub default_type: &'a str,
     /// `proxy_read_maps`.
     pub proxied: &'a [String],
+    /// What comes out becomes a file's name or its owner: nobody on the network may say it, nor a
+    /// part of the key, and `proxy:` is opened directly.
+    pub sensitive: bool,
     /// Takes what should be said about the text of a table.
     pub warn: &'a dyn Fn(String),
     /// Takes the path of each file that is going to be read.
@@ -268,6 +274,9 @@ impl Catalog<'_> {
         if depth > NESTING_MAX {
             return Err(BadTable(format!("tables are nested too deeply: {name}")));
         }
+        if self.sensitive && UNPROVEN.contains(&name.kind.as_str()) {
+            return Err(BadTable(format!("{name} map is not allowed for security sensitive data")));
+        }
         let path = name.path.as_str();
         let map = |table| Contents::Map(Folded { table, folding: self.folding });
         let mut fixed = !PATTERNS.contains(&name.kind.as_str());
@@ -279,14 +288,8 @@ impl Catalog<'_> {
                 let text = self.rules(path)?;
                 Contents::Other(Box::new(Cidr::parse(path, &text, self.warn)))
             }
-            "regexp" => {
-                let text = self.rules(path)?;
-                Contents::Other(Box::new(Patterns::<Posix>::parse(path, &text, self.warn)))
-            }
-            "pcre" => {
-                let text = self.rules(path)?;
-                Contents::Other(Box::new(Patterns::<Perl>::parse(path, &text, self.warn)))
-            }
+            "regexp" => Contents::Other(Box::new(self.patterns::<Posix>(path)?)),
+            "pcre" => Contents::Other(Box::new(self.patterns::<Perl>(path)?)),
             "texthash" => map(self.text_file(path)?),
             "inline" => map(self.inline_map(path)?),
             "internal" => map(Entries::new()),
@@ -311,6 +314,10 @@ impl Catalog<'_> {
             }
             "randmap" => Contents::Other(self.random(&name)?),
             "unix" => map(self.accounts(&name)?),
+            "proxy" if self.sensitive => {
+                let direct = Name::of_table(path, self.default_type)?;
+                return self.nested(direct, depth + 1);
+            }
             "proxy" => {
                 let opened = self.proxied(path, depth)?;
                 fixed = opened.fixed;
@@ -337,6 +344,14 @@ impl Catalog<'_> {
         let bad = |why: &dyn fmt::Display| BadTable(format!("open database {path}: {why}"));
         let bytes = self.read(&path).map_err(|why| bad(&why))?;
         database(&name.kind, bytes).map_err(|why| bad(&why))
+    }
+
+    fn patterns<P: Pattern>(&self, path: &str) -> Result<Patterns<P>, BadTable> {
+        let text = self.rules(path)?;
+        Ok(match self.sensitive {
+            true => Patterns::parse_fixed(path, &text, self.warn),
+            false => Patterns::parse(path, &text, self.warn),
+        })
     }
 
     /// The rules of a pattern table: a file's, or those in braces, one a line.

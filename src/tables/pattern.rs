@@ -19,7 +19,6 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::source::LogicalLines;
 use crate::{Lookup, Table};
 use prefilter::Prefilter;
 use regex_syntax::hir::Hir;
@@ -104,11 +103,12 @@ pub struct Patterns<P> {
 impl<P: Pattern> Patterns<P> {
     /// Reads the text of `file`; rules that cannot be used are told to `warn`.
     pub fn parse(file: &str, text: &[u8], warn: &dyn Fn(String)) -> Patterns<P> {
-        let mut reading = Reading::new(file, warn);
-        for line in LogicalLines::new(text) {
-            reading.line(&line);
-        }
-        reading.finish()
+        Reading::new(file, warn).read(text)
+    }
+
+    /// The same for results that must not have parts of the key in them: such rules are left out.
+    pub fn parse_fixed(file: &str, text: &[u8], warn: &dyn Fn(String)) -> Patterns<P> {
+        Reading::new(file, warn).without_substitution().read(text)
     }
 
     /// The value, and the line of the rule that gives it.

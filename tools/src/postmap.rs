@@ -71,6 +71,7 @@ impl Run<'_> {
             utf8: self.utf8,
             default_type: &self.settings.text("default_database_type")?,
             proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
+            sensitive: false,
             warn: &|text| self.program.say(Level::Warning, text),
             reads: &|_| {},
         };

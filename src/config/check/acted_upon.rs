@@ -278,9 +278,15 @@ pub(super) static NAMES: &[&str] = &[
     "virtual_alias_expansion_limit",
     "virtual_alias_maps",
     "virtual_alias_recursion_limit",
+    "virtual_gid_maps",
+    "virtual_mailbox_base",
     "virtual_mailbox_domains",
+    "virtual_mailbox_limit",
+    "virtual_mailbox_lock",
     "virtual_mailbox_maps",
+    "virtual_minimum_uid",
     "virtual_transport",
+    "virtual_uid_maps",
 ];
 
 /// What is said of features that are not here, when it is that they should not be.

@@ -10,10 +10,14 @@
 //! **Diagnostics**: [`Trouble`]. The message may have been delivered when an answer is lost: twice
 //! is better than never. **Limits**: [`HELPER_ANSWER`], [`HELPER_ROOM`].
 
+use super::Ending;
 use super::content::{PIECE_MAX, Pieces};
+use crate::delivery::TRANSPORT_UNAVAILABLE;
 use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
+use mail::dsn::Diagnostic;
+use mail::{Dsn, Status};
 use privsep::alias::INCLUDE_BYTES_MAX;
-use privsep::{CodecError, Reply, Verdict, chunk, frame, reply};
+use privsep::{Code, CodecError, Reply, Verdict, chunk, frame, reply};
 use runtime::net::{Arrived, Stream};
 use runtime::{Chunk, Rt};
 use std::fmt;
@@ -39,6 +43,32 @@ impl fmt::Display for Trouble {
             Trouble::Absent(error) => write!(f, "connect to {SOCKET}: {error}"),
             Trouble::Lost(error) => write!(f, "{SOCKET}: premature end of delivery: {error}"),
         }
+    }
+}
+
+impl Trouble {
+    /// What a recipient's delivery ends with: it waits.
+    pub fn ending(&self) -> Ending {
+        let text = match self {
+            Trouble::Absent(_) => TRANSPORT_UNAVAILABLE,
+            Trouble::Lost(_) => "unknown mail transport error",
+        };
+        Ending { dsn: Dsn::local(Status::new(4, 3, 0), text), out_of_service: true }
+    }
+}
+
+/// What the helper's last word means for a recipient. That it could not write is told in notices as
+/// a program would tell it, by its code.
+pub fn dsn(verdict: Verdict) -> Dsn {
+    let (class, subject, detail) = verdict.status;
+    let dsn = Dsn::local(Status::new(class, subject, detail), verdict.text);
+    match verdict.code {
+        Code::IoErr => Dsn {
+            diagnostic: Diagnostic::Unix,
+            diagnostic_text: Some("input/output error".into()),
+            ..dsn
+        },
+        _ => dsn,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a local delivery has to say: log lines, and one result for every recipient.
+//! What a delivery to mailboxes has to say: log lines, and one result for every recipient.
 //!
 //! A recipient that became several has a log line for each. It is done when none of them waits: it
 //! is [`Disposition::Bounced`] when one of them failed, so that nothing is marked before the notice
@@ -15,12 +15,10 @@ use crate::maillog::{Daemon, Delays, Event};
 use mail::{Dsn, Recipient, Status};
 use runtime::Instant;
 
-/// `relay=` of the log line.
-const RELAY: &str = "local";
-
 /// Results of one request.
 pub struct Report<'a> {
     core: &'a Core,
+    daemon: Daemon,
     soft_bounce: bool,
     request: &'a DeliverRequest,
     results: Vec<RecipientResult>,
@@ -45,10 +43,24 @@ impl Tally {
 }
 
 impl<'a> Report<'a> {
-    /// Nothing to say yet.
-    pub fn new(core: &'a Core, soft_bounce: bool, request: &'a DeliverRequest) -> Report<'a> {
+    /// Nothing to say yet; `daemon` is who will say it.
+    pub fn new(
+        core: &'a Core,
+        daemon: Daemon,
+        soft_bounce: bool,
+        request: &'a DeliverRequest,
+    ) -> Report<'a> {
         let results = Vec::with_capacity(request.recipients.len());
-        Report { core, soft_bounce, request, results, site_failure: None }
+        Report { core, daemon, soft_bounce, request, results, site_failure: None }
+    }
+
+    /// A recipient's delivery, which began at `started`, is over; it is nobody but itself.
+    pub fn settle(&mut self, index: u32, started: Instant, ending: Ending) {
+        let recipient = &self.request.message.envelope.recipients[index as usize];
+        let mut tally = Tally::default();
+        let counted = self.log(recipient, started, ending);
+        self.count(&mut tally, recipient, counted);
+        self.conclude(index, tally, None);
     }
 
     /// Logs the end of a delivery that began at `started`: what it means, and its status with
@@ -63,11 +75,11 @@ impl<'a> Report<'a> {
         let (disposition, status) = Disposition::of(&mut dsn, self.soft_bounce);
         let transmission = self.core.rt.now().since(started);
         self.core.log.log(&Event::Delivery {
-            daemon: &Daemon::Local,
+            daemon: &self.daemon,
             id: self.request.message.id,
             recipient: &recipient.address,
             original: &recipient.original,
-            relay: RELAY,
+            relay: &self.request.transport,
             conn_use: 1,
             delays: Delays { transmission, ..self.request.delays(started) },
             dsn: dsn.status,
@@ -111,8 +123,8 @@ impl<'a> Report<'a> {
             Some(Expanded::Plain) => Action::Expanded,
             Some(Expanded::ByOwner) | None => Action::Delivered,
         };
-        let receipt =
-            (disposition == Disposition::Sent).then(|| Receipt { relay: RELAY.into(), action });
+        let relay = self.request.transport.to_string();
+        let receipt = (disposition == Disposition::Sent).then_some(Receipt { relay, action });
         let dsn = match (&receipt, expanded) {
             (Some(_), Some(_)) => Dsn::local(Status::new(2, 0, 0), "alias expanded"),
             _ => dsn,

@@ -27,6 +27,8 @@ pub enum Daemon {
     Discard,
     /// local(8)
     Local,
+    /// virtual(8)
+    Virtual,
     /// bounce(8)
     Bounce,
     /// pickup(8)
@@ -54,6 +56,7 @@ impl Daemon {
             Daemon::Error => "error",
             Daemon::Discard => "discard",
             Daemon::Local => "local",
+            Daemon::Virtual => "virtual",
             Daemon::Bounce => "bounce",
             Daemon::Pickup => "pickup",
             Daemon::Anvil => "anvil",

@@ -40,6 +40,7 @@ fn open(name: &str) -> (Result<Opened, String>, Vec<String>) {
         utf8: true,
         default_type: "hash",
         proxied: &["proxy:hash:/d".to_owned()],
+        sensitive: false,
         warn: &|text| said.borrow_mut().push(text),
         reads: &|_| {},
     };
@@ -108,4 +109,28 @@ fn lines_of_a_text_that_are_left_out_are_named() {
         "/t, line 4: record is in \"key: value\" format; is this an alias file?",
     ];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn where_answers_are_sensitive_nobody_on_the_network_gives_them_however_deep_it_stands() {
+    let catalog = Catalog {
+        system: system(),
+        folding: Folding::Utf8,
+        utf8: true,
+        default_type: "hash",
+        proxied: &[],
+        sensitive: true,
+        warn: &|_| {},
+        reads: &|_| {},
+    };
+    let open = |name: &str| Name::of_table(name, "hash").and_then(|name| catalog.open(name));
+    for name in ["tcp:h:1", "unionmap:{inline:{a=b},tcp:h:1}", "proxy:tcp:h:1"] {
+        let why = open(name).unwrap_err().0;
+        assert_eq!(why, "tcp:h:1 map is not allowed for security sensitive data", "{name}");
+    }
+    let pattern = open("pipemap:{inline:{a=b},pcre:{{/(b)/ $1}}}").unwrap();
+    assert_eq!(pattern.table().lookup(b"a"), Lookup::NotFound);
+    // No list of tables that may be read by way of proxymap(8) is asked.
+    let direct = open("proxy:inline:{a=b}").unwrap();
+    assert_eq!(direct.table().lookup(b"a"), Lookup::Found(Cow::Borrowed(b"b")));
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::prefilter::Filtering;
 use super::{Action, Pattern, Patterns, Rule, Spans};
-use crate::source::{LogicalLine, printable, trim};
+use crate::source::{LogicalLine, LogicalLines, printable, trim};
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Reading<'a, P> {
     filtering: Filtering,
     /// `if`s that have no `endif` yet: their place and line.
     open: Vec<(usize, usize)>,
+    /// Whether results may have parts of the key in them.
+    substitutes: bool,
 }
 
 /// A pattern as it is written.
@@ -60,7 +62,20 @@ impl<'a, P: Pattern> Reading<'a, P> {
     /// Nothing read yet.
     pub fn new(file: &'a str, warn: &'a dyn Fn(String)) -> Self {
         let (rules, open) = (Vec::new(), Vec::new());
-        Reading { file, warn, rules, filtering: Filtering::default(), open }
+        Reading { file, warn, rules, filtering: Filtering::default(), open, substitutes: true }
+    }
+
+    /// Rules whose results have parts of the key in them are to be left out.
+    pub fn without_substitution(self) -> Self {
+        Reading { substitutes: false, ..self }
+    }
+
+    /// Reads a whole text.
+    pub fn read(mut self, text: &[u8]) -> Patterns<P> {
+        for line in LogicalLines::new(text) {
+            self.line(&line);
+        }
+        self.finish()
     }
 
     fn say(&self, line: usize, what: &str) {
@@ -68,14 +83,14 @@ impl<'a, P: Pattern> Reading<'a, P> {
     }
 
     /// Reads a line; one that cannot be used is left out.
-    pub fn line(&mut self, line: &LogicalLine) {
+    fn line(&mut self, line: &LogicalLine) {
         if let Err(why) = self.rule(line) {
             self.say(line.number, &why);
         }
     }
 
     /// The table.
-    pub fn finish(mut self) -> Patterns<P> {
+    fn finish(mut self) -> Patterns<P> {
         for (_, line) in &self.open {
             self.say(*line, "IF has no matching ENDIF");
         }
@@ -179,6 +194,10 @@ impl<'a, P: Pattern> Reading<'a, P> {
         })?;
         for part in &parts {
             match part {
+                Part::Group(_) if !self.substitutes => {
+                    let what = "regular expression substitution is not allowed";
+                    return Err(format!("{what}: skipping this rule"));
+                }
                 Part::Group(_) if written.negated => {
                     let what = "$number found in negative match replacement text";
                     return Err(format!("{what}: skipping this rule"));

@@ -193,3 +193,14 @@ proptest::proptest! {
 
 use perl::Perl;
 use posix::Posix;
+
+#[test]
+fn results_may_be_kept_free_of_parts_of_the_key() {
+    let said = RefCell::new(Vec::new());
+    let warn = |text| said.borrow_mut().push(text);
+    let table = Patterns::<Perl>::parse_fixed("t", b"/^(a)/ x$1\n/^a/ $$y\n", &warn);
+    assert_eq!(table.find(b"a"), Some((b"$y".to_vec(), 2)));
+    let text = "pcre map t, line 1: regular expression substitution is not allowed: skipping this \
+                rule";
+    assert_eq!(said.into_inner(), [text]);
+}

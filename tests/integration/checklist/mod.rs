@@ -4,6 +4,7 @@ mod configuration;
 mod identity;
 mod receiving;
 mod virtual_domains;
+mod virtual_mailboxes;
 
 use crate::support::client::Client;
 use crate::support::keeper::{Keeper, Mail};
