@@ -167,7 +167,7 @@ fn a_link_that_is_planted_below_the_base_gains_nothing() {
     plant(treasure.clone(), "dir");
     let name = format!("hash:{}", system.path("conf/virtual_mailbox_maps").display());
     system.tell("postmap", &[&name]);
-    system.tell("postfix", &["reload"]);
+    system.reload();
     for recipient in ["dir@abc.example", "in@abc.example", "up@abc.example"] {
         send(&system, recipient, "to a directory of root");
         wait_for(&system, &format!("to=<{recipient}>, relay=virtual, "));

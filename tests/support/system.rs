@@ -1,5 +1,6 @@
 //! An installed ringpost in a temporary directory; as root the engine runs as `daemon`.
 
+use super::client::Client;
 use super::process::{children, end, runs};
 use super::{PATIENCE, programs, wait};
 use std::fs::{self, Permissions};
@@ -99,6 +100,20 @@ impl System {
     #[track_caller]
     pub fn start(&self) {
         self.tell("postfix", &["start"]);
+    }
+
+    /// `postfix reload`, and waits until every core greets with what it was given.
+    #[track_caller]
+    pub fn reload(&self) {
+        /// Connections in a row, which the kernel spreads over the cores.
+        const GREETINGS: usize = 12;
+        static RELOADS: AtomicU16 = AtomicU16::new(0);
+        let banner = format!("reload {}", RELOADS.fetch_add(1, Ordering::Relaxed));
+        self.configure(&format!("smtpd_banner = {banner}\n"));
+        self.tell("postfix", &["reload"]);
+        let banner = format!("220 {banner}");
+        let renewed = || Client::connect(self.port).is_ok_and(|it| it.greeting == banner);
+        wait("the reload", || (0..GREETINGS).all(|_| renewed()));
     }
 
     /// The mail log so far.

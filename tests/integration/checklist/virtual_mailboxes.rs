@@ -88,7 +88,7 @@ fn s154_static_ids_and_a_least_user_id() {
     };
     assert_eq!(owners(&system), [(UID, GID), (UID, GID)]);
     system.configure("virtual_uid_maps = static:99\n");
-    system.tell("postfix", &["reload"]);
+    system.reload();
     send(&system, "CEO@abc.example", "waits");
     wait_for(&system, "dsn=4.3.5, status=deferred (mail system configuration error)");
     wait_for(&system, "warning: recipient ceo@abc.example: bad uid 99 in virtual_uid_maps");
