@@ -10,6 +10,7 @@ use crate::cleanup::mapping::{Class, Trouble};
 use crate::mail_addr_find::Found;
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::{self, Resolved, Route};
+use crate::vmailbox::owner::{Mailbox, NoMailbox};
 use mail::Address;
 use mail::address::Printable;
 use std::cell::RefCell;
@@ -120,6 +121,31 @@ impl Report<'_> {
             _ => {
                 self.step("transport", &transport);
                 self.step("next hop", &nexthop);
+                self.mailbox(&transport, recipient);
+            }
+        }
+    }
+
+    /// Where virtual(8) puts it, when that is behind the transport.
+    fn mailbox(&self, transport: &str, recipient: &Address) {
+        let services = &self.snapshot.virtuals;
+        let Some((_, service)) = services.iter().find(|(name, _)| name == transport) else {
+            return;
+        };
+        if let Some(why) = &service.unusable {
+            return self.step("waits", &format!("4.3.0 {why}"));
+        }
+        let user = service.tables.folded(recipient);
+        match service.tables.find(&self.snapshot.resolver, &user) {
+            Ok(Mailbox { path, uid, gid }) => {
+                let path = Printable(&path);
+                self.step("mailbox", &format!("{path}, user id {uid}, group id {gid}"));
+            }
+            Err(NoMailbox::Unknown) => {
+                self.step("bounces", &format!("5.1.1 unknown user: \"{user}\""));
+            }
+            Err(NoMailbox::Misconfigured(why)) => {
+                self.step("waits", &format!("4.3.5 {}", why.join("; ")));
             }
         }
     }
@@ -217,5 +243,24 @@ route to <b@o.example>
             text.ends_with("\n  waits                    4.3.0 transport_maps: Application error"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_virtual_mailbox_is_told_with_its_owner() {
+        let main_cf = "virtual_mailbox_domains = a.example\nvirtual_mailbox_base = /b\n\
+            virtual_mailbox_maps = inline:{{ceo@a.example=a/ceo} {cfo@a.example=a/cfo}}\n\
+            virtual_uid_maps = inline:{ceo@a.example=1003}\nvirtual_gid_maps = static:105\n";
+        let services = "smtp inet n - n - - smtpd\nvirtual unix - n n - - virtual\n";
+        let snapshot = testing::snapshot_with(main_cf, services);
+        let last = |recipient: &str| {
+            let [sender, recipient] = ["s@x.example", recipient]
+                .map(|address| Address::from_internal(address.as_bytes()));
+            let lines = explain(&snapshot, testing::tables(), &sender, &recipient);
+            lines.last().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(last("CEO@a.example"), "mailbox a/ceo, user id 1003, group id 105");
+        assert_eq!(last("no@a.example"), "bounces 5.1.1 unknown user: \"no@a.example\"");
+        let why = "recipient cfo@a.example: not found in virtual_uid_maps";
+        assert_eq!(last("cfo@a.example"), format!("waits 4.3.5 {why}"));
     }
 }
