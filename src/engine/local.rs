@@ -19,7 +19,7 @@
 //!
 //! **Diagnostics**: a helper that is not there or dies is a deferral (4.3.0) and a warning, never a
 //! bounce. **Limits**: [`crate::limits::HELPER_ANSWER`], [`crate::limits::HELPER_ROOM`],
-//! [`content::PIECE_MAX`], those of [`expand`] and [`forward`]. **Standards**: local(8) of Postfix
+//! [`content::PIECE_MAX`], those of [`expand`] and `forward`. **Standards**: local(8) of Postfix
 //! 3.7, without `.forward` files.
 
 pub mod content;
@@ -125,7 +125,7 @@ impl Delivery<'_> {
             }
             let (branch, ending) = match step {
                 Step::Forward(branch) => {
-                    forwarded.push(branch);
+                    forwarded.push(*branch);
                     continue;
                 }
                 Step::Include(branch, path) => match self.include(&branch, &path).await {
@@ -216,12 +216,7 @@ impl Delivery<'_> {
     }
 
     /// Sends everything on that is not delivered here.
-    async fn forward(
-        &self,
-        report: &mut Report<'_>,
-        tally: &mut Tally,
-        branches: Vec<Box<Branch>>,
-    ) {
+    async fn forward(&self, report: &mut Report<'_>, tally: &mut Tally, branches: Vec<Branch>) {
         for letter in forward::letters(branches) {
             let sent = forward::send(self.core, self.request, self.settings, letter).await;
             let dsn = sent.map_or_else(

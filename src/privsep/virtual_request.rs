@@ -7,6 +7,7 @@
 //!
 //! **Limits**: [`BODY_MAX`], [`PATH_MAX`].
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::codec::{Reader, Writer};
@@ -93,7 +94,7 @@ pub enum Asked {
     /// A delivery to a virtual mailbox.
     Virtual(VirtualRequest),
     /// What an alias, or `mailbox_command`, asks for.
-    Alias(alias::Request),
+    Alias(Box<alias::Request>),
 }
 
 impl Asked {
@@ -117,7 +118,7 @@ impl Asked {
             return VirtualRequest::decode(body).map(Asked::Virtual);
         }
         if kind == alias::KIND {
-            return alias::Request::decode(body).map(Asked::Alias);
+            return alias::Request::decode(body).map(Box::new).map(Asked::Alias);
         }
         crate::Request::decode(body).map(Asked::Local)
     }

@@ -29,7 +29,7 @@ use mail::envelope::notify;
 use mail::{Address, Dsn, Recipient, Status};
 use std::collections::BTreeSet;
 
-/// How deep aliases may lead to aliases, in [`HOP`]s and [`INCLUDE`]s; then the recipient is
+/// How deep aliases may lead to aliases, in `HOP`s and `INCLUDE`s; then the recipient is
 /// bounced. 25 aliases of aliases, as in Postfix.
 pub const LEVELS_MAX: u32 = 100;
 /// What an alias counts.
@@ -175,12 +175,8 @@ impl Branch {
 
     /// A branch somewhere in an expansion.
     #[cfg(test)]
-    pub fn for_tests(
-        recipient: Recipient,
-        delivered: Address,
-        sender: Option<Address>,
-    ) -> Box<Branch> {
-        Box::new(Branch { delivered, sender, ..Branch::new(&recipient) })
+    pub fn for_tests(recipient: Recipient, delivered: Address, sender: Option<Address>) -> Branch {
+        Branch { delivered, sender, ..Branch::new(&recipient) }
     }
 
     /// Whose rights it has, as far as that matters for twice the same.

@@ -37,10 +37,10 @@ pub struct Letter {
 }
 
 /// Branches that share a message: the same sender, come by the same way.
-pub fn letters(branches: Vec<Box<Branch>>) -> Vec<Letter> {
+pub fn letters(branches: Vec<Branch>) -> Vec<Letter> {
     let mut letters: Vec<Letter> = Vec::new();
     for branch in branches {
-        let Branch { mut recipient, delivered, sender, .. } = *branch;
+        let Branch { mut recipient, delivered, sender, .. } = branch;
         if recipient.original.is_null() {
             recipient.original = recipient.address.clone();
         }

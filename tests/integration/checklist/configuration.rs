@@ -3,7 +3,7 @@
 
 use super::rcpt;
 use crate::support::client::{Client, submit};
-use crate::support::process::signal;
+use crate::support::process::{runs, signal};
 use crate::support::system::{System, is_root};
 use crate::support::{skip, wait};
 use rustix::process::Signal;
@@ -225,7 +225,10 @@ fn s51_a_forward_that_is_interrupted_loses_nothing() {
     for number in 0..MESSAGES {
         submit(system.port, "s@source.example", "list@here.example", &format!("no {number}."));
         if number % 6 == 5 {
-            signal(system.engine(), Signal::KILL);
+            // The next client is for the next engine: master keeps the socket.
+            let engine = system.engine();
+            signal(engine, Signal::KILL);
+            wait("its end", || !runs(engine));
         }
     }
     let mailbox = system.path("spool").join(&user);
