@@ -76,6 +76,8 @@ impl Memory {
 
 /// Keeps looking, as a task of every core, where there is a limit.
 pub fn watch(core: &Rc<Core>) {
+    // What reading the log took is free by now, and nothing that comes would need as much.
+    (core.memory.collect)();
     if core.memory.limit == u64::MAX {
         return;
     }
