@@ -14,7 +14,8 @@
 //!
 //! **Diagnostics**: a server that cannot answer is a warning in the log, once for each question
 //! that was sent, and [`Lookup::Retry`].
-//! **Limits**: [`ANSWERS_MAX`], [`ROUNDS_MAX`], [`AT_ONCE_MAX`].
+//! **Limits**: [`ANSWERS_MAX`], [`ANSWERS_BYTES_MAX`], [`ROUNDS_MAX`], [`AT_ONCE_MAX`]. Where
+//! nothing more can be kept a rehearsal ends, and what is missing is a temporary error.
 //! **Standards**: DATABASE_README of Postfix 3.7.
 
 use crate::maillog::{Daemon, Maillog};
@@ -22,7 +23,7 @@ use crate::resolver::Resolver;
 use remote::{Answer, Client};
 use runtime::{Instant, Rt};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,8 @@ use tables::{Lookup, Table};
 
 /// Answers a core keeps.
 pub const ANSWERS_MAX: usize = 65_536;
+/// Bytes of them, keys and values.
+pub const ANSWERS_BYTES_MAX: usize = 32 << 20;
 /// How often a rehearsal is repeated: an expansion of more steps is a temporary error.
 pub const ROUNDS_MAX: usize = 4096;
 /// Questions of one rehearsal that are under way at once.
@@ -53,6 +56,8 @@ type Key = (u64, Vec<u8>);
 #[derive(Default)]
 struct Known {
     answers: BTreeMap<Key, Kept>,
+    /// Bytes of their keys and values.
+    bytes: usize,
     /// Set while somebody rehearses.
     rehearsal: Option<Rehearsal>,
 }
@@ -127,16 +132,37 @@ impl Known {
         }
     }
 
-    /// Takes an answer; room is made by forgetting what nobody can be waiting for.
-    fn keep(&mut self, key: Key, kept: Kept) {
-        if self.answers.len() >= ANSWERS_MAX {
+    /// Takes an answer; room is made by forgetting what nobody can be waiting for. Whether there
+    /// was any.
+    fn keep(&mut self, key: Key, kept: Kept) -> bool {
+        let bytes = bytes(&key, &kept);
+        if !self.has_room(bytes) {
             let now = kept.came;
             self.answers.retain(|_, old| now < old.came + old.keep.max(REHEARSED));
+            self.bytes = self.answers.iter().map(|(key, kept)| self::bytes(key, kept)).sum();
         }
-        if self.answers.len() < ANSWERS_MAX {
-            self.answers.insert(key, kept);
+        let room = self.has_room(bytes);
+        if room {
+            self.bytes += bytes;
+            let old = self.answers.insert(key.clone(), kept);
+            self.bytes -= old.map_or(0, |old| self::bytes(&key, &old));
         }
+        room
     }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.answers.len() < ANSWERS_MAX && self.bytes + bytes <= ANSWERS_BYTES_MAX
+    }
+}
+
+/// What an answer takes, but for its place.
+fn bytes(key: &Key, kept: &Kept) -> usize {
+    let said = match &kept.answer {
+        Answer::Found(value) => value.len(),
+        Answer::NotFound => 0,
+        Answer::Retry(why) => why.len(),
+    };
+    key.1.len() + said
 }
 
 impl Kept {
@@ -158,10 +184,9 @@ pub async fn rehearse(asker: Asker<'_>, mut work: impl FnMut()) {
     let began = asker.rt.now();
     for _ in 0..ROUNDS_MAX {
         let missing = round(asker, began, &mut work);
-        if missing.is_empty() {
+        if missing.is_empty() || !ask(asker, missing).await {
             return;
         }
-        ask(asker, missing).await;
     }
 }
 
@@ -171,24 +196,25 @@ fn round(asker: Asker<'_>, began: Instant, work: &mut impl FnMut()) -> BTreeMap<
     KNOWN.with_borrow_mut(|known| known.rehearsal = Some(rehearsal));
     asker.log.muted(work);
     let rehearsal = KNOWN.with_borrow_mut(|known| known.rehearsal.take());
-    rehearsal.map(|rehearsal| rehearsal.missing).unwrap_or_default()
+    rehearsal.expect("set above, and plain code cannot rehearse").missing
 }
 
-/// Asks for all, some at once.
-async fn ask(asker: Asker<'_>, missing: BTreeMap<Key, Arc<Client>>) {
+/// Asks for all, some at once; whether there was room for what they said.
+async fn ask(asker: Asker<'_>, missing: BTreeMap<Key, Arc<Client>>) -> bool {
+    let room = Cell::new(true);
     let mut missing = missing.into_iter();
     loop {
         let some = missing.by_ref().take(AT_ONCE_MAX);
         let questions: Vec<_> =
-            some.map(|(key, client)| Box::pin(question(asker, key, client))).collect();
+            some.map(|(key, client)| Box::pin(question(asker, key, client, &room))).collect();
         if questions.is_empty() {
-            return;
+            return room.get();
         }
         all(questions).await;
     }
 }
 
-async fn question(asker: Asker<'_>, key: Key, client: Arc<Client>) {
+async fn question(asker: Asker<'_>, key: Key, client: Arc<Client>, room: &Cell<bool>) {
     let answer = asker.resolver.look_up(&client, &key.1).await;
     let answer = answer.unwrap_or_else(|| {
         Answer::Retry(format!("{}: no answer in time, or too many questions", client.name()))
@@ -197,7 +223,7 @@ async fn question(asker: Asker<'_>, key: Key, client: Arc<Client>) {
         asker.log.warn(asker.daemon.clone(), why);
     }
     let kept = Kept { answer, came: asker.rt.now(), keep: client.keep() };
-    KNOWN.with_borrow_mut(|known| known.keep(key, kept));
+    room.set(KNOWN.with_borrow_mut(|known| known.keep(key, kept)) && room.get());
 }
 
 /// Waits for all of them.
@@ -207,4 +233,31 @@ async fn all(mut waiting: Vec<std::pin::Pin<Box<impl Future<Output = ()>>>>) {
         if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(bytes: usize, came: u64) -> Kept {
+        let answer = Answer::Found(vec![b'x'; bytes]);
+        Kept { answer, came: Instant(came), keep: Duration::ZERO }
+    }
+
+    #[test]
+    fn room_is_made_by_forgetting_and_there_may_be_none() {
+        let mut known = Known::default();
+        let second = 1_000_000_000;
+        let half = ANSWERS_BYTES_MAX / 2;
+        assert!(known.keep((0, b"a".to_vec()), kept(half - 1, 0)));
+        assert!(known.keep((0, b"a".to_vec()), kept(half - 1, 0)), "the same again");
+        assert!(known.keep((0, b"b".to_vec()), kept(half - 1, second)));
+        assert!(!known.keep((0, b"c".to_vec()), kept(half - 1, second)), "both may be needed");
+        assert_eq!((known.answers.len(), known.bytes), (2, ANSWERS_BYTES_MAX));
+        let later = REHEARSED.as_secs() * second;
+        assert!(known.keep((0, b"c".to_vec()), kept(half - 1, later)), "one is old");
+        let keys: Vec<&[u8]> = known.answers.keys().map(|(_, key)| key.as_slice()).collect();
+        assert_eq!(keys, [b"b".as_slice(), b"c"]);
+        assert_eq!(known.bytes, ANSWERS_BYTES_MAX);
+    }
 }

@@ -7,13 +7,14 @@
 //! | `check_address_map type:table`, `type:table` | its address is in the table |
 //!
 //! The first that says yes decides. Words about logins and certificates, which no client has yet,
-//! say no. What cannot be decided is no: such headers are left alone.
+//! say no. What cannot be decided is an error: the message is not taken now.
 //!
 //! **Standards**: postconf(5) `local_header_rewrite_clients`.
 
 use super::Service;
 use crate::lookup::{Maps, Opener};
 use crate::maillog::Client;
+use crate::match_list::Match;
 use crate::snapshot::Snapshot;
 use config::Params;
 use config::params::BadValue;
@@ -64,19 +65,32 @@ impl LocalClients {
     }
 
     /// Whether mail from a client is local.
+    ///
+    /// # Errors
+    /// A table cannot answer; Postfix's warning.
     pub fn has(
         &self,
         service: &Service,
         snapshot: &Snapshot,
         address: IpAddr,
         name: &Client,
-    ) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            Rule::Interfaces => snapshot.own_addresses.contains(&address.to_canonical()),
-            Rule::Mynetworks => service.mynetworks.contains(address, &name.name).is_yes(),
-            Rule::Address(maps) => {
-                matches!(maps.lookup(name.address.as_bytes()), Lookup::Found(_))
+    ) -> Result<bool, String> {
+        for rule in &self.rules {
+            let found = match rule {
+                Rule::Interfaces => snapshot.own_addresses.contains(&address.to_canonical()),
+                Rule::Mynetworks => match service.mynetworks.contains(address, &name.name) {
+                    Match::Unknown => return Err(format!("{PARAMETER}: mynetworks: lookup error")),
+                    found => found.is_yes(),
+                },
+                Rule::Address(maps) => match maps.lookup(name.address.as_bytes()) {
+                    Lookup::Retry(why) => return Err(format!("{PARAMETER}: {why}")),
+                    found => found != Lookup::NotFound,
+                },
+            };
+            if found {
+                return Ok(true);
             }
-        })
+        }
+        Ok(false)
     }
 }

@@ -294,19 +294,23 @@ fn refusals_end_with_the_footer() {
 #[test]
 fn headers_of_local_clients_are_completed() {
     let input = format!("EHLO c\r\n{TRANSACTION}To: user\r\n\r\nx\r\n.\r\nQUIT\r\n");
-    let added = |clients: &str| {
+    let said = |clients: &str| {
         let main_cf = format!(
-            "default_transport = discard:\nrelay_domains = d.example\nrelay_transport = discard:\nmynetworks = 198.51.100.0/24\n\
+            "default_transport = discard:\nrelay_domains = d.example\n\
+             relay_transport = discard:\nmynetworks = 198.51.100.0/24\n\
              local_header_rewrite_clients = {clients}\n"
         );
-        let (_, log) = dialogue(&main_cf, OUTSIDE, &input);
-
-        !has(&log, "message-id=<>")
+        dialogue(&main_cf, OUTSIDE, &input)
     };
+    let added = |clients: &str| !has(&said(clients).1, "message-id=<>");
     assert!(!added("permit_inet_interfaces"));
     assert!(added("permit_inet_interfaces, permit_mynetworks"));
     assert!(added("check_address_map inline:{198.51.100.7=x}"));
-    assert!(!added("fail:x") && !added(""));
+    assert!(!added(""));
+    let (got, log) = said("fail:x");
+    assert!(has(&got, "451 4.3.0 Temporary lookup error"), "{got:?}");
+    assert!(has(&log, "warning: local_header_rewrite_clients: "), "{log:#?}");
+    assert!(!has(&log, "message-id="), "nothing is queued");
 }
 
 /// Transactions of one session: more than fit the lane to another core and the outbox before it.

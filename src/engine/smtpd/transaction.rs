@@ -46,8 +46,15 @@ pub struct Sender<'a> {
     pub helo: &'a str,
     /// `SMTP`, `ESMTP`, ...
     pub protocol: &'a str,
-    /// Whether missing headers are added.
+}
+
+/// What is decided when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Whether its headers are completed as those of local mail.
     pub is_local: bool,
+    /// What is left out.
+    pub receive: Receive,
 }
 
 /// A transaction.
@@ -66,12 +73,12 @@ pub struct Transaction {
     micros: u64,
     zone: Rc<Zone>,
     size_limit: u64,
-    receive: Receive,
+    kind: Kind,
 }
 
 impl Transaction {
     /// A transaction after MAIL.
-    pub fn new(core: &Core, mail: Mail, size_limit: u64, receive: Receive) -> Transaction {
+    pub fn new(core: &Core, mail: Mail, size_limit: u64, kind: Kind) -> Transaction {
         let UnixMicros(micros) = core.rt.unix_time();
         let envelope = Envelope {
             sender: mail.sender,
@@ -93,7 +100,7 @@ impl Transaction {
             micros,
             zone: Rc::default(),
             size_limit,
-            receive,
+            kind,
         }
     }
 
@@ -122,14 +129,14 @@ impl Transaction {
         let snapshot = core.snapshot();
         self.envelope.sender = snapshot.resolver.canonical(&self.envelope.sender);
         let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-        let mapped = match self.receive.maps_addresses {
+        let mapped = match self.kind.receive.maps_addresses {
             true => mapping.sender(core, resolver, id, &mut self.envelope.sender),
             false => Ok(()),
         };
         let unix = self.micros / 1_000_000;
         self.zone = core.local.at(unix);
-        self.context = if sender.is_local { Context::Local } else { Context::Remote };
-        let untouched = !sender.is_local && snapshot.remote_rewrite_domain.is_empty();
+        self.context = if self.kind.is_local { Context::Local } else { Context::Remote };
+        let untouched = !self.kind.is_local && snapshot.remote_rewrite_domain.is_empty();
         self.add_missing = !untouched || snapshot.always_add_missing;
         self.note_client(sender);
         let recipient = match self.envelope.recipients.as_slice() {
@@ -180,10 +187,10 @@ impl Transaction {
         if self.failure.is_some() {
             return;
         }
-        if let Some(rewriting) = Rewriting::new(core, id, self.context, self.receive) {
+        if let Some(rewriting) = Rewriting::new(core, id, self.context, self.kind.receive) {
             rewriting.look_up(message.header_so_far());
         }
-        if ends && self.receive.maps_addresses {
+        if ends && self.kind.receive.maps_addresses {
             let snapshot = core.snapshot();
             let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
             let mut envelope = self.envelope.clone();
@@ -236,7 +243,7 @@ impl Transaction {
             unix: self.micros / 1_000_000,
             zone: &self.zone,
             add_missing: self.add_missing,
-            rewriting: Rewriting::new(core, id, self.context, self.receive),
+            rewriting: Rewriting::new(core, id, self.context, self.kind.receive),
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
@@ -305,7 +312,7 @@ impl Transaction {
         let (number, id) = self.opened.expect("a recipient was accepted");
         let snapshot = core.snapshot();
         let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-        if self.receive.maps_addresses {
+        if self.kind.receive.maps_addresses {
             let mapped = mapping.recipients(core, resolver, id, &mut self.envelope, Copies::Made);
             mapped.map_err(|trouble| trouble.told(core, id))?;
         }

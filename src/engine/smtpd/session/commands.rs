@@ -1,7 +1,7 @@
 //! What the dialogue asks: policy and the transaction answer, and the log hears of refusals.
 
 use super::super::restrictions::Question;
-use super::super::transaction::{Sender, Transaction};
+use super::super::transaction::{Kind, Sender, Transaction};
 use super::super::unlisted::Listed;
 use super::{End, Task};
 use crate::lookup::servers;
@@ -66,6 +66,7 @@ impl Task {
                 let look_up = || drop(self.service.discarded(&self.client.address));
                 servers::rehearse(asker, look_up).await;
             }
+            Event::Mail(_) => servers::rehearse(asker, || drop(self.is_local())).await,
             Event::Rcpt(rcpt) => {
                 servers::rehearse(asker, || drop(self.judge(&sender, &rcpt.address))).await;
             }
@@ -73,10 +74,7 @@ impl Task {
                 servers::rehearse(asker, || drop(self.judge(&sender, address))).await;
             }
             Event::Data => {
-                let look_up = || {
-                    let _verdict = (self.judge_data(), self.is_local());
-                };
-                servers::rehearse(asker, look_up).await;
+                servers::rehearse(asker, || drop(self.judge_data())).await;
                 let Some(transaction) = &self.transaction else { return };
                 servers::rehearse(cleanup, || transaction.look_up_sender(&core)).await;
             }
@@ -125,8 +123,16 @@ impl Task {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
-        let receive = self.service.receive;
-        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit, receive)));
+        let is_local = match self.is_local() {
+            Ok(is_local) => is_local,
+            Err(why) => {
+                self.core.log.warn(Daemon::Smtpd, &why);
+                let reply = Reply::fixed("451 4.3.0 Temporary lookup error");
+                return self.refuse("MAIL", reply, Some(&mail.sender), None);
+            }
+        };
+        let kind = Kind { is_local, receive: self.service.receive };
+        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit, kind)));
         self.session.accept();
         Ok(())
     }
@@ -260,7 +266,8 @@ impl Task {
         self.service.restrictions.data(&question)
     }
 
-    fn is_local(&self) -> bool {
+    /// Whether the client's headers are completed as those of local mail.
+    fn is_local(&self) -> Result<bool, String> {
         let snapshot = self.core.snapshot();
         self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
     }
@@ -270,13 +277,12 @@ impl Task {
             let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
             return self.refuse("DATA", reply, sender.as_ref(), None);
         }
-        let is_local = self.is_local();
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();
         let Some(transaction) = &mut self.transaction else {
             unreachable!("the dialogue asks for content only within a transaction");
         };
-        let sender = Sender { client: &self.client, helo: &helo, protocol, is_local };
+        let sender = Sender { client: &self.client, helo: &helo, protocol };
         transaction.begin(&self.core, &sender);
         self.content_bytes = 0;
         self.session.accept();
