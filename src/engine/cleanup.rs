@@ -3,26 +3,31 @@
 //! Content comes in wire form (see `protocol::smtp::data`) at the end of [`Message::content`]; this
 //! module walks over complete logical headers, drops those nobody may see, counts Received:, notes
 //! which are missing, rewrites addresses, and at the end of the header adds what is missing. After
-//! that, content is left alone: body bytes are never looked at or moved again.
+//! that, content is left alone: body bytes are not looked at or moved again, unless they are checked.
 //!
-//! The places of what comes later are fixed: header_checks at `Message::header`, before addresses
-//! are rewritten, body_checks in [`Message::advance`] once the header is
-//! over.
+//! With an [`Inspector`], headers are checked before anything else is done with them, and the body
+//! is walked over too ([`inspection`]); what the checks decide about the message as a whole is in
+//! [`Message::findings`].
 //!
 //! Limits: `hopcount_limit`, `message_size_limit`; a header that is not complete waits at most for
 //! `header_size_limit` bytes and is then taken as it is.
 //!
 //! Standards: cleanup(8); RFC 5322 section 3.6.
 
+pub mod checks;
 pub mod commit;
 pub mod envelope;
+pub mod inspection;
 mod map11;
 mod map1n;
 pub mod mapping;
 mod masquerade;
+pub mod orders;
 pub mod receive;
 pub mod rewrite;
 
+use checks::{Edit, Findings, Inspector};
+use inspection::{Inspection, put_line};
 use mail::Address;
 use mail::date::{HeaderDate, Zone};
 use mail::header::{self, Known};
@@ -79,6 +84,8 @@ pub struct Origin<'a> {
     pub add_missing: bool,
     /// What rewrites addresses in headers, unless they are left alone.
     pub rewriting: Option<Rewriting<'a>>,
+    /// What checks headers and body, unless nothing does.
+    pub inspector: Option<Inspector<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,7 +113,8 @@ pub struct Message {
     /// [`Message::advance`] is called.
     pub content: Vec<u8>,
     part: Part,
-    /// Where the first header that is not complete begins.
+    /// Where the first header that is not complete begins; in a body that is checked, the first
+    /// line.
     at: usize,
     /// Bytes before it that are dropped headers' and go all at once: one by one would cost the
     /// square of their number.
@@ -116,6 +124,7 @@ pub struct Message {
     hops: u32,
     header_8bit: bool,
     message_id: Vec<u8>,
+    inspection: Option<Box<Inspection>>,
 }
 
 impl Message {
@@ -134,7 +143,20 @@ impl Message {
             hops: 1,
             header_8bit: false,
             message_id: Vec::new(),
+            inspection: None,
         }
+    }
+
+    /// Puts a header on top of what the message begins with.
+    pub fn prepend(&mut self, line: &str) {
+        let line = [line.as_bytes(), b"\r\n"].concat();
+        self.content.splice(..0, line.iter().copied());
+        self.at += line.len();
+    }
+
+    /// What the checks have found so far; nothing when there are none.
+    pub fn findings(&mut self) -> Option<&mut Findings> {
+        self.inspection.as_mut().map(|inspection| &mut inspection.findings)
     }
 
     /// The Message-Id as it is or as it was added; empty when there is none.
@@ -160,24 +182,95 @@ impl Message {
     /// What of the header has not been walked over yet; nothing once the body has begun.
     pub fn header_so_far(&self) -> &[u8] {
         match self.part {
-            Part::Header => &self.content[self.at..],
+            Part::Header => self.rest(),
             Part::Body => &[],
         }
     }
 
-    /// Walks over what has been appended.
+    /// What has not been walked over yet; of a body that nobody checks, everything.
+    pub fn rest(&self) -> &[u8] {
+        &self.content[self.at..]
+    }
+
+    /// How many of the first bytes will not change any more, once the header is over.
+    pub fn settled(&self) -> usize {
+        if self.inspection.is_some() { self.at } else { self.content.len() }
+    }
+
+    /// Drops the settled bytes: they are kept elsewhere.
+    pub fn forget_settled(&mut self) {
+        let settled = self.settled();
+        self.content.drain(..settled);
+        self.at = self.at.saturating_sub(settled);
+    }
+
+    /// Walks over what has been appended: headers, and once they are over, in the next call, the
+    /// body.
     ///
     /// # Errors
     /// The reply after end-of-data, when the message cannot be taken.
     pub fn advance(&mut self, settings: &Settings, origin: &Origin<'_>) -> Result<(), Reply> {
+        if let Some(inspector) = &origin.inspector
+            && self.inspection.is_none()
+        {
+            self.inspect_own(inspector)?;
+        }
+        if self.part == Part::Body {
+            return self.inspect_body(settings, origin, false);
+        }
         while self.part == Part::Header {
             match self.next_header(settings.header_size_limit) {
-                Next::Header { end } => self.header(end, settings, origin)?,
+                Next::Header { end } => self.header(self.at + end, settings, origin)?,
                 Next::End { blank } => self.end_of_header(blank, settings, origin),
                 Next::Incomplete => break,
             }
         }
         self.close_gap();
+        Ok(())
+    }
+
+    /// Checks the headers that we begin the message with.
+    fn inspect_own(&mut self, inspector: &Inspector<'_>) -> Result<(), Reply> {
+        let mut inspection = Box::<Inspection>::default();
+        let mut content = Vec::with_capacity(self.content.len());
+        for line in crate::head::logical_lines(&self.content[..self.at], true) {
+            match inspection.header(inspector, line)? {
+                Edit::Keep => content.extend_from_slice(line),
+                Edit::Drop => {}
+                Edit::Replace(text) => put_line(&mut content, &text),
+                Edit::Prepend(text) => {
+                    put_line(&mut content, &text);
+                    content.extend_from_slice(line);
+                }
+            }
+        }
+        let own = content.len();
+        content.extend_from_slice(&self.content[self.at..]);
+        (self.content, self.at) = (content, own);
+        self.inspection = Some(inspection);
+        Ok(())
+    }
+
+    /// Checks what there is of the body.
+    fn inspect_body(
+        &mut self,
+        settings: &Settings,
+        origin: &Origin<'_>,
+        last: bool,
+    ) -> Result<(), Reply> {
+        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
+            return Ok(());
+        };
+        if inspection.is_idle(inspector.checks()) {
+            self.at = self.content.len();
+            return Ok(());
+        }
+        let input = self.content.split_off(self.at);
+        let piece = (input.as_slice(), last);
+        let settled =
+            inspection.body(inspector, piece, settings.header_size_limit, &mut self.content)?;
+        self.at = self.content.len();
+        self.content.extend_from_slice(&input[settled..]);
         Ok(())
     }
 
@@ -203,33 +296,12 @@ impl Message {
             }
             self.end_of_header(true, settings, origin);
         }
-        Ok(())
+        self.inspect_body(settings, origin, true)
     }
 
     fn next_header(&mut self, size_limit: usize) -> Next {
         self.mark_mailbox_line();
-        let rest = &self.content[self.at..];
-        let Some(first_end) = line_end(rest, 0) else {
-            return Next::Incomplete;
-        };
-        if &rest[..first_end] == b"\r\n" {
-            return Next::End { blank: true };
-        }
-        if header::name(&rest[..first_end]).is_none() {
-            return Next::End { blank: false };
-        }
-        let mut end = first_end;
-        while end < rest.len() && header::is_continuation(&rest[end..]) {
-            match line_end(rest, end) {
-                Some(next) => end = next,
-                None if rest.len() > size_limit => {
-                    return Next::Header { end: self.at + rest.len() };
-                }
-                None => return Next::Incomplete,
-            }
-        }
-        // The next line may go on with this header: it must have begun before we know.
-        if end == rest.len() { Next::Incomplete } else { Next::Header { end: self.at + end } }
+        next_header(&self.content[self.at..], size_limit)
     }
 
     /// A mailbox separator on top of a message is kept, as a header; a blank there begins the body.
@@ -254,6 +326,7 @@ impl Message {
         settings: &Settings,
         origin: &Origin<'_>,
     ) -> Result<(), Reply> {
+        let Some(end) = self.inspect_header(end, origin)? else { return Ok(()) };
         let line = &self.content[self.at..end];
         let known = header::name(line).map_or(Known::Other, header::classify);
         self.header_8bit |= !line.is_ascii();
@@ -273,6 +346,37 @@ impl Message {
         }
         self.at = end;
         Ok(())
+    }
+
+    /// Checks a header that ends at `end`; where it ends then, when there still is one.
+    fn inspect_header(&mut self, end: usize, origin: &Origin<'_>) -> Result<Option<usize>, Reply> {
+        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
+            return Ok(Some(end));
+        };
+        match inspection.header(inspector, &self.content[self.at..end])? {
+            Edit::Keep => Ok(Some(end)),
+            Edit::Drop => {
+                self.gap += end - self.at;
+                self.at = end;
+                Ok(None)
+            }
+            Edit::Replace(text) => {
+                let line = [text.as_bytes(), b"\r\n"].concat();
+                let new_end = self.at + line.len();
+                self.content.splice(self.at..end, line);
+                Ok(Some(new_end))
+            }
+            Edit::Prepend(text) => {
+                // Closing the gap moves the header to the front.
+                let end = end - self.gap;
+                self.close_gap();
+                let line = [text.as_bytes(), b"\r\n"].concat();
+                let length = line.len();
+                self.content.splice(self.at..self.at, line);
+                self.at += length;
+                Ok(Some(end + length))
+            }
+        }
     }
 
     /// Puts a header that ends at `end` in its new form; where that ends.
@@ -320,10 +424,16 @@ impl Message {
         if !blank {
             added.extend_from_slice(b"\r\n");
         }
-        if !added.is_empty() {
+        let length = added.len();
+        if length > 0 {
             self.content.splice(self.at..self.at, added);
         }
         self.part = Part::Body;
+        let line = if blank { b"\r\n".len() } else { 0 };
+        self.at = (self.at + length + line).min(self.content.len());
+        if let Some(inspection) = &mut self.inspection {
+            inspection.enter_body(blank);
+        }
     }
 
     /// Message-Id, Date, From, and the recipients header; or their Resent- twins.
@@ -355,6 +465,32 @@ impl Message {
     }
 }
 
+/// The first header of `rest` in wire form; offsets are into it.
+fn next_header(rest: &[u8], size_limit: usize) -> Next {
+    let Some(first_end) = line_end(rest, 0) else {
+        return Next::Incomplete;
+    };
+    if &rest[..first_end] == b"\r\n" {
+        return Next::End { blank: true };
+    }
+    if header::name(&rest[..first_end]).is_none() {
+        return Next::End { blank: false };
+    }
+    let mut end = first_end;
+    while end < rest.len() && header::is_continuation(&rest[end..]) {
+        match line_end(rest, end) {
+            Some(next) => end = next,
+            None if rest.len() > size_limit => {
+                return Next::Header { end: rest.len() };
+            }
+            None => return Next::Incomplete,
+        }
+    }
+    // The next line may go on with this header: it must have begun before we know.
+    if end == rest.len() { Next::Incomplete } else { Next::Header { end } }
+}
+
+/// What comes next in a header.
 enum Next {
     Header { end: usize },
     End { blank: bool },

@@ -6,7 +6,7 @@
 use crate::bounce::Action;
 use crate::maillog::Delays;
 use mail::queue_id::QueueId;
-use mail::{Dsn, Envelope, Recipient};
+use mail::{Dsn, Envelope, Recipient, Status};
 use queue::{Content, Number};
 use runtime::Instant;
 use scheduler::EntryId;
@@ -122,6 +122,19 @@ pub struct Outcome {
     /// Set when the destination itself failed (no connection, handshake failed): the queue manager
     /// counts it against the destination's concurrency.
     pub site_failure: Option<Dsn>,
+}
+
+/// The attribute of a message that checks have refused after it was taken: why, status and text.
+pub const REFUSED: &str = "cleanup_refused";
+
+impl MessageInfo {
+    /// Why the message goes nowhere but back.
+    pub fn refusal(&self) -> Option<Dsn> {
+        let why = self.envelope.attribute(REFUSED)?;
+        let (status, used) = Status::parse_prefix(why).unwrap_or((Status::new(5, 7, 1), 0));
+        let text = String::from_utf8_lossy(&why[used..]);
+        Some(Dsn::local(status, text.trim_start()))
+    }
 }
 
 /// What agents say of a transport that cannot be used at all; see

@@ -29,6 +29,7 @@ pub mod mail_addr_map;
 pub mod maillog;
 pub mod match_list;
 pub mod memory;
+mod mime;
 pub mod parcel;
 pub mod pickup;
 pub mod qmgr;

@@ -1,6 +1,7 @@
 //! [`Parcel`]: everything one core can say to another.
 
 use crate::bounce::{Entry, Occasion, Reader};
+use crate::cleanup::commit::Start;
 use crate::delivery::{DeliverRequest, MessageInfo, Outcome};
 use crate::snapshot::Snapshot;
 use queue::{Content, Location, Number};
@@ -97,6 +98,8 @@ pub struct Incoming {
     pub message: Arc<MessageInfo>,
     /// Where it stands in the log.
     pub location: Location,
+    /// Where it begins.
+    pub start: Start,
 }
 
 /// What a message's home core is to append to its log.

@@ -13,12 +13,16 @@
 //!
 //! Standards: pickup(8), postdrop(1).
 
-use crate::cleanup::commit::{Name, Patience, commit, describe};
+use crate::cleanup::checks::Inspector;
+use crate::cleanup::commit::{Name, Patience, Start, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::{Copies, Trouble};
+use crate::cleanup::mapping::{Copies, Trouble, blind_copy};
+use crate::cleanup::orders::Orders;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
+use crate::delivery::REFUSED;
+use crate::limits::INPUT_BYTES;
 use crate::localtime::LocalTime;
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
@@ -254,35 +258,82 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
         if let Some(rewriting) = Rewriting::new(core, name.id, context, receive) {
             rewriting.look_up(&parsed.content);
         }
+        if let Some(inspector) = Inspector::new(core, name.id, &parsed.envelope, receive) {
+            inspector.look_up(&parsed.content);
+        }
         let mut envelope = parsed.envelope.clone();
-        let _verdict = map(core, &snapshot, name.id, &mut envelope);
+        let _verdict = map_sender(core, &snapshot, name.id, &mut envelope.sender);
+        let _verdict = map_recipients(core, &snapshot, name.id, &mut envelope, &[]);
     };
     servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
-    let mapped = map(core, &snapshot, name.id, &mut parsed.envelope);
-    mapped.map_err(|trouble| Refused::of(trouble.told(core, name.id)))?;
-    let rewriting = Rewriting::new(core, name.id, context, receive);
-    let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
-    core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
+    let not_now = |trouble: Trouble| Refused::of(trouble.told(core, name.id));
+    map_sender(core, &snapshot, name.id, &mut parsed.envelope.sender).map_err(not_now)?;
+    let id = name.id;
+    let hands = Hands {
+        rewriting: Rewriting::new(core, id, context, receive),
+        inspector: Inspector::new(core, id, &parsed.envelope, receive),
+        named: &|message_id| core.log.log(&Event::MessageId { id, message_id }),
+    };
+    let mut message = scene.content((id, submission.uid), hands, &parsed)?;
+    let orders = found(&mut message, &mut parsed.envelope)?;
+    if orders.discard {
+        return Ok(());
+    }
+    let copies = orders.bcc.as_slice();
+    map_recipients(core, &snapshot, name.id, &mut parsed.envelope, copies).map_err(not_now)?;
+    scene.complete(&message, &mut parsed.envelope);
     let Parsed { mut envelope, .. } = parsed;
+    orders.route(&mut envelope);
     describe(core, name, &mut envelope, &message.content);
+    let start = if orders.hold { Start::Held } else { Start::Incoming };
     // However long the disk takes: the file waits in maildrop as well as anywhere.
-    let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;
+    let how = (start, Patience::Forever);
+    let queued = commit(core, name, envelope, &message.content, how).await;
     queued.map_err(|full| Refused::Bad(full.to_string()))
 }
 
-/// Maps an envelope, unless that is left out.
-fn map(
+/// What the checks have ordered. A message that they refuse for good is queued all the same, and
+/// returned from there.
+fn found(message: &mut Message, envelope: &mut Envelope) -> Result<Orders, Refused> {
+    let Some(findings) = message.findings() else { return Ok(Orders::default()) };
+    let orders = std::mem::take(&mut findings.orders);
+    let Some(reply) = findings.refusal.take() else { return Ok(orders) };
+    match reply.0.strip_prefix("5").and_then(|_| reply.0.split_once(' ')) {
+        Some((_, why)) => {
+            envelope.attributes.push((REFUSED.into(), why.as_bytes().to_vec()));
+            // It goes nowhere: neither held nor sent elsewhere first.
+            Ok(Orders::default())
+        }
+        None => Err(Refused::NotNow),
+    }
+}
+
+fn map_sender(
+    core: &Core,
+    snapshot: &Snapshot,
+    id: QueueId,
+    sender: &mut Address,
+) -> Result<(), Trouble> {
+    match snapshot.pickup.maps_addresses {
+        true => snapshot.mapping.sender(core, &snapshot.resolver, id, sender),
+        false => Ok(()),
+    }
+}
+
+/// Maps recipients, unless that is left out, and adds those to whom checks send copies.
+fn map_recipients(
     core: &Core,
     snapshot: &Snapshot,
     id: QueueId,
     envelope: &mut Envelope,
+    copies: &[Address],
 ) -> Result<(), Trouble> {
     if !snapshot.pickup.maps_addresses {
+        envelope.recipients.extend(copies.iter().map(blind_copy));
         return Ok(());
     }
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-    mapping.sender(core, resolver, id, &mut envelope.sender)?;
-    mapping.recipients(core, resolver, id, envelope, Copies::Made)
+    mapping.recipients(core, resolver, id, envelope, Copies::Made(copies))
 }
 
 /// Whether a submission has what only SMTPUTF8 can carry (`smtputf8_autodetect_classes`).
@@ -291,6 +342,16 @@ fn needs_smtputf8(envelope: &Envelope) -> bool {
     envelope.header_8bit
         || envelope.sender.is_8bit()
         || recipients.any(|recipient| recipient.address.is_8bit())
+}
+
+/// Who has a hand in the content.
+struct Hands<'a> {
+    /// What rewrites addresses, if anything does.
+    rewriting: Option<Rewriting<'a>>,
+    /// What checks headers and body, if anything does.
+    inspector: Option<Inspector<'a>>,
+    /// Is told of the Message-Id once the header is over.
+    named: &'a dyn Fn(&[u8]),
 }
 
 /// Where and when a submission becomes a message.
@@ -310,28 +371,18 @@ impl Scene<'_> {
         }
     }
 
-    /// The content, and what the envelope says about it.
-    fn message(
-        &self,
-        id: QueueId,
-        uid: u32,
-        rewriting: Option<Rewriting<'_>>,
-        parsed: &mut Parsed,
-    ) -> Result<Message, Refused> {
-        let message = self.content(id, uid, rewriting, parsed)?;
-        let envelope = &mut parsed.envelope;
+    /// What the envelope says about the content.
+    fn complete(&self, message: &Message, envelope: &mut Envelope) {
         envelope.header_8bit = message.header_8bit();
         drop_duplicates(envelope, self.snapshot.cleanup.duplicate_filter_limit);
         envelope.smtputf8 = self.snapshot.detects_smtputf8 && needs_smtputf8(envelope);
-        Ok(message)
     }
 
     /// The content as the queue stores it: our Received:, missing headers, wire form.
     fn content(
         &self,
-        id: QueueId,
-        uid: u32,
-        rewriting: Option<Rewriting<'_>>,
+        (id, uid): (QueueId, u32),
+        hands: Hands<'_>,
         parsed: &Parsed,
     ) -> Result<Message, Refused> {
         let unix = self.micros / 1_000_000;
@@ -342,15 +393,31 @@ impl Scene<'_> {
             "Received: by {host} ({mail_name}, from userid {uid})\r\n\tid {id}; {date}\r\n"
         );
         let mut message = Message::new(Vec::new(), received);
-        message.content.extend_from_slice(&parsed.content);
         let full_name = parsed.full_name.as_deref();
         let sender = &parsed.envelope.sender;
         // As for mail from elsewhere by SMTP.
         let untouched = parsed.is_remote && self.snapshot.remote_rewrite_domain.is_empty();
         let add_missing = !untouched || self.snapshot.always_add_missing;
-        let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing, rewriting };
-        let finished = message.finish(&self.snapshot.cleanup, &origin);
-        finished.map(|()| message).map_err(Refused::of)
+        let Hands { rewriting, inspector, named } = hands;
+        let zone = &zone;
+        let origin =
+            Origin { id, sender, full_name, unix, zone, add_missing, rewriting, inspector };
+        let settings = &self.snapshot.cleanup;
+        // Piece by piece: what changes in a header moves what is behind it.
+        for piece in parsed.content.chunks(INPUT_BYTES) {
+            message.content.extend_from_slice(piece);
+            let in_header = !message.in_body();
+            message.advance(settings, &origin).map_err(Refused::of)?;
+            if in_header && message.in_body() {
+                named(message.message_id());
+            }
+        }
+        let in_header = !message.in_body();
+        message.finish(settings, &origin).map_err(Refused::of)?;
+        if in_header {
+            named(message.message_id());
+        }
+        Ok(message)
     }
 }
 

@@ -24,6 +24,7 @@
 //! Standards: qmgr(8), SCHEDULER_README, QSHAPE_README.
 
 use crate::bounce::Entry;
+use crate::cleanup::commit::Start;
 use crate::core::Core;
 use crate::defer::Deferral;
 use crate::delivery::MessageInfo;
@@ -259,10 +260,15 @@ impl Qmgr {
     }
 
     fn arrived(&mut self, incoming: Incoming) {
-        let Incoming { message, location } = incoming;
+        let Incoming { message, location, start } = incoming;
         let number = message.number;
-        let arrival_us = message.id.micros;
-        self.known.insert(number, Known::new(location, arrival_us));
+        let mut known = Known::new(location, message.id.micros);
+        if start == Start::Held {
+            known.set_stage(Stage::Held);
+            self.known.insert(number, known);
+            return;
+        }
+        self.known.insert(number, known);
         let info = (self.incoming.len() < WAITING_ENVELOPES).then_some(message);
         self.incoming.push_back(Waiting { number, info, urge: Urge::Usual });
     }

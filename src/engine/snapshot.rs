@@ -2,7 +2,7 @@
 //!
 //! Sessions keep the snapshot they began with; a reload drops none of them.
 
-use crate::cleanup::{self, mapping::Mapping, receive::Receive};
+use crate::cleanup::{self, checks::Checks, mapping::Mapping, receive::Receive};
 use crate::lookup::opened::Tables;
 use crate::lookup::{Maps, Opener};
 use crate::smtp::generic::Generic;
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub remote_rewrite_domain: String,
     /// Address mappings.
     pub mapping: Mapping,
+    /// header_checks, body_checks and their like.
+    pub checks: Checks,
     /// What is left out of local submissions (pickup's `receive_override_options`).
     pub pickup: Receive,
     /// What the queue manager needs.
@@ -129,6 +131,7 @@ impl Snapshot {
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
         let virtuals = virtual_services(&params, master, &opener)?;
         let mapping = Mapping::new(&params, &opener)?;
+        let checks = Checks::new(&params, &opener)?;
         let (mut warnings, tables) = opener.finish();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;
@@ -144,6 +147,7 @@ impl Snapshot {
             resolver,
             cleanup: cleanup_settings(&params)?,
             mapping,
+            checks,
             pickup: pickup(&params, master)?,
             remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,

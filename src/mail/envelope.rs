@@ -87,6 +87,9 @@ pub struct Envelope {
     pub longest_line: u32,
     /// When to warn the sender of the delay, seconds since 1970.
     pub warn_at: Option<u64>,
+    /// `transport:destination` that everything goes to instead of where the recipients say
+    /// (`content_filter`, the action FILTER). Without a destination it is the recipient's domain.
+    pub filter: Option<String>,
     /// Named attributes, such as `log_client_address`.
     pub attributes: Vec<(String, Vec<u8>)>,
 }
@@ -124,6 +127,7 @@ impl Default for Envelope {
             header_8bit: false,
             longest_line: 0,
             warn_at: None,
+            filter: None,
             attributes: Vec::new(),
         }
     }
@@ -166,6 +170,9 @@ impl Envelope {
         }
         if let Some(envid) = &self.envid {
             record::put(out, kind::ENVID, envid);
+        }
+        if let Some(filter) = &self.filter {
+            record::put(out, kind::FILTER, filter.as_bytes());
         }
         self.encode_attributes(out);
         record::put(out, kind::SENDER, self.sender.as_bytes());
@@ -213,6 +220,7 @@ impl Envelope {
             kind::WARN => self.warn_at = Some(number(body)?),
             kind::RET => self.ret = Some(if body == b"1" { Ret::Full } else { Ret::Headers }),
             kind::ENVID => self.envid = Some(body.to_vec()),
+            kind::FILTER => self.filter = Some(String::from_utf8_lossy(body).into_owned()),
             kind::SENDER => self.sender = Address::from_internal(body),
             kind::ATTRIBUTE => self.read_attribute(body),
             kind::ORIGINAL => next.original = Some(Address::from_internal(body)),
@@ -324,10 +332,11 @@ mod tests {
             size: u64, has_8bit: bool, header_8bit: bool, smtputf8: bool, longest_line: u32,
             arrival_micros in 0u64..4_000_000_000_000_000,
             warn_at in proptest::option::of(any::<u64>()),
+            filter in proptest::option::of("[a-z]{1,9}:[a-z.:]{0,9}"),
             value in proptest::collection::vec(any::<u8>(), 0..20),
         ) {
             let envelope = Envelope {
-                sender, recipients, size, has_8bit, header_8bit, smtputf8, longest_line,
+                sender, recipients, size, has_8bit, header_8bit, smtputf8, longest_line, filter,
                 arrival_micros, warn_at,
                 envid: Some(value.clone()),
                 ret: Some(Ret::Headers),

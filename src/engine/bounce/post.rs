@@ -4,7 +4,7 @@
 //! keeps the original and tries again.
 
 use super::{Occasion, Reader, Scene, report};
-use crate::cleanup::commit::{Name, Patience, describe, durable, place};
+use crate::cleanup::commit::{Name, Patience, Start, describe, durable, place};
 use crate::cleanup::mapping::Copies;
 use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
@@ -65,7 +65,8 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let content = message.content;
     describe(core, name, &mut envelope, &content);
-    let placed = match place(core, name, &envelope, &content, Patience::WhileBusy).await {
+    let how = (Start::Incoming, Patience::WhileBusy);
+    let placed = match place(core, name, &envelope, &content, how).await {
         Ok(placed) => placed,
         Err(full) => {
             let text = format!("{}: notice not queued: {full}", notice.about.id);
@@ -75,7 +76,7 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     };
     let kind = kind(notice.occasion, notice.reader);
     core.log.log(&Event::Notification { id: notice.about.id, kind, notice: name.id });
-    durable(core, name, envelope, &placed).await.is_ok()
+    durable(core, name, envelope, (&placed, Start::Incoming)).await.is_ok()
 }
 
 /// A delay of less than an hour reads as none.
@@ -153,7 +154,15 @@ pub(super) fn finish_content(
         }
         message.content.extend_from_slice(line);
     }
-    let origin =
-        Origin { id, sender, full_name: None, unix, zone: &zone, add_missing: true, rewriting };
+    let origin = Origin {
+        id,
+        sender,
+        full_name: None,
+        unix,
+        zone: &zone,
+        add_missing: true,
+        rewriting,
+        inspector: None,
+    };
     message.finish(&snapshot.cleanup, &origin).map(|()| message)
 }

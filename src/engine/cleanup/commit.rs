@@ -11,7 +11,7 @@ use crate::limits::FULL_RETRY;
 use crate::parcel::Incoming;
 use mail::Envelope;
 use mail::queue_id::QueueId;
-use queue::{Draft, Full, Log, Number, Placed};
+use queue::{Draft, FLAG_HELD, Full, Log, Number, Placed};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +53,25 @@ impl Patience {
     }
 }
 
+/// Where a message begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// In the incoming queue.
+    Incoming,
+    /// On hold.
+    Held,
+}
+
+impl Start {
+    /// As the log has it.
+    pub fn flags(self) -> u32 {
+        match self {
+            Start::Incoming => 0,
+            Start::Held => FLAG_HELD,
+        }
+    }
+}
+
 /// What an envelope says about the content, and when to warn of a delay.
 pub fn describe(core: &Core, name: Name, envelope: &mut Envelope, content: &[u8]) {
     let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
@@ -78,10 +97,10 @@ pub async fn commit(
     name: Name,
     envelope: Envelope,
     content: &[u8],
-    patience: Patience,
+    (start, patience): (Start, Patience),
 ) -> Result<(), Full> {
-    let placed = place(core, name, &envelope, content, patience).await?;
-    durable(core, name, envelope, &placed).await
+    let placed = place(core, name, &envelope, content, (start, patience)).await?;
+    durable(core, name, envelope, (&placed, start)).await
 }
 
 /// The first half of [`commit`]: the message is in the log, and not durable yet.
@@ -93,12 +112,13 @@ pub async fn place(
     name: Name,
     envelope: &Envelope,
     content: &[u8],
-    patience: Patience,
+    (start, patience): (Start, Patience),
 ) -> Result<Placed, Full> {
     let mut encoded = Vec::new();
     envelope.encode(&mut encoded);
     let Name { number, micros, .. } = name;
-    let placing = Placing { number, micros, encoded, content, draft: None, taken: 0 };
+    let flags = start.flags();
+    let placing = Placing { number, micros, flags, encoded, content, draft: None, taken: 0 };
     placing.place(core, patience).await
 }
 
@@ -110,10 +130,10 @@ pub async fn durable(
     core: &Rc<Core>,
     name: Name,
     envelope: Envelope,
-    placed: &Placed,
+    (placed, start): (&Placed, Start),
 ) -> Result<(), Full> {
     let message = Arc::new(MessageInfo { number: name.number, id: name.id, envelope });
-    let incoming = Box::new(Incoming { message, location: placed.location });
+    let incoming = Box::new(Incoming { message, location: placed.location, start });
     core.committed(placed.lsn, incoming).wait().await.ok_or(Full::Poisoned)
 }
 
@@ -121,6 +141,7 @@ pub async fn durable(
 struct Placing<'a> {
     number: Number,
     micros: u64,
+    flags: u32,
     encoded: Vec<u8>,
     content: &'a [u8],
     draft: Option<Draft>,
@@ -153,12 +174,14 @@ impl Placing<'_> {
         let most = log.append_max();
         if self.content.len() <= most {
             let content = [self.content];
-            return log.append(self.number, self.micros, 0, &self.encoded, &content).map(Some);
+            return log
+                .append(self.number, self.micros, self.flags, &self.encoded, &content)
+                .map(Some);
         }
         let mut draft = self.draft.take().unwrap_or_else(|| log.begin(self.number));
         let rest = &self.content[self.taken..];
         if rest.is_empty() {
-            let committed = log.commit(draft, self.micros, 0, &self.encoded);
+            let committed = log.commit(draft, self.micros, self.flags, &self.encoded);
             return committed.map(Some).map_err(|(full, draft)| {
                 self.draft = Some(draft);
                 full

@@ -46,9 +46,9 @@ pub struct Classes([bool; 4]);
 
 /// Whether blind copies are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copies {
-    /// Of mail from outside and of local submissions.
-    Made,
+pub enum Copies<'a> {
+    /// Of mail from outside and of local submissions, also for those whom checks have added.
+    Made(&'a [Address]),
     /// Not of mail that the system itself makes.
     None,
 }
@@ -117,6 +117,11 @@ impl Trouble {
         warn(core, id, &self.text);
         self.reply
     }
+}
+
+/// A recipient whom nobody sees and nobody hears of.
+pub fn blind_copy(address: &Address) -> Recipient {
+    Recipient { notify: notify::NEVER, ..Recipient::new(address.clone()) }
 }
 
 fn not_accepted(what: &str) -> String {
@@ -188,7 +193,7 @@ impl Mapping {
         resolver: &Resolver,
         id: QueueId,
         envelope: &mut Envelope,
-        copies: Copies,
+        copies: Copies<'_>,
     ) -> Result<(), Trouble> {
         self.rewrite(resolver, envelope, copies, &|text| warn(core, id, text))
     }
@@ -201,10 +206,11 @@ impl Mapping {
         &self,
         resolver: &Resolver,
         envelope: &mut Envelope,
-        copies: Copies,
+        copies: Copies<'_>,
         warn: &dyn Fn(&str),
     ) -> Result<(), Trouble> {
-        if self.leaves_recipients() {
+        let added = matches!(copies, Copies::Made(added) if !added.is_empty());
+        if self.leaves_recipients() && !added {
             return Ok(());
         }
         let buffers = Buffers::default();
@@ -215,12 +221,15 @@ impl Mapping {
             job.recipient(recipient, &mut done)?;
         }
         let copies = match copies {
-            Copies::Made => job.copies(&envelope.sender, &done.mapped)?,
+            Copies::Made(added) => {
+                let mut copies = job.copies(&envelope.sender, &done.mapped)?;
+                copies.extend_from_slice(added);
+                copies
+            }
             Copies::None => Vec::new(),
         };
         for address in copies {
-            let copy = Recipient { notify: notify::NEVER, ..Recipient::new(address) };
-            job.recipient(copy, &mut done)?;
+            job.recipient(blind_copy(&address), &mut done)?;
         }
         envelope.recipients = done.out;
         Ok(())

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `no_address_mappings` | canonical, masquerade and virtual alias mapping, blind copies |
 //! | `no_unknown_recipient_checks` | refusing recipients that nobody has |
-//! | `no_header_body_checks`, `no_milters` | what this engine does not do yet |
+//! | `no_header_body_checks` | checks of headers and body |
+//! | `no_milters` | what this engine does not do yet |
 //!
 //! Addresses are put in canonical form whatever is left out.
 //!
@@ -22,12 +23,14 @@ pub struct Receive {
     pub maps_addresses: bool,
     /// Recipients that nobody has are refused.
     pub checks_recipients: bool,
+    /// Headers and body are checked.
+    pub checks_content: bool,
 }
 
 impl Default for Receive {
     /// Everything.
     fn default() -> Receive {
-        Receive { maps_addresses: true, checks_recipients: true }
+        Receive { maps_addresses: true, checks_recipients: true, checks_content: true }
     }
 }
 
@@ -42,7 +45,8 @@ impl Receive {
             match word.to_ascii_lowercase().as_str() {
                 "no_address_mappings" => receive.maps_addresses = false,
                 "no_unknown_recipient_checks" => receive.checks_recipients = false,
-                "no_header_body_checks" | "no_milters" => {}
+                "no_header_body_checks" => receive.checks_content = false,
+                "no_milters" => {}
                 _ => return Err(params.unknown_word(NAME, NAME, &word)),
             }
         }
@@ -66,6 +70,7 @@ mod tests {
         assert_eq!(read(""), Ok(Receive::default()));
         let receive = read("no_milters, No_Address_Mappings no_header_body_checks").unwrap();
         assert_eq!((receive.maps_addresses, receive.checks_recipients), (false, true));
+        assert!(!receive.checks_content);
         let receive = read("no_unknown_recipient_checks").unwrap();
         assert_eq!((receive.maps_addresses, receive.checks_recipients), (true, false));
     }

@@ -31,6 +31,7 @@ fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<
         zone: &zone,
         add_missing,
         rewriting: None,
+        inspector: None,
     };
     let settings = settings();
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
@@ -100,6 +101,7 @@ fn a_body_that_is_taken_away_leaves_room_for_little_pieces() {
         zone: &zone,
         add_missing: false,
         rewriting: None,
+        inspector: None,
     };
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
     message.content.extend_from_slice(b"Bcc: x\r\nSubject: x\r\n\r\nbody\r\n");

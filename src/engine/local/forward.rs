@@ -14,7 +14,7 @@
 use super::expand::Branch;
 use super::recipient::external;
 use super::settings::Settings;
-use crate::cleanup::commit::{Name, Patience, commit, describe};
+use crate::cleanup::commit::{Name, Patience, Start, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::Copies;
 use crate::cleanup::{Message, Origin};
@@ -89,7 +89,8 @@ pub async fn send(
     envelope.header_8bit = message.header_8bit();
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     describe(core, name, &mut envelope, &message.content);
-    let queued = commit(core, name, envelope, &message.content, Patience::WhileBusy).await;
+    let how = (Start::Incoming, Patience::WhileBusy);
+    let queued = commit(core, name, envelope, &message.content, how).await;
     queued.map(|()| name.id).map_err(|full| {
         let text = format!("{}: not forwarded: {full}", request.message.id);
         core.log.warn(Daemon::Local, &text);
@@ -144,8 +145,16 @@ fn content(
     for piece in request.content.pieces() {
         message.content.extend_from_slice(&piece);
     }
-    let (full_name, add_missing, rewriting) = (None, false, None);
-    let origin = Origin { id, sender, full_name, unix, zone: &zone, add_missing, rewriting };
+    let origin = Origin {
+        id,
+        sender,
+        full_name: None,
+        unix,
+        zone: &zone,
+        add_missing: false,
+        rewriting: None,
+        inspector: None,
+    };
     let finished = message.finish(&snapshot.cleanup, &origin);
     finished.map(|()| message).map_err(|_| Dsn::local(Status::new(5, 4, 6), "too many hops"))
 }

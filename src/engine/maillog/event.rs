@@ -170,8 +170,20 @@ pub enum Event<'a> {
     },
     /// What the message calls itself; empty when it does not.
     MessageId { id: QueueId, message_id: &'a [u8] },
-    /// A header was looked at and the message refused or changed for it.
-    CleanupReject { id: QueueId, what: &'a str, client: &'a Client, reason: &'a str },
+    /// A check has found something in a header or in the body. Without a client the message comes
+    /// from this host; the note comes last, when there is one.
+    Check {
+        id: QueueId,
+        action: &'a str,
+        what: &'a str,
+        text: &'a [u8],
+        client: Option<&'a Client>,
+        sender: &'a Address,
+        recipient: Option<&'a Address>,
+        protocol: Option<&'a str>,
+        helo: Option<&'a str>,
+        note: &'a str,
+    },
     /// A local submission.
     Pickup { id: QueueId, uid: u32, sender: &'a Address },
     /// The queue manager begins to work on a message.
@@ -213,7 +225,7 @@ impl Event<'_> {
     /// The program the line seems to come from.
     pub fn daemon(&self) -> &Daemon {
         match self {
-            Event::MessageId { .. } | Event::CleanupReject { .. } => &Daemon::Cleanup,
+            Event::MessageId { .. } | Event::Check { .. } => &Daemon::Cleanup,
             Event::Pickup { .. } => &Daemon::Pickup,
             Event::Active { .. } | Event::Removed { .. } | Event::Expired { .. } => &Daemon::Qmgr,
             Event::Delivery { daemon, .. }

@@ -40,9 +40,7 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         Event::MessageId { id, message_id } => {
             write!(out, "{id}: message-id={}", Printable(message_id))
         }
-        Event::CleanupReject { id, what, client, reason } => {
-            write!(out, "{id}: reject: {what} from {client}; {reason}")
-        }
+        Event::Check { .. } => check(out, event),
         Event::Pickup { id, uid, sender } => write!(out, "{id}: uid={uid} from=<{sender}>"),
         Event::Active { id, sender, size, recipients } => {
             write!(out, "{id}: from=<{sender}>, size={size}, nrcpt={recipients} (queue active)")
@@ -91,6 +89,32 @@ fn reject(out: &mut String, event: &Event<'_>) -> fmt::Result {
     match helo {
         Some(helo) => write!(out, " helo=<{}>", Printable(helo.as_bytes())),
         None => Ok(()),
+    }
+}
+
+fn check(out: &mut String, event: &Event<'_>) -> fmt::Result {
+    let Event::Check { id, action, what, text, client, sender, recipient, protocol, helo, note } =
+        event
+    else {
+        return Ok(());
+    };
+    write!(out, "{id}: {action}: {what} {} from ", Printable(text))?;
+    match client {
+        Some(client) => write!(out, "{client}; from=<{sender}>")?,
+        None => write!(out, "local; from=<{sender}>")?,
+    }
+    if let Some(recipient) = recipient {
+        write!(out, " to=<{recipient}>")?;
+    }
+    if let Some(protocol) = protocol {
+        write!(out, " proto={protocol}")?;
+    }
+    if let Some(helo) = helo {
+        write!(out, " helo=<{}>", Printable(helo.as_bytes()))?;
+    }
+    match note.is_empty() {
+        true => Ok(()),
+        false => write!(out, ": {}", Printable(note.as_bytes())),
     }
 }
 

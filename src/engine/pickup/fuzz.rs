@@ -3,7 +3,7 @@
 //! Whoever may run postdrop(1) decides what is in one. Called by the fuzz workspace and by the
 //! replay of its inputs. Diagnostics: a panic is our bug.
 
-use super::{ADDRESS_MAX, Parsed, Scene, parse};
+use super::{ADDRESS_MAX, Hands, Parsed, Scene, parse};
 use crate::cleanup::Message;
 use crate::fuzz;
 use mail::{Address, Envelope, header};
@@ -49,7 +49,9 @@ fn take(choice: u8, records: &[u8]) {
     let scene = Scene { snapshot: &snapshot, local: &local, micros: fuzz::NOW * 1_000_000 };
     scene.localize(&mut parsed.envelope);
     let id = fuzz::queue_id(snapshot.long_ids);
-    let Ok(message) = scene.message(id, 1000, None, &mut parsed) else { return };
+    let hands = Hands { rewriting: None, inspector: None, named: &|_| {} };
+    let Ok(message) = scene.content((id, 1000), hands, &parsed) else { return };
+    scene.complete(&message, &mut parsed.envelope);
     check_content(&message, &parsed);
     check_envelope(&parsed.envelope, records.len());
 }

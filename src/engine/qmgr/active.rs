@@ -88,12 +88,15 @@ impl Qmgr {
         let done: BTreeSet<u32> = known.done().iter().copied().collect();
         let total = info.envelope.recipients.len() as u32;
         let pending: Vec<u32> = (0..total).filter(|index| !done.contains(index)).collect();
-        core.log.log(&Event::Active {
-            id: info.id,
-            sender: &info.envelope.sender,
-            size: info.envelope.size,
-            recipients: pending.len(),
-        });
+        let refusal = info.refusal();
+        if refusal.is_none() {
+            core.log.log(&Event::Active {
+                id: info.id,
+                sender: &info.envelope.sender,
+                size: info.envelope.size,
+                recipients: pending.len(),
+            });
+        }
         let arrival = info.envelope.arrival_micros;
         let before = core.rt.unix_time().0.saturating_sub(arrival);
         let active = Active {
@@ -114,9 +117,10 @@ impl Qmgr {
             content: self.pin(content),
             info,
         };
-        match expire {
-            true => self.return_as_it_is(core, active, &pending),
-            false => self.schedule(core, active, pending),
+        match (refusal, expire) {
+            (Some(why), _) => self.return_refused(core, active, &pending, why),
+            (None, true) => self.return_as_it_is(core, active, &pending),
+            (None, false) => self.schedule(core, active, pending),
         }
     }
 

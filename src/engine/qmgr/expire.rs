@@ -1,12 +1,15 @@
-//! `postsuper -e`, `-f`: a message that is returned without another attempt.
+//! Messages that are returned without an attempt: on request (`postsuper -e`, `-f`), or because
+//! checks have refused them when they were here already.
 //!
 //! One that was tried before is returned with the reasons of its last attempt, which its home core
-//! reads from the log; one that never was is deferred first, for this reason.
+//! reads from the log; one that never was is deferred first, for this reason. Refusals are cleanup's
+//! and are logged as such.
 
 use super::{Active, Qmgr};
 use crate::core::Core;
 use crate::defer::{self, Deferral};
 use crate::error;
+use crate::maillog::{Daemon, Event};
 use crate::parcel::Parcel;
 use mail::{Dsn, Status};
 use queue::Number;
@@ -43,6 +46,35 @@ impl Qmgr {
             Deferral { index: *index, dsn }
         };
         active.deferred = active.unread.iter().map(deferral).collect();
+        self.end(core, active);
+    }
+
+    pub(super) fn return_refused(
+        &mut self,
+        core: &Rc<Core>,
+        mut active: Active,
+        pending: &[u32],
+        why: Dsn,
+    ) {
+        let delays = active.delays(core.rt.now());
+        let dsn = Arc::new(why);
+        for index in pending {
+            let recipient = &active.info.envelope.recipients[*index as usize];
+            core.log.log(&Event::Delivery {
+                daemon: &Daemon::Cleanup,
+                id: active.info.id,
+                recipient: &recipient.address,
+                original: &recipient.original,
+                relay: "none",
+                conn_use: 1,
+                delays,
+                dsn: dsn.status,
+                status: "bounced",
+                text: &dsn.reason,
+            });
+        }
+        let failure = |index: &u32| Deferral { index: *index, dsn: dsn.clone() };
+        active.failed = pending.iter().map(failure).collect();
         self.end(core, active);
     }
 

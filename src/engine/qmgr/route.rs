@@ -58,7 +58,11 @@ impl Qmgr {
     ) -> Vec<Routed> {
         let address = |index: u32| &info.envelope.recipients[index as usize].address;
         let sender = &info.envelope.sender;
-        let route = |index: &u32| self.route(core, (sender, address(*index)), *index, urge);
+        let filter = info.envelope.filter.as_deref();
+        let route = |index: &u32| match filter {
+            Some(filter) => self.filtered(filter, address(*index), *index, urge),
+            None => self.route(core, (sender, address(*index)), *index, urge),
+        };
         let mut routes: Vec<Routed> = indices.iter().map(route).collect();
         if routes.len() > 1 {
             routes.sort_by_cached_key(|it| {
@@ -95,6 +99,21 @@ impl Qmgr {
                 to("retry", "4.3.0 address resolver failure")
             }
         }
+    }
+
+    /// Where a content filter is (`content_filter`, FILTER): `transport:destination`, without a
+    /// destination the recipient's domain.
+    fn filtered(&self, filter: &str, address: &Address, index: u32, urge: Urge) -> Routed {
+        let (transport, destination) = filter.split_once(':').unwrap_or((filter, ""));
+        if self.is_deferred(transport, urge) {
+            return self.routed_to(index, "retry", "4.3.2 deferred transport", None);
+        }
+        let domain = address.domain().map(String::from_utf8_lossy);
+        let nexthop = match destination {
+            "" => domain.as_deref().unwrap_or_default(),
+            destination => destination,
+        };
+        self.routed_to(index, transport, nexthop, Some(address))
     }
 
     fn is_undeliverable_notice(&self, route: &Route) -> bool {

@@ -166,7 +166,10 @@ impl Qmgr {
     }
 
     fn remove_logged(&mut self, core: &Core, active: &Active) {
-        core.log.log(&Event::Removed { id: active.info.id });
+        // What was refused was never in the queue, as far as the log is concerned.
+        if active.info.refusal().is_none() {
+            core.log.log(&Event::Removed { id: active.info.id });
+        }
         self.remove(core, active.info.number);
     }
 

@@ -13,39 +13,20 @@
 //! | Body | `--boundary--` | Body, of the epilogue |
 //! | Body | anything else | Body |
 //!
-//! Limits: [`HEADER_HELD_MAX`], [`LINE_HELD_MAX`], [`NESTING_MAX`] levels, [`BOUNDARY_MAX`] bytes.
+//! Limits: [`HEADER_HELD_MAX`], [`LINE_HELD_MAX`], and those of [`crate::mime`].
 //!
 //! Standards: RFC 2045 sections 5 and 6, RFC 2046 section 5.1, RFC 6152 section 3.
 
+use crate::mime::{Kind, Structure};
 use mail::header;
 
 /// Bytes of one header that are looked at (`header_size_limit`).
 pub const HEADER_HELD_MAX: usize = 102_400;
 /// A line that is longer is passed on before its end is known.
 pub const LINE_HELD_MAX: usize = 8 * 1024;
-/// Multipart levels that are looked into (`mime_nesting_limit`).
-pub const NESTING_MAX: usize = 100;
-/// Bytes of a boundary that count (`mime_boundary_length_limit`).
-pub const BOUNDARY_MAX: usize = 2048;
 /// A quoted-printable line is broken before it gets longer; `=` and one code more still fit.
 const QP_LINE_MAX: usize = 72;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Leaf,
-    /// message/rfc822, whose body begins with headers.
-    Message,
-    /// message/partial and the like, whose body is only text.
-    MessageText,
-    Multipart,
-}
-
-struct Boundary {
-    text: Vec<u8>,
-    /// What its parts are when they do not say.
-    default: Kind,
-}
 
 /// A part of a line, with what the line's end is.
 #[derive(Clone, Copy)]
@@ -57,10 +38,7 @@ struct Fragment<'a> {
 
 /// The conversion's state between two pieces.
 pub struct Downgrade {
-    in_header: bool,
-    kind: Kind,
-    eight_bit: bool,
-    boundaries: Vec<Boundary>,
+    mime: Structure,
     /// The header that is being collected, in wire form without its last line end.
     header: Vec<u8>,
     /// The line that is being collected.
@@ -75,10 +53,7 @@ impl Downgrade {
     /// At the start of a message.
     pub fn new() -> Downgrade {
         Downgrade {
-            in_header: true,
-            kind: Kind::Leaf,
-            eight_bit: false,
-            boundaries: Vec::new(),
+            mime: Structure::new(),
             header: Vec::new(),
             line: Vec::new(),
             line_started: false,
@@ -122,7 +97,7 @@ impl Downgrade {
             let line = std::mem::take(&mut self.line);
             self.end_line(&line, out);
         }
-        if self.in_header {
+        if self.mime.in_header() {
             self.end_header(out);
             self.put_encoding(out);
         }
@@ -135,7 +110,7 @@ impl Downgrade {
     }
 
     fn fragment(&mut self, fragment: Fragment<'_>, out: &mut Vec<u8>) {
-        if !self.in_header || !self.header_line(fragment, out) {
+        if !self.mime.in_header() || !self.header_line(fragment, out) {
             self.body_line(fragment, out);
         }
     }
@@ -158,7 +133,7 @@ impl Downgrade {
             // Not a header: the body begins without the line that should come first.
             out.extend_from_slice(b"\r\n");
         }
-        self.enter_body(fragment.text.is_empty());
+        self.mime.enter_body(fragment.text.is_empty());
         false
     }
 
@@ -180,12 +155,12 @@ impl Downgrade {
         let name = header::name(&header).unwrap_or_default();
         let is_encoding = name.eq_ignore_ascii_case(b"Content-Transfer-Encoding");
         if is_encoding {
-            self.read_encoding(header::value(&header));
+            self.mime.encoding(header::value(&header));
         } else if name.eq_ignore_ascii_case(b"Content-Type") {
-            self.read_type(header::value(&header));
+            self.mime.content_type(header::value(&header));
         }
         // The encoding that is right depends on the type, which may come later.
-        if !(is_encoding && self.eight_bit) {
+        if !(is_encoding && self.mime.is_8bit()) {
             out.extend_from_slice(&header);
             out.extend_from_slice(b"\r\n");
         }
@@ -193,91 +168,27 @@ impl Downgrade {
         self.header.clear();
     }
 
-    fn read_encoding(&mut self, value: &[u8]) {
-        let word = words(value).into_iter().next().unwrap_or_default();
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        if is("8bit") || is("binary") {
-            self.eight_bit = true;
-        } else if is("7bit") || is("base64") || is("quoted-printable") {
-            self.eight_bit = false;
-        }
-    }
-
-    fn read_type(&mut self, value: &[u8]) {
-        let words = words(value);
-        let is = |at: usize, name: &str| {
-            words.get(at).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        let slash = is(1, "/");
-        self.kind = if is(0, "message") {
-            if slash && is(2, "rfc822") { Kind::Message } else { Kind::MessageText }
-        } else if is(0, "multipart") {
-            Kind::Multipart
-        } else {
-            Kind::Leaf
-        };
-        if self.kind == Kind::Multipart {
-            let default = if slash && is(2, "digest") { Kind::Message } else { Kind::Leaf };
-            self.read_boundaries(&words, default);
-        }
-    }
-
-    fn read_boundaries(&mut self, words: &[Vec<u8>], default: Kind) {
-        for triple in words.windows(3) {
-            let named = triple[0].eq_ignore_ascii_case(b"boundary") && triple[1] == b"=";
-            if named && self.boundaries.len() <= NESTING_MAX {
-                let mut text = triple[2].clone();
-                text.truncate(BOUNDARY_MAX);
-                self.boundaries.push(Boundary { text, default });
-            }
-        }
-    }
-
     fn put_encoding(&mut self, out: &mut Vec<u8>) {
-        if !self.eight_bit {
+        if !self.mime.is_8bit() {
             return;
         }
         out.extend_from_slice(b"Content-Transfer-Encoding: ");
-        out.extend_from_slice(match self.kind {
+        out.extend_from_slice(match self.mime.kind() {
             Kind::Leaf => b"quoted-printable\r\n".as_slice(),
             Kind::Message | Kind::MessageText | Kind::Multipart => b"7bit\r\n",
         });
     }
 
-    /// What comes after a header: only a blank line makes a multipart or a message of the body.
-    fn enter_body(&mut self, blank: bool) {
-        self.in_header = blank && self.kind == Kind::Message;
-        if blank && matches!(self.kind, Kind::Message | Kind::Multipart) {
-            (self.kind, self.eight_bit) = (Kind::Leaf, false);
-        }
-    }
-
     fn body_line(&mut self, fragment: Fragment<'_>, out: &mut Vec<u8>) {
         if fragment.starts && fragment.text.starts_with(b"--") {
-            self.boundary_line(&fragment.text[2..]);
+            self.mime.boundary(&fragment.text[2..]);
         }
-        if self.eight_bit {
+        if self.mime.is_8bit() {
             return self.quote(fragment, out);
         }
         out.extend_from_slice(fragment.text);
         if fragment.ends {
             out.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// The innermost boundary that matches ends all parts inside of it.
-    fn boundary_line(&mut self, text: &[u8]) {
-        let matches = |boundary: &Boundary| text.starts_with(&boundary.text);
-        let Some(at) = self.boundaries.iter().rposition(matches) else { return };
-        self.boundaries.truncate(at + 1);
-        let boundary = &self.boundaries[at];
-        self.eight_bit = false;
-        if text[boundary.text.len()..].starts_with(b"--") {
-            self.boundaries.pop();
-            self.kind = Kind::Leaf;
-        } else {
-            self.kind = boundary.default;
-            self.in_header = true;
         }
     }
 
@@ -315,53 +226,6 @@ impl Downgrade {
         out.extend([b'=', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         self.column += 3;
     }
-}
-
-/// The tokens of a structured header: words, quoted strings without their quotes, and the marks
-/// `/ = ;` as words of their own; comments and other specials are left out.
-fn words(value: &[u8]) -> Vec<Vec<u8>> {
-    let (mut words, mut word, mut comment) = (Vec::new(), Vec::new(), 0usize);
-    let mut bytes = value.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'(' => comment += 1,
-            b')' => comment = comment.saturating_sub(1),
-            _ if comment > 0 => {}
-            b'"' => {
-                flush(&mut word, &mut words);
-                words.push(quoted(&mut bytes));
-            }
-            b'/' | b'=' | b';' => {
-                flush(&mut word, &mut words);
-                words.push(vec![byte]);
-            }
-            b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'>' | b'@' | b',' | b':' | b'[' | b']' => {
-                flush(&mut word, &mut words);
-            }
-            _ => word.push(byte),
-        }
-    }
-    flush(&mut word, &mut words);
-    words
-}
-
-fn flush(word: &mut Vec<u8>, words: &mut Vec<Vec<u8>>) {
-    if !word.is_empty() {
-        words.push(std::mem::take(word));
-    }
-}
-
-fn quoted(bytes: &mut impl Iterator<Item = u8>) -> Vec<u8> {
-    let mut text = Vec::new();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => break,
-            b'\\' => text.extend(bytes.next()),
-            b'\r' | b'\n' => {}
-            _ => text.push(byte),
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! Content is cleaned as it arrives; a small message is appended to the queue log in one record, a
 //! large one goes there in extents while it arrives, so that neither is in memory whole for long.
 
-use crate::cleanup::commit::warn_at;
+use crate::cleanup::checks::Inspector;
+use crate::cleanup::commit::{Start, warn_at};
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::Copies;
+use crate::cleanup::mapping::{Copies, blind_copy};
+use crate::cleanup::orders::Orders;
 use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{self, Message, Origin};
@@ -74,6 +76,8 @@ pub struct Transaction {
     zone: Rc<Zone>,
     size_limit: u64,
     kind: Kind,
+    /// What access tables have decided about the message.
+    pub orders: Orders,
 }
 
 impl Transaction {
@@ -101,6 +105,7 @@ impl Transaction {
             zone: Rc::default(),
             size_limit,
             kind,
+            orders: Orders::default(),
         }
     }
 
@@ -190,11 +195,14 @@ impl Transaction {
         if let Some(rewriting) = Rewriting::new(core, id, self.context, self.kind.receive) {
             rewriting.look_up(message.header_so_far());
         }
+        if let Some(inspector) = Inspector::new(core, id, &self.envelope, self.kind.receive) {
+            inspector.look_up(message.rest());
+        }
         if ends && self.kind.receive.maps_addresses {
             let snapshot = core.snapshot();
             let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
             let mut envelope = self.envelope.clone();
-            let _verdict = mapping.recipients(core, resolver, id, &mut envelope, Copies::Made);
+            let _verdict = mapping.recipients(core, resolver, id, &mut envelope, Copies::Made(&[]));
         }
     }
 
@@ -220,7 +228,7 @@ impl Transaction {
         if self.size_limit > 0 && written + message.content.len() as u64 > self.size_limit {
             return Err(TOO_BIG);
         }
-        Ok(message.in_body() && message.content.len() >= EXTENT_BYTES)
+        Ok(message.in_body() && message.settled() >= EXTENT_BYTES)
     }
 
     /// Hands collected content on to the log.
@@ -244,10 +252,19 @@ impl Transaction {
             zone: &self.zone,
             add_missing: self.add_missing,
             rewriting: Rewriting::new(core, id, self.context, self.kind.receive),
+            inspector: Inspector::new(core, id, &self.envelope, self.kind.receive),
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
-        step(message, &snapshot.cleanup, &origin)
+        let in_header = !message.in_body();
+        step(message, &snapshot.cleanup, &origin)?;
+        if let Some(reply) = message.findings().and_then(|findings| findings.refusal.take()) {
+            return Err(reply);
+        }
+        if in_header && message.in_body() {
+            core.log.log(&Event::MessageId { id, message_id: message.message_id() });
+        }
+        Ok(())
     }
 
     /// Moves collected content to the log.
@@ -260,14 +277,14 @@ impl Transaction {
         let message = self.message.as_mut().expect("the content has begun");
         let mut result = Ok(());
         let most = core.queue.borrow().append_max();
-        for piece in message.content.chunks(most) {
+        for piece in message.content[..message.settled()].chunks(most) {
             result =
                 append_patiently(core, || core.queue.borrow_mut().extend(&mut draft, piece)).await;
             if result.is_err() {
                 break;
             }
         }
-        message.content.clear();
+        message.forget_settled();
         core.commit_soon();
         self.draft = Some(draft);
         result
@@ -310,24 +327,41 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
-        let snapshot = core.snapshot();
-        let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-        if self.kind.receive.maps_addresses {
-            let mapped = mapping.recipients(core, resolver, id, &mut self.envelope, Copies::Made);
-            mapped.map_err(|trouble| trouble.told(core, id))?;
+        let taken = Reply::from(format!("250 2.0.0 Ok: queued as {id}"));
+        let orders = self.take_orders();
+        if orders.discard {
+            return Ok(taken);
         }
+        self.map_recipients(core, id, &orders)?;
+        orders.route(&mut self.envelope);
         self.complete_envelope(core, findings);
-        let message = self.message.as_ref().expect("the content has begun");
-        core.log.log(&Event::MessageId { id, message_id: message.message_id() });
-        let placed = self.place(core, number).await?;
+        let start = if orders.hold { Start::Held } else { Start::Incoming };
+        let placed = self.place(core, number, start).await?;
         let envelope = std::mem::take(&mut self.envelope);
         let message = Arc::new(MessageInfo { number, id, envelope });
-        let incoming = Box::new(Incoming { message, location: placed.location });
+        let incoming = Box::new(Incoming { message, location: placed.location, start });
         let pledge = core.committed(placed.lsn, incoming);
-        match pledge.wait().await {
-            Some(()) => Ok(Reply::from(format!("250 2.0.0 Ok: queued as {id}"))),
-            None => Err(WRITE_ERROR),
+        pledge.wait().await.map(|()| taken).ok_or(WRITE_ERROR)
+    }
+
+    /// What access tables and checks have decided, in this order.
+    fn take_orders(&mut self) -> Orders {
+        let mut orders = std::mem::take(&mut self.orders);
+        let findings = self.message.as_mut().and_then(Message::findings);
+        orders.add(findings.map(|it| std::mem::take(&mut it.orders)).unwrap_or_default());
+        orders
+    }
+
+    fn map_recipients(&mut self, core: &Core, id: QueueId, orders: &Orders) -> Result<(), Reply> {
+        let envelope = &mut self.envelope;
+        if !self.kind.receive.maps_addresses {
+            envelope.recipients.extend(orders.bcc.iter().map(blind_copy));
+            return Ok(());
         }
+        let snapshot = core.snapshot();
+        let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+        let mapped = mapping.recipients(core, resolver, id, envelope, Copies::Made(&orders.bcc));
+        mapped.map_err(|trouble| trouble.told(core, id))
     }
 
     fn complete_envelope(&mut self, core: &Core, findings: Findings) {
@@ -343,17 +377,22 @@ impl Transaction {
         envelope.warn_at = warn_at(core, self.micros, envelope);
     }
 
-    async fn place(&mut self, core: &Rc<Core>, number: Number) -> Result<Placed, Reply> {
+    async fn place(
+        &mut self,
+        core: &Rc<Core>,
+        number: Number,
+        start: Start,
+    ) -> Result<Placed, Reply> {
         let mut encoded = Vec::with_capacity(256);
         self.envelope.encode(&mut encoded);
         if self.draft.is_some() {
             self.spill(core).await?;
         }
         let content = &self.message.as_ref().expect("the content has begun").content;
-        let (micros, draft) = (self.micros, &mut self.draft);
+        let (micros, flags, draft) = (self.micros, start.flags(), &mut self.draft);
         append_patiently(core, || match draft.take() {
-            None => core.queue.borrow_mut().append(number, micros, 0, &encoded, &[content]),
-            Some(large) => core.queue.borrow_mut().commit(large, micros, 0, &encoded).map_err(
+            None => core.queue.borrow_mut().append(number, micros, flags, &encoded, &[content]),
+            Some(large) => core.queue.borrow_mut().commit(large, micros, flags, &encoded).map_err(
                 |(full, large)| {
                     *draft = Some(large);
                     full
