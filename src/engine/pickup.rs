@@ -275,7 +275,7 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
         named: &|message_id| core.log.log(&Event::MessageId { id, message_id }),
     };
     let mut message = scene.content((id, submission.uid), hands, &parsed)?;
-    let orders = found(&mut message, &mut parsed.envelope)?;
+    let orders = found(&snapshot, &mut message, &mut parsed.envelope)?;
     if orders.discard {
         return Ok(());
     }
@@ -294,13 +294,21 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
 
 /// What the checks have ordered. A message that they refuse for good is queued all the same, and
 /// returned from there.
-fn found(message: &mut Message, envelope: &mut Envelope) -> Result<Orders, Refused> {
-    let Some(findings) = message.findings() else { return Ok(Orders::default()) };
-    let orders = std::mem::take(&mut findings.orders);
+fn found(
+    snapshot: &Snapshot,
+    message: &mut Message,
+    envelope: &mut Envelope,
+) -> Result<Orders, Refused> {
+    let filter = Some(&snapshot.pickup_filter).filter(|it| !it.is_empty()).cloned();
+    let mut orders = Orders { filter, ..Orders::default() };
+    let Some(findings) = message.findings() else { return Ok(orders) };
+    orders.add(std::mem::take(&mut findings.orders));
     let Some(reply) = findings.refusal.take() else { return Ok(orders) };
     match reply.0.strip_prefix("5").and_then(|_| reply.0.split_once(' ')) {
         Some((_, why)) => {
             envelope.attributes.push((REFUSED.into(), why.as_bytes().to_vec()));
+            // Nobody needs the rest of what was refused.
+            envelope.ret = Some(mail::envelope::Ret::Headers);
             // It goes nowhere: neither held nor sent elsewhere first.
             Ok(Orders::default())
         }

@@ -97,6 +97,8 @@ pub struct Service {
     pub restrictions: Restrictions,
     /// What is left out (`receive_override_options`).
     pub receive: Receive,
+    /// `content_filter`, when there is one.
+    pub content_filter: Option<String>,
     /// Who has a mailbox.
     pub recipients: unlisted::Recipients,
     /// What refusals end with.
@@ -133,6 +135,7 @@ impl Service {
             bare_newline_exclusions: networks("smtpd_forbid_bare_newline_exclusions")?,
             bare_newline_code: params.int("smtpd_forbid_bare_newline_reject_code")? as u16,
             receive: Receive::new(params)?,
+            content_filter: Some(params.text("content_filter")?).filter(|it| !it.is_empty()),
             recipients: unlisted::Recipients::new(params, opener)?,
             footer: footer::Footer::new(params, opener)?,
             rates: rates::Limits::new(name, params, opener)?,

@@ -48,8 +48,12 @@ pub struct Snapshot {
     pub mapping: Mapping,
     /// header_checks, body_checks and their like.
     pub checks: Checks,
+    /// Whether notices are checked too (`internal_mail_filter_classes`).
+    pub checks_notices: bool,
     /// What is left out of local submissions (pickup's `receive_override_options`).
     pub pickup: Receive,
+    /// Its `content_filter`, empty for none.
+    pub pickup_filter: String,
     /// What the queue manager needs.
     pub qmgr: qmgr::Settings,
     /// `alias_maps`.
@@ -148,7 +152,9 @@ impl Snapshot {
             cleanup: cleanup_settings(&params)?,
             mapping,
             checks,
-            pickup: pickup(&params, master)?,
+            checks_notices: checks_notices(&params)?,
+            pickup: pickup(&params, master, Receive::new)?,
+            pickup_filter: pickup(&params, master, |params| params.text("content_filter"))?,
             remote_rewrite_domain: params.text("remote_header_rewrite_domain")?,
             qmgr,
             bounce,
@@ -177,6 +183,16 @@ impl Snapshot {
     pub fn program(&self, transport: &str) -> Option<&str> {
         let found = self.transports.iter().find(|(name, _)| name == transport)?;
         Some(&found.1)
+    }
+}
+
+/// Whether `internal_mail_filter_classes` has bounces. Nothing here sends mail of its other class.
+fn checks_notices(params: &Params) -> Result<bool, BadValue> {
+    const NAME: &str = "internal_mail_filter_classes";
+    let words = params.list(NAME)?;
+    match words.iter().find(|word| !matches!(word.as_str(), "bounce" | "notify")) {
+        Some(word) => Err(params.unknown_word(NAME, NAME, word)),
+        None => Ok(words.iter().any(|word| word == "bounce")),
     }
 }
 
@@ -236,11 +252,16 @@ fn smtp_services(
     Ok(services)
 }
 
-fn pickup(params: &Params, master: &MasterCf) -> Result<Receive, BadValue> {
+/// What `read` makes of the parameters as the pickup service has them.
+fn pickup<T>(
+    params: &Params,
+    master: &MasterCf,
+    read: impl FnOnce(&Params) -> Result<T, BadValue>,
+) -> Result<T, BadValue> {
     let service = master.services().iter().find(|service| service.command == "pickup");
     match service {
-        Some(service) => Receive::new(&params.with_overrides(&service.overrides)),
-        None => Receive::new(params),
+        Some(service) => read(&params.with_overrides(&service.overrides)),
+        None => read(params),
     }
 }
 

@@ -156,7 +156,7 @@ fn notify(choice: u8, kinds: u8, envelope: Envelope, dsn: Dsn, original: &[u8]) 
     let to = post::envelope(scene, &notice);
     let text = report::write(scene, &notice, &to.recipients[0].address);
     check_parts(&text, notice.entries.len());
-    let finished = post::finish_content(scene, id, None, &to.sender, &text);
+    let finished = post::finish_content(scene, id, (None, None), &to.sender, &text);
     let Ok(message) = finished else { unreachable!("nothing is looked up") };
     check_wire_form(&message.content);
     check_header(&message.content, to.recipients[0].address.as_bytes().len());

@@ -4,8 +4,10 @@
 //! keeps the original and tries again.
 
 use super::{Occasion, Reader, Scene, report};
+use crate::cleanup::checks::{Findings, Inspector};
 use crate::cleanup::commit::{Name, Patience, Start, describe, durable, place};
-use crate::cleanup::mapping::Copies;
+use crate::cleanup::mapping::{Copies, blind_copy};
+use crate::cleanup::orders::Orders;
 use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
@@ -44,11 +46,15 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     let mut envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    let receive = Receive { checks_content: snapshot.checks_notices, ..Receive::default() };
     let rehearsed = || {
         let mut envelope = envelope.clone();
         let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
-        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, Receive::default()) {
+        if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, receive) {
             rewriting.look_up(&report::write(scene, notice, &to));
+        }
+        if let Some(inspector) = Inspector::new(core, name.id, &envelope, receive) {
+            inspector.look_up(&report::write(scene, notice, &to));
         }
     };
     servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
@@ -59,13 +65,25 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     }
     warn_of_words(core, notice);
     let text = report::write(scene, notice, &to);
-    let rewriting = Rewriting::new(core, name.id, Context::Local, Receive::default());
-    let finished = finish_content(scene, name.id, rewriting, &envelope.sender, &text);
-    let Ok(message) = finished else { return false };
+    let rewriting = Rewriting::new(core, name.id, Context::Local, receive);
+    let inspector = Inspector::new(core, name.id, &envelope, receive);
+    let finished = finish_content(scene, name.id, (rewriting, inspector), &envelope.sender, &text);
+    let Ok(mut message) = finished else { return false };
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
+    let orders = match message.findings() {
+        Some(Findings { refusal: Some(_), .. }) => return false,
+        Some(findings) => std::mem::take(&mut findings.orders),
+        None => Orders::default(),
+    };
+    if orders.discard {
+        return true;
+    }
+    envelope.recipients.extend(orders.bcc.iter().map(blind_copy));
+    orders.route(&mut envelope);
+    let start = if orders.hold { Start::Held } else { Start::Incoming };
     let content = message.content;
     describe(core, name, &mut envelope, &content);
-    let how = (Start::Incoming, Patience::WhileBusy);
+    let how = (start, Patience::WhileBusy);
     let placed = match place(core, name, &envelope, &content, how).await {
         Ok(placed) => placed,
         Err(full) => {
@@ -76,7 +94,7 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     };
     let kind = kind(notice.occasion, notice.reader);
     core.log.log(&Event::Notification { id: notice.about.id, kind, notice: name.id });
-    durable(core, name, envelope, (&placed, Start::Incoming)).await.is_ok()
+    durable(core, name, envelope, (&placed, start)).await.is_ok()
 }
 
 /// A delay of less than an hour reads as none.
@@ -136,7 +154,7 @@ pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
 pub(super) fn finish_content(
     scene: Scene<'_>,
     id: QueueId,
-    rewriting: Option<Rewriting<'_>>,
+    (rewriting, inspector): (Option<Rewriting<'_>>, Option<Inspector<'_>>),
     sender: &Address,
     text: &[u8],
 ) -> Result<Message, Reply> {
@@ -162,7 +180,7 @@ pub(super) fn finish_content(
         zone: &zone,
         add_missing: true,
         rewriting,
-        inspector: None,
+        inspector,
     };
     message.finish(&snapshot.cleanup, &origin).map(|()| message)
 }

@@ -38,12 +38,19 @@ impl Orders {
         if self.filter.is_some() {
             envelope.filter.clone_from(&self.filter);
         }
-        if let Some(address) = &self.redirect
-            && let Some(last) = envelope.recipients.pop()
-        {
-            envelope.recipients = vec![Recipient { address: address.clone(), ..last }];
-        }
+        let Some(address) = &self.redirect else { return };
+        // It stands for the first of them in the queue manager's order, as in Postfix.
+        let first = std::mem::take(&mut envelope.recipients).into_iter().min_by_key(order);
+        let redirected = |first| Recipient { address: address.clone(), ..first };
+        envelope.recipients.extend(first.map(redirected));
     }
+}
+
+/// By domain, then by address.
+fn order(recipient: &Recipient) -> (Vec<u8>, Vec<u8>) {
+    let address = &recipient.address;
+    let domain = address.domain().unwrap_or_default().to_ascii_lowercase();
+    (domain, address.as_bytes().to_ascii_lowercase())
 }
 
 /// Whether a FILTER action can be carried out.
@@ -79,12 +86,12 @@ mod tests {
 
     #[test]
     fn a_redirected_message_has_one_recipient_who_is_known_by_another() {
-        let recipients = ["a@b", "c@d"];
+        let recipients = ["c@d", "z@b", "d@b"];
         let recipients = recipients.map(|it| Recipient::new(Address::from_internal(it.as_bytes())));
         let mut envelope = Envelope { recipients: recipients.to_vec(), ..Envelope::default() };
         order(None, Some("x@y")).route(&mut envelope);
         let [only] = envelope.recipients.as_slice() else { panic!("{envelope:?}") };
-        assert_eq!((only.address.as_bytes(), only.original.as_bytes()), (&b"x@y"[..], &b"c@d"[..]));
+        assert_eq!((only.address.as_bytes(), only.original.as_bytes()), (&b"x@y"[..], &b"d@b"[..]));
         assert_eq!(envelope.filter, None);
         let before = envelope.clone();
         Orders::default().route(&mut envelope);

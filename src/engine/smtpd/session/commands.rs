@@ -132,7 +132,9 @@ impl Task {
             }
         };
         let kind = Kind { is_local, receive: self.service.receive };
-        self.transaction = Some(Box::new(Transaction::new(&self.core, mail, limit, kind)));
+        let mut transaction = Box::new(Transaction::new(&self.core, mail, limit, kind));
+        transaction.orders.filter.clone_from(&self.service.content_filter);
+        self.transaction = Some(transaction);
         self.session.accept();
         Ok(())
     }
