@@ -26,11 +26,14 @@ pub mod orders;
 pub mod receive;
 pub mod rewrite;
 
-use checks::{Edit, Findings, Inspector};
+use crate::core::Core;
+use crate::maillog::Event;
+use checks::{Edit, Findings, Inspector, unfolded};
 use inspection::{Inspection, put_line};
 use mail::Address;
 use mail::date::{HeaderDate, Zone};
 use mail::header::{self, Known};
+use mail::queue_id::QueueId;
 use protocol::smtp::reply::Reply;
 use rewrite::Rewriting;
 use std::io::Write as _;
@@ -70,7 +73,7 @@ pub struct DropHeaders {
 /// What a missing header is made from.
 pub struct Origin<'a> {
     /// The queue id.
-    pub id: mail::queue_id::QueueId,
+    pub id: QueueId,
     /// The envelope sender.
     pub sender: &'a Address,
     /// The sender's full name, for local submissions.
@@ -101,6 +104,14 @@ struct Seen {
     resent_recipient: bool,
 }
 
+/// A Message-Id.
+struct Id {
+    /// Whether it is a Resent-Message-Id.
+    resent: bool,
+    /// What it says; nothing when there is none.
+    value: Option<Vec<u8>>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Header,
@@ -123,7 +134,7 @@ pub struct Message {
     seen: Seen,
     hops: u32,
     header_8bit: bool,
-    message_id: Vec<u8>,
+    ids: Vec<Id>,
     inspection: Option<Box<Inspection>>,
 }
 
@@ -142,7 +153,7 @@ impl Message {
             seen: Seen::default(),
             hops: 1,
             header_8bit: false,
-            message_id: Vec::new(),
+            ids: Vec::new(),
             inspection: None,
         }
     }
@@ -159,9 +170,12 @@ impl Message {
         self.inspection.as_mut().map(|inspection| &mut inspection.findings)
     }
 
-    /// The Message-Id as it is or as it was added; empty when there is none.
-    pub fn message_id(&self) -> &[u8] {
-        &self.message_id
+    /// Logs what the message calls itself: what has been seen or added since the last call.
+    pub fn log_ids(&mut self, core: &Core, id: QueueId) {
+        for Id { resent, value } in self.ids.drain(..) {
+            let message_id = value.as_deref();
+            core.log.log(&Event::MessageId { id, resent, message_id });
+        }
     }
 
     /// Whether a header has bytes outside ASCII.
@@ -401,12 +415,15 @@ impl Message {
         match known {
             Known::MessageId => {
                 seen.message_id = true;
-                self.message_id = header::value(&self.content[self.at..end]).to_vec();
+                self.note_id(false, end);
             }
             Known::Date => seen.date = true,
             Known::From => seen.from = true,
             Known::Recipient => seen.recipient = true,
-            Known::ResentMessageId => seen.resent_message_id = true,
+            Known::ResentMessageId => {
+                seen.resent_message_id = true;
+                self.note_id(true, end);
+            }
             Known::ResentDate => seen.resent_date = true,
             Known::ResentFrom => seen.resent_from = true,
             Known::ResentRecipient => seen.resent_recipient = true,
@@ -414,11 +431,20 @@ impl Message {
         }
     }
 
+    fn note_id(&mut self, resent: bool, end: usize) {
+        let value = unfolded(header::value(&self.content[self.at..end])).into_owned();
+        self.ids.push(Id { resent, value: Some(value) });
+    }
+
     fn end_of_header(&mut self, blank: bool, settings: &Settings, origin: &Origin<'_>) {
         self.close_gap();
         let mut added = Vec::new();
         if origin.add_missing {
             self.missing(settings, origin, &mut added);
+        }
+        let named = self.ids.iter().any(|id| !id.resent) || self.seen.message_id;
+        if !named {
+            self.ids.push(Id { resent: false, value: None });
         }
         // A body without the blank line that must come before it.
         if !blank {
@@ -448,9 +474,7 @@ impl Message {
         if !if resent { seen.resent_message_id } else { seen.message_id } {
             let id = message_id(settings, origin);
             write(out, format_args!("{prefix}Message-Id: {id}\r\n"));
-            if !resent {
-                self.message_id = id.into_bytes();
-            }
+            self.ids.push(Id { resent, value: Some(id.into_bytes()) });
         }
         if !if resent { seen.resent_date } else { seen.date } {
             write(out, format_args!("{prefix}Date: {date}\r\n"));

@@ -271,8 +271,8 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let id = name.id;
     let hands = Hands {
         rewriting: Rewriting::new(core, id, context, receive),
-        inspector: Inspector::new(core, id, &parsed.envelope, receive),
-        named: &|message_id| core.log.log(&Event::MessageId { id, message_id }),
+        inspector: Inspector::new(core, id, &parsed.envelope, receive).map(Inspector::reading_on),
+        named: &|message| message.log_ids(core, id),
     };
     let mut message = scene.content((id, submission.uid), hands, &parsed)?;
     let orders = found(&snapshot, &mut message, &mut parsed.envelope)?;
@@ -358,8 +358,8 @@ struct Hands<'a> {
     rewriting: Option<Rewriting<'a>>,
     /// What checks headers and body, if anything does.
     inspector: Option<Inspector<'a>>,
-    /// Is told of the Message-Id once the header is over.
-    named: &'a dyn Fn(&[u8]),
+    /// Logs what the message is called.
+    named: &'a dyn Fn(&mut Message),
 }
 
 /// Where and when a submission becomes a message.
@@ -414,17 +414,11 @@ impl Scene<'_> {
         // Piece by piece: what changes in a header moves what is behind it.
         for piece in parsed.content.chunks(INPUT_BYTES) {
             message.content.extend_from_slice(piece);
-            let in_header = !message.in_body();
             message.advance(settings, &origin).map_err(Refused::of)?;
-            if in_header && message.in_body() {
-                named(message.message_id());
-            }
+            named(&mut message);
         }
-        let in_header = !message.in_body();
         message.finish(settings, &origin).map_err(Refused::of)?;
-        if in_header {
-            named(message.message_id());
-        }
+        named(&mut message);
         Ok(message)
     }
 }

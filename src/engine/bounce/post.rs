@@ -7,7 +7,6 @@ use super::{Occasion, Reader, Scene, report};
 use crate::cleanup::checks::{Findings, Inspector};
 use crate::cleanup::commit::{Name, Patience, Start, describe, durable, place};
 use crate::cleanup::mapping::{Copies, blind_copy};
-use crate::cleanup::orders::Orders;
 use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, Rewriting};
 use crate::cleanup::{Message, Origin};
@@ -69,12 +68,9 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     let inspector = Inspector::new(core, name.id, &envelope, receive);
     let finished = finish_content(scene, name.id, (rewriting, inspector), &envelope.sender, &text);
     let Ok(mut message) = finished else { return false };
-    core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
-    let orders = match message.findings() {
-        Some(Findings { refusal: Some(_), .. }) => return false,
-        Some(findings) => std::mem::take(&mut findings.orders),
-        None => Orders::default(),
-    };
+    message.log_ids(core, name.id);
+    let findings = message.findings().map(std::mem::take);
+    let Findings { orders, .. } = findings.unwrap_or_default();
     if orders.discard {
         return true;
     }

@@ -88,7 +88,7 @@ pub enum Edit {
 pub struct Findings {
     /// What concerns the message as a whole.
     pub orders: Orders,
-    /// What a client is told, when the message is refused.
+    /// What a client would have been told of a message that is refused and read on.
     pub refusal: Option<Reply>,
     /// Whether nothing is checked any more.
     pub over: bool,
@@ -100,6 +100,7 @@ pub struct Inspector<'a> {
     snapshot: Arc<Snapshot>,
     id: QueueId,
     envelope: &'a Envelope,
+    reads_on: bool,
 }
 
 impl Checks {
@@ -170,7 +171,12 @@ impl<'a> Inspector<'a> {
     ) -> Option<Inspector<'a>> {
         let snapshot = core.snapshot();
         let checks = receive.checks_content && !snapshot.checks.is_empty();
-        checks.then_some(Inspector { core, snapshot, id, envelope })
+        checks.then_some(Inspector { core, snapshot, id, envelope, reads_on: false })
+    }
+
+    /// For a message that is read to its end even when it is refused, to be returned.
+    pub fn reading_on(self) -> Inspector<'a> {
+        Inspector { reads_on: true, ..self }
     }
 
     /// The checks.
@@ -182,7 +188,7 @@ impl<'a> Inspector<'a> {
     /// separated by line feeds.
     ///
     /// # Errors
-    /// A table cannot answer: the reply after end-of-data.
+    /// The reply after end-of-data: a table cannot answer, or the message is refused.
     pub fn judge(
         &self,
         subject: Subject,
@@ -198,7 +204,11 @@ impl<'a> Inspector<'a> {
             Lookup::Retry(_) => Err(self.unanswered(rules, text)),
             Lookup::Found(value) => {
                 let value = String::from_utf8_lossy(&value);
-                Ok(self.act(subject, text, (&value, rules.parameter), findings))
+                let edit = self.act(subject, text, (&value, rules.parameter), findings);
+                match findings.refusal.take_if(|_| !self.reads_on) {
+                    Some(reply) => Err(reply),
+                    None => Ok(edit),
+                }
             }
         }
     }

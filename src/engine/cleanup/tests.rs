@@ -42,7 +42,7 @@ fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<
     message.finish(&settings, &origin)?;
     let text = String::from_utf8_lossy(&message.content).into_owned();
     let text = text.strip_prefix(RECEIVED).expect("our own header stays on top").to_string();
-    Ok((text, message.message_id().to_vec()))
+    Ok((text, message.ids.last().and_then(|id| id.value.clone()).unwrap_or_default()))
 }
 
 fn text(input: &str) -> String {

@@ -168,8 +168,9 @@ pub enum Event<'a> {
         protocol: &'a str,
         helo: Option<&'a str>,
     },
-    /// What the message calls itself; empty when it does not.
-    MessageId { id: QueueId, message_id: &'a [u8] },
+    /// What the message calls itself, or what it was called when it was sent again; nothing when it
+    /// does not say.
+    MessageId { id: QueueId, resent: bool, message_id: Option<&'a [u8]> },
     /// A check has found something in a header or in the body. Without a client the message comes
     /// from this host; the note comes last, when there is one.
     Check {

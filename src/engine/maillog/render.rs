@@ -36,9 +36,9 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         }
         Event::ClientOf { id, client } => write!(out, "{id}: client={client}"),
         Event::Reject { .. } => reject(out, event),
-        Event::MessageId { id, message_id: [] } => write!(out, "{id}: message-id=<>"),
-        Event::MessageId { id, message_id } => {
-            write!(out, "{id}: message-id={}", Printable(message_id))
+        Event::MessageId { id, resent, message_id } => {
+            let resent = if *resent { "resent-" } else { "" };
+            write!(out, "{id}: {resent}message-id={}", Printable(message_id.unwrap_or(b"<>")))
         }
         Event::Check { .. } => check(out, event),
         Event::Pickup { id, uid, sender } => write!(out, "{id}: uid={uid} from=<{sender}>"),

@@ -256,15 +256,9 @@ impl Transaction {
         };
         let snapshot = core.snapshot();
         let message = self.message.as_mut().expect("the content has begun");
-        let in_header = !message.in_body();
-        step(message, &snapshot.cleanup, &origin)?;
-        if let Some(reply) = message.findings().and_then(|findings| findings.refusal.take()) {
-            return Err(reply);
-        }
-        if in_header && message.in_body() {
-            core.log.log(&Event::MessageId { id, message_id: message.message_id() });
-        }
-        Ok(())
+        let stepped = step(message, &snapshot.cleanup, &origin);
+        message.log_ids(core, id);
+        stepped
     }
 
     /// Moves collected content to the log.

@@ -63,7 +63,8 @@ fn check_in_pieces(
         zone: &zone,
         add_missing: false,
         rewriting: None,
-        inspector: Inspector::new(core, id, &envelope, Receive::default()),
+        inspector: Inspector::new(core, id, &envelope, Receive::default())
+            .map(Inspector::reading_on),
     };
     let settings = &core.snapshot().cleanup;
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
@@ -146,6 +147,20 @@ fn a_rejection_ends_the_checks_and_says_why() {
     has(&checked, "reject: header X-R: a from host.example[192.0.2.1]");
     has(&checked, ": 4.7.9 later");
     assert_eq!(checked.log.iter().filter(|line| line.contains(": header ")).count(), 1);
+}
+
+#[test]
+fn a_message_that_comes_by_smtp_ends_with_its_refusal() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = testing::world(directory.path(), "header_checks = static:REJECT no\n", 1);
+    let (id, envelope) = (QueueId { micros: 0, number: 1, long: true }, envelope());
+    let inspector = Inspector::new(&world.core, id, &envelope, Receive::default()).unwrap();
+    let header = Subject::Header(Place::Primary);
+    let verdict = inspector.judge(header, b"A: b", &mut Findings::default());
+    assert_eq!(verdict, Err(Reply::fixed("550 5.7.1 no")));
+    let mut findings = Findings::default();
+    assert_eq!(inspector.reading_on().judge(header, b"A: b", &mut findings), Ok(Edit::Keep));
+    assert_eq!(findings.refusal, Some(Reply::fixed("550 5.7.1 no")));
 }
 
 #[test]
