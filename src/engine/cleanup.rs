@@ -172,6 +172,10 @@ impl Message {
 
     /// Logs what the message calls itself: what has been seen or added since the last call.
     pub fn log_ids(&mut self, core: &Core, id: QueueId) {
+        // Of what is thrown away nothing more is said.
+        if self.findings().is_some_and(|findings| findings.orders.discard) {
+            self.ids.clear();
+        }
         for Id { resent, value } in self.ids.drain(..) {
             let message_id = value.as_deref();
             core.log.log(&Event::MessageId { id, resent, message_id });

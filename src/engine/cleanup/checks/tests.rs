@@ -152,7 +152,7 @@ fn a_rejection_ends_the_checks_and_says_why() {
 #[test]
 fn a_message_that_comes_by_smtp_ends_with_its_refusal() {
     let directory = tempfile::tempdir().unwrap();
-    let world = testing::world(directory.path(), "header_checks = static:REJECT no\n", 1);
+    let world = testing::world(directory.path(), "header_checks = static:{REJECT no}\n", 1);
     let (id, envelope) = (QueueId { micros: 0, number: 1, long: true }, envelope());
     let inspector = Inspector::new(&world.core, id, &envelope, Receive::default()).unwrap();
     let header = Subject::Header(Place::Primary);
