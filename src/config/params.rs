@@ -126,6 +126,17 @@ impl Params {
         self.text(name).map(|text| value::split(&text))
     }
 
+    /// A list under a name of the administrator's own (`smtpd_restriction_classes`); nothing when
+    /// main.cf does not have it.
+    ///
+    /// # Errors
+    /// The value cannot be expanded.
+    pub fn own_list(&self, name: &str) -> Result<Option<Vec<String>>, BadValue> {
+        let Some(raw) = self.written(name) else { return Ok(None) };
+        let text = self.expand(raw).map_err(|e| self.bad(name, raw, Reason::Expand(e)))?;
+        Ok(Some(value::split(&text)))
+    }
+
     /// `compatibility_level`.
     pub fn level(&self) -> Result<Level, BadValue> {
         match self.read("compatibility_level")?.1 {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tables::{Lookup, Table};
 
+mod access;
 pub mod door;
 mod footer;
 mod local_clients;

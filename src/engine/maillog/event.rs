@@ -157,12 +157,13 @@ pub enum Event<'a> {
     NonSmtp { client: &'a Client, line: &'a [u8] },
     /// A message has got its queue id.
     ClientOf { id: QueueId, client: &'a Client },
-    /// A command was refused by policy.
-    Reject {
+    /// Policy has refused a command (`reject`), or something else about it: `hold`, `warn`, ...
+    Verdict {
         id: Option<QueueId>,
+        action: &'a str,
         stage: &'a str,
         client: &'a Client,
-        reply: &'a str,
+        text: &'a str,
         sender: Option<&'a Address>,
         recipient: Option<&'a Address>,
         protocol: &'a str,

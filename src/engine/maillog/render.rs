@@ -35,7 +35,7 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
             write!(out, "warning: non-SMTP command from {client}: {line}")
         }
         Event::ClientOf { id, client } => write!(out, "{id}: client={client}"),
-        Event::Reject { .. } => reject(out, event),
+        Event::Verdict { .. } => verdict(out, event),
         Event::MessageId { id, resent, message_id } => {
             let resent = if *resent { "resent-" } else { "" };
             write!(out, "{id}: {resent}message-id={}", Printable(message_id.unwrap_or(b"<>")))
@@ -66,8 +66,9 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
     }
 }
 
-fn reject(out: &mut String, event: &Event<'_>) -> fmt::Result {
-    let Event::Reject { id, stage, client, reply, sender, recipient, protocol, helo } = event
+fn verdict(out: &mut String, event: &Event<'_>) -> fmt::Result {
+    let Event::Verdict { id, action, stage, client, text, sender, recipient, protocol, helo } =
+        event
     else {
         return Ok(());
     };
@@ -75,7 +76,7 @@ fn reject(out: &mut String, event: &Event<'_>) -> fmt::Result {
         Some(id) => write!(out, "{id}")?,
         None => out.write_str("NOQUEUE")?,
     }
-    write!(out, ": reject: {stage} from {client}: {}", Printable(reply.as_bytes()))?;
+    write!(out, ": {action}: {stage} from {client}: {}", Printable(text.as_bytes()))?;
     let mut mark = ';';
     if let Some(sender) = sender {
         write!(out, "{mark} from=<{sender}>")?;

@@ -51,11 +51,12 @@ fn a_reject_line_names_what_is_known() {
     let client = Client { name: "unknown".into(), address: "192.0.2.50".into() };
     let sender = Address::from_internal(b"a@example.org");
     let reject = |sender, recipient, helo| {
-        logged(&Event::Reject {
+        logged(&Event::Verdict {
+            action: "reject",
             id: None,
             stage: "RCPT",
             client: &client,
-            reply: "554 5.7.1 <x@y>: Relay access denied",
+            text: "554 5.7.1 <x@y>: Relay access denied",
             sender,
             recipient,
             protocol: "ESMTP",

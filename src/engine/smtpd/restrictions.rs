@@ -1,37 +1,34 @@
-//! Access restrictions: who may send where.
+//! Access restrictions: who may send where, and what is done with what they send.
 //!
-//! Lists are evaluated in Postfix's order, all at RCPT TO (`smtpd_delay_reject = yes`): client,
-//! helo, sender, relay, recipient. A restriction this engine does not know yet fails closed: 451,
-//! and a line in the log at start. Without any restriction that refuses strangers nobody may send.
+//! Lists are evaluated in Postfix's order: client, helo, sender, relay, recipient, all of them at
+//! RCPT TO, or the first three as soon as what they are about is known (`smtpd_delay_reject = no`);
+//! then data and end of data. A restriction this engine does not know yet fails closed: 451, and a
+//! line in the log at start. Without any restriction that refuses strangers nobody may send.
 //!
-//! Standards: SMTPD_ACCESS_README, postconf(5).
+//! `word` reads lists, `evaluate` evaluates them; tables are `access`'s.
+//!
+//! Standards: SMTPD_ACCESS_README, access(5), postconf(5).
 
+mod evaluate;
+mod word;
+
+use crate::cleanup::orders::Orders;
 use crate::lookup::Opener;
 use crate::maillog::Client;
 use crate::smtpd::Service;
+use crate::smtpd::access::Keys;
 use crate::snapshot::Snapshot;
-use crate::trivial_rewrite::{Class, Resolved};
+use crate::trivial_rewrite::Resolved;
 use config::Params;
 use config::params::BadValue;
+use evaluate::{CONFIGURATION, Evaluation};
 use mail::Address;
+use mail::address::Printable;
 use protocol::smtp::reply::Reply;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-/// One word of a restriction list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Restriction {
-    Permit,
-    Reject,
-    Defer,
-    PermitMynetworks,
-    PermitInetInterfaces,
-    PermitAuthDestination,
-    RejectUnauthDestination,
-    DeferUnauthDestination,
-    /// Nobody can be authenticated yet, so this decides nothing.
-    PermitSaslAuthenticated,
-    Unknown,
-}
+use std::time::Duration;
+use word::{Parser, Restriction};
 
 /// All lists of one service.
 #[derive(Clone, Debug)]
@@ -42,11 +39,35 @@ pub struct Restrictions {
     relay: Vec<Restriction>,
     recipient: Vec<Restriction>,
     data: Vec<Restriction>,
+    end_of_data: Vec<Restriction>,
+    classes: BTreeMap<String, Vec<Restriction>>,
+    /// `smtpd_delay_reject`.
+    delays: bool,
     relay_before_recipient: bool,
-    relay_code: u16,
-    reject_code: u16,
-    defer_code: u16,
+    codes: Codes,
+    keys: Keys,
     unsafe_lists: bool,
+}
+
+/// Reply codes of refusals, by the parameters that have them.
+#[derive(Clone, Debug)]
+struct Codes {
+    /// `relay_domains_reject_code`
+    relay: u16,
+    /// `reject_code`
+    reject: u16,
+    /// `defer_code`
+    defer: u16,
+    /// `access_map_reject_code`
+    map_reject: u16,
+    /// `access_map_defer_code`
+    map_defer: u16,
+    /// `invalid_hostname_reject_code`
+    invalid_hostname: u16,
+    /// `non_fqdn_reject_code`
+    non_fqdn: u16,
+    /// `plaintext_reject_code`
+    plaintext: u16,
 }
 
 /// What is asked.
@@ -61,43 +82,134 @@ pub struct Question<'a> {
     pub snapshot: &'a Snapshot,
     /// HELO's argument.
     pub helo: Option<&'a str>,
-    /// The return path.
-    pub sender: &'a Address,
-    /// The recipient.
-    pub recipient: &'a Address,
-    /// Where it goes.
-    pub resolved: &'a Resolved,
+    /// The return path, once MAIL has come.
+    pub sender: Option<&'a Address>,
+    /// The recipient, and where it goes.
+    pub recipient: Option<(&'a Address, &'a Resolved)>,
+    /// What has been ordered for the message before.
+    pub orders: &'a Orders,
+    /// Whether the client has said EHLO.
+    pub is_esmtp: bool,
+    /// Whether more has come from it already.
+    pub sends_on: bool,
+    /// Whether the content has come.
+    pub content_has_come: bool,
+}
+
+/// What comes of it.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// Why it is refused, when it is.
+    pub refusal: Option<Refusal>,
+    /// What is ordered for the message.
+    pub orders: Orders,
+    /// Headers to be put on top of the message.
+    pub prepends: Vec<String>,
+    /// Lines about this command for the log.
+    pub notes: Vec<Note>,
+    /// Warnings for the log.
+    pub warnings: Vec<String>,
+    /// How long the client is to wait for the answer.
+    pub pause: Duration,
+}
+
+/// How a command is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// With a reply.
+    Reply(Reply),
+    /// The connection is closed without one.
+    HangUp,
+}
+
+/// A line for the log, such as `hold: RCPT from ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its first word.
+    pub action: &'static str,
+    /// What comes after the client.
+    pub text: String,
+}
+
+/// What an access table is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checked {
+    Client,
+    Helo,
+    Sender,
+    Recipient,
 }
 
 /// What a restriction list is about; spelled out only when something is refused.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Client,
     Helo,
     Sender,
     Recipient,
     Data,
+    EndOfData,
 }
 
-impl Subject {
-    fn describe(self, question: &Question<'_>) -> String {
+impl Checked {
+    /// By the restriction's name.
+    fn named(word: &str) -> Option<Checked> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "check_client_access" => Checked::Client,
+            "check_helo_access" => Checked::Helo,
+            "check_sender_access" => Checked::Sender,
+            "check_recipient_access" => Checked::Recipient,
+            _ => return None,
+        })
+    }
+
+    fn subject(self) -> Subject {
         match self {
-            Subject::Client => format!("<{}>: Client host", question.client_name),
-            Subject::Helo => format!("<{}>: Helo command", question.helo.unwrap_or_default()),
-            Subject::Sender => format!("<{}>: Sender address", question.sender),
-            Subject::Recipient => format!("<{}>: Recipient address", question.recipient),
-            Subject::Data => "<DATA>: Data command".into(),
+            Checked::Client => Subject::Client,
+            Checked::Helo => Subject::Helo,
+            Checked::Sender => Subject::Sender,
+            Checked::Recipient => Subject::Recipient,
+        }
+    }
+
+    /// What was looked up, as warnings show it.
+    fn entry(self, question: &Question<'_>) -> String {
+        match self {
+            Checked::Client => question.client_name.name.clone(),
+            Checked::Helo => question.helo.unwrap_or_default().into(),
+            Checked::Sender => question.sender.map(Address::to_string).unwrap_or_default(),
+            Checked::Recipient => {
+                question.recipient.map(|(address, _)| address.to_string()).unwrap_or_default()
+            }
         }
     }
 }
 
-enum Step {
-    Next,
-    Ok,
-    Refuse(Reply),
+impl Subject {
+    fn describe(self, question: &Question<'_>) -> String {
+        let printable = |address: Option<&Address>| {
+            address.map(|address| Printable(address.as_bytes()).to_string()).unwrap_or_default()
+        };
+        match self {
+            Subject::Client => format!("<{}>: Client host", question.client_name),
+            Subject::Helo => format!("<{}>: Helo command", question.helo.unwrap_or_default()),
+            Subject::Sender => format!("<{}>: Sender address", printable(question.sender)),
+            Subject::Recipient => {
+                let recipient = question.recipient.map(|(address, _)| address);
+                format!("<{}>: Recipient address", printable(recipient))
+            }
+            Subject::Data => "<DATA>: Data command".into(),
+            Subject::EndOfData => "<END-OF-MESSAGE>: End-of-data".into(),
+        }
+    }
 }
 
-const CONFIGURATION: Reply = Reply::fixed("451 4.3.5 Server configuration error");
+impl Judgement {
+    /// A refusal and nothing else.
+    pub fn refused(reply: Reply) -> Judgement {
+        Judgement { refusal: Some(Refusal::Reply(reply)), ..Judgement::default() }
+    }
+}
 
 impl Restrictions {
     /// Reads the lists.
@@ -105,12 +217,23 @@ impl Restrictions {
     /// # Errors
     /// A parameter whose value is not valid.
     pub fn new(params: &Params, opener: &Opener) -> Result<Restrictions, BadValue> {
+        let classes = params.list("smtpd_restriction_classes")?;
+        let lower = classes.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let parser = Parser { opener, classes: lower };
         let list = |name: &str| -> Result<Vec<Restriction>, BadValue> {
-            Ok(parse(name, &params.list(name)?, opener))
+            Ok(parser.list(name, &params.list(name)?))
+        };
+        let class = |name: &String| {
+            let list = match params.own_list(name)? {
+                Some(words) => parser.list(name, &words),
+                None => parser.undefined(name),
+            };
+            Ok((name.to_ascii_lowercase(), list))
         };
         let relay = list("smtpd_relay_restrictions")?;
         let recipient = list("smtpd_recipient_restrictions")?;
-        let unsafe_lists = !relay.iter().chain(&recipient).any(refuses_strangers);
+        let both = relay.iter().chain(&recipient);
+        let unsafe_lists = !both.into_iter().any(Restriction::refuses_strangers);
         if unsafe_lists {
             let text = "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, \
                         specify at least one working instance of: reject_unauth_destination, \
@@ -123,134 +246,113 @@ impl Restrictions {
             helo: list("smtpd_helo_restrictions")?,
             sender: list("smtpd_sender_restrictions")?,
             data: list("smtpd_data_restrictions")?,
+            end_of_data: list("smtpd_end_of_data_restrictions")?,
+            classes: classes.iter().map(class).collect::<Result<_, BadValue>>()?,
             relay,
             recipient,
+            delays: params.flag("smtpd_delay_reject")?,
             relay_before_recipient: params.flag("smtpd_relay_before_recipient_restrictions")?,
-            relay_code: params.int("relay_domains_reject_code")? as u16,
-            reject_code: params.int("reject_code")? as u16,
-            defer_code: params.int("defer_code")? as u16,
+            codes: Codes::new(params)?,
+            keys: Keys::new(params)?,
             unsafe_lists,
         })
     }
 
+    /// Whether a client may stay.
+    pub fn connect(&self, question: &Question<'_>) -> Judgement {
+        match self.delays {
+            true => Judgement::default(),
+            false => self.one(&self.client, question, Subject::Client),
+        }
+    }
+
+    /// Whether HELO is accepted.
+    pub fn helo(&self, question: &Question<'_>) -> Judgement {
+        match self.delays {
+            true => Judgement::default(),
+            false => self.one(&self.helo, question, Subject::Helo),
+        }
+    }
+
+    /// Whether MAIL is accepted.
+    pub fn mail(&self, question: &Question<'_>) -> Judgement {
+        match self.delays {
+            true => Judgement::default(),
+            false => self.one(&self.sender, question, Subject::Sender),
+        }
+    }
+
     /// Whether the recipient is accepted.
-    ///
-    /// # Errors
-    /// The reply that refuses it.
-    pub fn recipient(&self, question: &Question<'_>) -> Result<(), Reply> {
+    pub fn recipient(&self, question: &Question<'_>) -> Judgement {
         if self.unsafe_lists || question.snapshot.closed {
-            return Err(CONFIGURATION);
+            return Judgement::refused(CONFIGURATION);
         }
-        self.evaluate(&self.client, question, Subject::Client)?;
-        if question.helo.is_some() {
-            self.evaluate(&self.helo, question, Subject::Helo)?;
+        // What is thrown away anyway may have any recipient.
+        if question.orders.discard {
+            return Judgement::default();
         }
-        self.evaluate(&self.sender, question, Subject::Sender)?;
+        let early = [
+            (&self.client, Subject::Client),
+            (&self.helo, Subject::Helo),
+            (&self.sender, Subject::Sender),
+        ];
         let (first, second) = match self.relay_before_recipient {
             true => (&self.relay, &self.recipient),
             false => (&self.recipient, &self.relay),
         };
-        self.evaluate(first, question, Subject::Recipient)?;
-        self.evaluate(second, question, Subject::Recipient)
-    }
-
-    /// Whether DATA is accepted, for the last recipient's question.
-    ///
-    /// # Errors
-    /// The reply that refuses it.
-    pub fn data(&self, question: &Question<'_>) -> Result<(), Reply> {
-        self.evaluate(&self.data, question, Subject::Data)
-    }
-
-    fn evaluate(
-        &self,
-        list: &[Restriction],
-        question: &Question<'_>,
-        subject: Subject,
-    ) -> Result<(), Reply> {
-        for restriction in list {
-            match self.step(restriction, question, subject) {
-                Step::Next => {}
-                Step::Ok => return Ok(()),
-                Step::Refuse(reply) => return Err(reply),
+        let late = [(first, Subject::Recipient), (second, Subject::Recipient)];
+        let wanted = |subject: Subject| match subject {
+            Subject::Helo => question.helo.is_some(),
+            _ => true,
+        };
+        let early = early.into_iter().filter(|(_, subject)| self.delays && wanted(*subject));
+        let mut evaluation = Evaluation::new(self, question);
+        for (list, subject) in early.chain(late) {
+            if !evaluation.list(list, subject) {
+                break;
             }
         }
-        Ok(())
+        evaluation.finish()
     }
 
-    fn step(&self, restriction: &Restriction, question: &Question<'_>, subject: Subject) -> Step {
-        use crate::match_list::Match;
-        let permit = |permitted: bool| if permitted { Step::Ok } else { Step::Next };
-        let code = |code: u16, rest: &str| Step::Refuse(Reply::from(format!("{code} {rest}")));
-        match restriction {
-            Restriction::Permit => Step::Ok,
-            Restriction::PermitSaslAuthenticated => Step::Next,
-            Restriction::Unknown => Step::Refuse(CONFIGURATION),
-            Restriction::Reject => {
-                let subject = subject.describe(question);
-                code(self.reject_code, &format!("5.7.1 {subject} rejected: Access denied"))
-            }
-            Restriction::Defer => {
-                let subject = subject.describe(question);
-                code(self.defer_code, &format!("4.3.2 {subject} rejected: Try again later"))
-            }
-            Restriction::PermitMynetworks => {
-                match question
-                    .service
-                    .mynetworks
-                    .contains(question.client, &question.client_name.name)
-                {
-                    Match::Yes => Step::Ok,
-                    Match::No => Step::Next,
-                    Match::Unknown => Step::Refuse(temporary(&question.client_name.to_string())),
-                }
-            }
-            Restriction::PermitInetInterfaces => {
-                permit(question.snapshot.own_addresses.contains(&question.client.to_canonical()))
-            }
-            Restriction::PermitAuthDestination => self.destination(question, None),
-            Restriction::RejectUnauthDestination => {
-                self.destination(question, Some((self.relay_code, "5.7.1")))
-            }
-            Restriction::DeferUnauthDestination => {
-                let code = self.relay_code.saturating_sub(100);
-                self.destination(question, Some((code, "4.7.1")))
-            }
-        }
+    /// Whether DATA is accepted; a recipient is known when there is but one.
+    pub fn data(&self, question: &Question<'_>) -> Judgement {
+        self.one(&self.data, question, Subject::Data)
     }
 
-    /// Whether we are responsible for the recipient; otherwise refused with `refusal`, if any.
-    fn destination(&self, question: &Question<'_>, refusal: Option<(u16, &str)>) -> Step {
-        let recipient = question.recipient;
-        match question.resolved {
-            Resolved::Route(route) if route.class != Class::Default && !route.routed => {
-                match refusal {
-                    None => Step::Ok,
-                    Some(_) => Step::Next,
-                }
-            }
-            Resolved::Route(_) => match refusal {
-                None => Step::Next,
-                Some((code, dsn)) => {
-                    let shown = Shown(recipient);
-                    let text = format!("{code} {dsn} <{shown}>: Relay access denied");
-                    Step::Refuse(Reply::from(text))
-                }
-            },
-            Resolved::BadSyntax => {
-                Step::Refuse(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
-            }
-            Resolved::Unknown(_) => Step::Refuse(temporary(&recipient.to_string())),
+    /// Whether the message is accepted.
+    pub fn end_of_data(&self, question: &Question<'_>) -> Judgement {
+        self.one(&self.end_of_data, question, Subject::EndOfData)
+    }
+
+    /// Whether there is anything to ask at the end of data.
+    pub fn has_end_of_data(&self) -> bool {
+        !self.end_of_data.is_empty()
+    }
+
+    fn one(&self, list: &[Restriction], question: &Question<'_>, subject: Subject) -> Judgement {
+        if list.is_empty() || question.orders.discard {
+            return Judgement::default();
         }
+        let mut evaluation = Evaluation::new(self, question);
+        evaluation.list(list, subject);
+        evaluation.finish()
     }
 }
 
-/// A recipient as refusals print it: the internal form.
-struct Shown<'a>(&'a Address);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        mail::address::write_printable(f, self.0.as_bytes())
+impl Codes {
+    fn new(params: &Params) -> Result<Codes, BadValue> {
+        let code = |name: &str| params.int(name).map(|code| code as u16);
+        Ok(Codes {
+            relay: code("relay_domains_reject_code")?,
+            reject: code("reject_code")?,
+            defer: code("defer_code")?,
+            map_reject: code("access_map_reject_code")?,
+            map_defer: code("access_map_defer_code")?,
+            invalid_hostname: code("invalid_hostname_reject_code")?,
+            non_fqdn: code("non_fqdn_reject_code")?,
+            plaintext: code("plaintext_reject_code")?,
+        })
     }
 }
 
@@ -258,35 +360,5 @@ fn temporary(subject: &str) -> Reply {
     Reply::from(format!("451 4.3.0 <{subject}>: Temporary lookup failure"))
 }
 
-fn refuses_strangers(restriction: &Restriction) -> bool {
-    matches!(
-        restriction,
-        Restriction::Reject
-            | Restriction::Defer
-            | Restriction::RejectUnauthDestination
-            | Restriction::DeferUnauthDestination
-    )
-}
-
-fn parse(parameter: &str, words: &[String], opener: &Opener) -> Vec<Restriction> {
-    words
-        .iter()
-        .map(|word| match word.to_ascii_lowercase().as_str() {
-            "permit" => Restriction::Permit,
-            "reject" => Restriction::Reject,
-            "defer" => Restriction::Defer,
-            "permit_mynetworks" => Restriction::PermitMynetworks,
-            "permit_inet_interfaces" => Restriction::PermitInetInterfaces,
-            "permit_auth_destination" => Restriction::PermitAuthDestination,
-            "reject_unauth_destination" => Restriction::RejectUnauthDestination,
-            "defer_unauth_destination" => Restriction::DeferUnauthDestination,
-            "permit_sasl_authenticated" => Restriction::PermitSaslAuthenticated,
-            _ => {
-                opener.warn(format!(
-                    "{parameter}: smtpd restriction \"{word}\" is not supported yet"
-                ));
-                Restriction::Unknown
-            }
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! policy and to the transaction, replies to the client, facts to the log.
 
 mod commands;
+mod judge;
 
 use super::Service;
 use super::door::Pass;
@@ -11,6 +12,7 @@ use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
 use crate::lookup::servers;
 use crate::maillog::{Client, Event as LogEvent};
+use judge::About;
 use mail::Address;
 use protocol::smtp::data::BareNewline;
 use protocol::smtp::reply::Reply;
@@ -31,6 +33,8 @@ enum End {
     Lost,
     /// The client is too slow.
     TimedOut,
+    /// An access table says to hang up.
+    HungUp,
 }
 
 struct Task {
@@ -41,9 +45,10 @@ struct Task {
     client: Client,
     address: IpAddr,
     transaction: Option<Box<Transaction>>,
-    last_recipient: Option<Address>,
     /// The one asked about last.
     recipient: Option<Address>,
+    /// Whether more has come behind what is worked on.
+    sends_on: bool,
     /// Its counts, unless it is exempt.
     visit: Option<Box<Visit>>,
     /// The last command that was worked on, for `lost connection after`.
@@ -82,8 +87,8 @@ impl Task {
             stream,
             address,
             transaction: None,
-            last_recipient: None,
             recipient: None,
+            sends_on: false,
             visit: None,
             after: "CONNECT",
             content_bytes: 0,
@@ -96,7 +101,7 @@ impl Task {
         if servers::exist() {
             Box::pin(self.look_up_client()).await;
         }
-        let end = match self.enter() {
+        let end = match Box::pin(self.enter()).await {
             Ok(()) => self.converse().await,
             Err(end) => end,
         };
@@ -120,27 +125,51 @@ impl Task {
     }
 
     /// Greets the client, unless there are too many of it.
-    fn enter(&mut self) -> Result<(), End> {
-        let Task { core, service, client, address, .. } = self;
+    async fn enter(&mut self) -> Result<(), End> {
+        let Task { core, service, client, address, .. } = &*self;
         let visit = service.rates.enter(core, *address, client);
         let hostname = &service.protocol.hostname;
         let verdict = visit
             .as_ref()
             .map_or(Ok(()), |visit| service.rates.connection(core, visit, client, hostname));
-        let (greeting, entered) = match verdict {
-            Ok(()) => (Reply::from(format!("220 {}", service.banner)), Ok(())),
-            Err(reply) => (reply, Err(End::Closed(Closing::Refused))),
-        };
         self.visit = visit.map(Box::new);
-        self.session.say(&greeting);
-        entered
+        match verdict {
+            Ok(()) => self.greet().await,
+            Err(reply) => {
+                self.session.say(&reply);
+                Err(End::Closed(Closing::Refused))
+            }
+        }
+    }
+
+    /// Greets a client, or says why it may not come in; it may say QUIT then.
+    async fn greet(&mut self) -> Result<(), End> {
+        let about = About { stage: "CONNECT", sender: None, recipient: None };
+        let judgement = self.judge_client();
+        let Some(reply) = self.take(judgement, about).await? else {
+            self.session.say(&Reply::from(format!("220 {}", self.service.banner)));
+            return Ok(());
+        };
+        self.session.deny(&self.client.to_string());
+        let reply = self.soft(reply);
+        self.log_verdict("reject", &reply.0, about);
+        self.session.say(&reply);
+        match reply.code() {
+            421 | 521 => Err(End::Closed(Closing::Refused)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A refusal as `soft_bounce` has it.
+    fn soft(&self, reply: Reply) -> Reply {
+        if self.service.protocol.soft_bounce { reply.softened() } else { reply }
     }
 
     fn log_end(&self, end: &End) {
         let (client, after) = (&self.client, self.after);
         let content_bytes = self.content_bytes();
         match end {
-            End::Lost => {
+            End::Lost | End::HungUp => {
                 self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes })
             }
             End::TimedOut => self.core.log.log(&LogEvent::Timeout { client, after, content_bytes }),
@@ -239,7 +268,7 @@ impl Task {
     }
 
     fn step(&mut self) -> Event {
-        let Task { stream, session, service, transaction, .. } = self;
+        let Task { stream, session, service, transaction, sends_on, .. } = self;
         let message = transaction.as_mut().and_then(|transaction| transaction.message.as_mut());
         let mut nowhere = Vec::new();
         let sink = message.map_or(&mut nowhere, |message| &mut message.content);
@@ -247,6 +276,7 @@ impl Task {
         let event = stream.input(|bytes| {
             let some = &bytes[..bytes.len().min(INPUT_BYTES)];
             let (used, event) = session.step(&service.protocol, some, sink);
+            *sends_on = used < bytes.len();
             let more = some.len() < bytes.len() && used > 0 && event == Event::NeedInput;
             (used, if more { Event::Again } else { event })
         });

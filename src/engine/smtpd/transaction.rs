@@ -78,6 +78,10 @@ pub struct Transaction {
     kind: Kind,
     /// What access tables have decided about the message.
     pub orders: Orders,
+    /// Headers that they put on top of it.
+    pub prepends: Vec<String>,
+    /// The sender as the client named it, when somebody will ask.
+    pub mail_from: Option<Address>,
 }
 
 impl Transaction {
@@ -106,6 +110,8 @@ impl Transaction {
             size_limit,
             kind,
             orders: Orders::default(),
+            prepends: Vec::new(),
+            mail_from: None,
         }
     }
 
@@ -161,7 +167,10 @@ impl Transaction {
             unix,
             zone: &self.zone,
         };
-        self.message = Some(Message::new(core.take_buffer(), format_args!("{received}")));
+        let mut message = Message::new(core.take_buffer(), format_args!("{received}"));
+        // The first of them comes first.
+        self.prepends.drain(..).rev().for_each(|line| message.prepend(&line));
+        self.message = Some(message);
         if let Err(trouble) = mapped {
             self.failure = Some(trouble.told(core, id));
         }

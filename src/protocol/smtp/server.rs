@@ -180,6 +180,10 @@ pub struct Session {
     /// Improper pipelining is mentioned once.
     synchronized: bool,
     improper: Option<Box<Improper>>,
+    /// Nothing but QUIT is taken from this client.
+    denied: Option<Box<str>>,
+    /// Name and protocol before the greeting that is being judged.
+    before_helo: Option<Box<(Option<Box<str>>, bool)>>,
 }
 
 impl Session {
@@ -205,7 +209,14 @@ impl Session {
             policy,
             synchronized: true,
             improper: None,
+            denied: None,
+            before_helo: None,
         }
+    }
+
+    /// Whoever this is may only leave from now on; `client` is what replies call it.
+    pub fn deny(&mut self, client: &str) {
+        self.denied = Some(client.into());
     }
 
     /// Appends a line to the output without counting anything: the greeting, a 421.
@@ -348,6 +359,8 @@ impl Session {
     /// Answers [`Event::Helo`] with the greeting; `discarded` keywords are not offered.
     pub fn answer_helo(&mut self, settings: &Settings, discarded: Keywords) {
         self.answered();
+        self.forget_transaction();
+        self.before_helo = None;
         self.discarded = discarded;
         if !self.esmtp {
             return self.succeed(Reply::from(format!("250 {}", settings.hostname)));
@@ -391,6 +404,10 @@ impl Session {
     pub fn refuse(&mut self, settings: &Settings, reply: Reply) -> Option<Closing> {
         self.answered();
         let code = reply.code();
+        // A greeting that is refused leaves everything as it was.
+        if let Some(before) = self.before_helo.take() {
+            (self.helo, self.esmtp) = *before;
+        }
         if self.verb == Verb::Bdat {
             self.refuse_chunk(settings, reply);
         } else {
@@ -487,6 +504,12 @@ impl Session {
         let words = split(line);
         self.verb = words.verb;
         let args = words.words.as_slice();
+        if let Some(client) = self.denied.as_ref().filter(|_| words.verb != Verb::Quit) {
+            let reply = format!("503 5.7.0 Error: access denied for {client}");
+            self.counters.give(self.verb);
+            self.error(settings, Reply::from(reply));
+            return Event::Again;
+        }
         if words.verb == Verb::Unknown {
             return self.unknown(settings, line);
         }
@@ -550,9 +573,9 @@ impl Session {
                 false => "501 Syntax: HELO hostname",
             }));
         };
-        self.forget_transaction();
-        self.esmtp = esmtp;
-        self.helo = Some(format!("{}", Printable(name)).into());
+        let name = format!("{}", Printable(name)).into();
+        let before = (self.helo.replace(name), core::mem::replace(&mut self.esmtp, esmtp));
+        self.before_helo = Some(Box::new(before));
         Ok(self.ask(Event::Helo))
     }
 

@@ -1,43 +1,32 @@
 //! What the dialogue asks: policy and the transaction answer, and the log hears of refusals.
 
-use super::super::restrictions::Question;
 use super::super::transaction::{Kind, Sender, Transaction};
 use super::super::unlisted::Listed;
+use super::judge::{About, Judged};
 use super::{End, Task};
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
-use crate::snapshot::Snapshot;
-use crate::trivial_rewrite::Resolved;
 use mail::Address;
 use mail::date::LogDate;
-use mail::queue_id::QueueId;
 use protocol::smtp::command::{Mail, Rcpt};
 use protocol::smtp::reply::Reply;
-use protocol::smtp::server::Event;
+use protocol::smtp::server::{Closing, Event};
 
-/// A recipient that the system's accounts decide about.
-struct Doubtful {
-    rcpt: Rcpt,
-    /// As it is queued.
-    address: Address,
-}
+/// What stands for a command when the content has come.
+const END_OF_MESSAGE: &str = "END-OF-MESSAGE";
 
 impl Task {
     pub(super) async fn answer(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::NeedInput | Event::Again => {}
-            Event::Helo => self.helo(),
+            // Boxed, as rare things are: an idle session should be small.
+            Event::Helo => Box::pin(self.helo()).await?,
             Event::Reset => self.reset(),
-            Event::Mail(mail) => self.mail(*mail)?,
-            Event::Rcpt(rcpt) => {
-                if let Some(doubtful) = self.rcpt(*rcpt)? {
-                    // Boxed, as rare things are: an idle session should be small.
-                    Box::pin(self.ask_for_account(doubtful)).await?;
-                }
-            }
-            Event::Data => self.data()?,
+            Event::Mail(mail) => Box::pin(self.mail(*mail)).await?,
+            Event::Rcpt(rcpt) => Box::pin(self.rcpt(*rcpt)).await?,
+            Event::Data => Box::pin(self.data()).await?,
             Event::Content => self.content().await,
-            Event::EndOfData => self.end_of_data().await,
+            Event::EndOfData => Box::pin(self.end_of_data()).await?,
             // Boxed, as rare things are.
             Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
             Event::Etrn(domain) => {
@@ -63,31 +52,51 @@ impl Task {
         let sender = sender.unwrap_or_default();
         match event {
             Event::Helo => {
-                let look_up = || drop(self.service.discarded(&self.client.address));
+                let look_up = || {
+                    drop(self.judge_helo());
+                    drop(self.service.discarded(&self.client.address));
+                };
                 servers::rehearse(asker, look_up).await;
             }
-            Event::Mail(_) => servers::rehearse(asker, || drop(self.is_local())).await,
+            Event::Mail(mail) => {
+                let look_up = || {
+                    drop(self.judge_sender(&mail.sender));
+                    drop(self.is_local());
+                };
+                servers::rehearse(asker, look_up).await;
+            }
             Event::Rcpt(rcpt) => {
-                servers::rehearse(asker, || drop(self.judge(&sender, &rcpt.address))).await;
+                let look_up = || drop(self.judge_recipient(&sender, &rcpt.address));
+                servers::rehearse(asker, look_up).await;
             }
             Event::Vrfy(address) => {
-                servers::rehearse(asker, || drop(self.judge(&sender, address))).await;
+                let look_up = || drop(self.judge_recipient(&sender, address));
+                servers::rehearse(asker, look_up).await;
             }
             Event::Data => {
-                servers::rehearse(asker, || drop(self.judge_data())).await;
+                servers::rehearse(asker, || drop(self.judge_message(false))).await;
                 let Some(transaction) = &self.transaction else { return };
                 servers::rehearse(cleanup, || transaction.look_up_sender(&core)).await;
             }
             Event::Content | Event::EndOfData => {
                 let Some(transaction) = &self.transaction else { return };
                 let ends = matches!(event, Event::EndOfData);
+                if ends && self.service.restrictions.has_end_of_data() {
+                    let asker = core.agents.asker(&Daemon::Smtpd);
+                    servers::rehearse(asker, || drop(self.judge_message(true))).await;
+                }
                 servers::rehearse(cleanup, || transaction.look_up(&core, ends)).await;
             }
             _ => {}
         }
     }
 
-    fn helo(&mut self) {
+    async fn helo(&mut self) -> Result<(), End> {
+        let about = About { stage: self.session.verb().name(), sender: None, recipient: None };
+        let judgement = self.judge_helo();
+        if let Some(reply) = self.take(judgement, about).await? {
+            return self.refuse(about.stage, reply, None, None);
+        }
         self.reset();
         let discarded = self.service.discarded(&self.client.address).unwrap_or_else(|why| {
             // Postfix offers nothing then, and so nothing that it should not.
@@ -95,16 +104,16 @@ impl Task {
             self.service.protocol.keywords
         });
         self.session.answer_helo(&self.service.protocol, discarded);
+        Ok(())
     }
 
     fn reset(&mut self) {
         if let Some(transaction) = self.transaction.take() {
             transaction.abandon(&self.core);
         }
-        self.last_recipient = None;
     }
 
-    fn mail(&mut self, mail: Mail) -> Result<(), End> {
+    async fn mail(&mut self, mail: Mail) -> Result<(), End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
         {
@@ -132,9 +141,16 @@ impl Task {
             }
         };
         let kind = Kind { is_local, receive: self.service.receive };
+        let sender = mail.sender.clone();
         let mut transaction = Box::new(Transaction::new(&self.core, mail, limit, kind));
         transaction.orders.filter.clone_from(&self.service.content_filter);
         self.transaction = Some(transaction);
+        let about = About { stage: "MAIL", sender: Some(&sender), recipient: None };
+        let judgement = self.judge_sender(&sender);
+        if let Some(reply) = self.take(judgement, about).await? {
+            self.reset();
+            return self.refuse("MAIL", reply, Some(&sender), None);
+        }
         self.session.accept();
         Ok(())
     }
@@ -147,45 +163,51 @@ impl Task {
         room <= minimum.max(limit + limit / 2).max(announced)
     }
 
-    /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
-    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
+    async fn rcpt(&mut self, rcpt: Rcpt) -> Result<(), End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
-            return self.refuse_quietly(reply).map(|()| None);
+            return self.refuse_quietly(reply);
         }
         let Some(transaction) = &self.transaction else {
             unreachable!("the dialogue asks for recipients only within a transaction");
         };
-        let (verdict, address) = self.judge(&transaction.envelope.sender, &rcpt.address);
+        let sender = transaction.envelope.sender.clone();
+        let judged = self.judge_recipient(&sender, &rcpt.address);
         if self.service.footer.is_some() {
             self.recipient = Some(rcpt.address.clone());
         }
-        let verdict = match verdict {
-            Listed::Yes => Ok(()),
-            Listed::No(reply) => Err(reply),
-            Listed::Ask => return Ok(Some(Doubtful { rcpt, address })),
-        };
-        self.answer_rcpt(rcpt, address, verdict).map(|()| None)
+        let (verdict, queued) = self.decide("RCPT", (&sender, &rcpt.address), judged).await?;
+        self.answer_rcpt(rcpt, queued, verdict)
     }
 
-    async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
-        let Doubtful { rcpt, address } = doubtful;
-        let recipients = &self.service.recipients;
-        let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
-        self.answer_rcpt(rcpt, address, verdict)
+    /// What a judgement on a recipient comes to, the system's accounts asked where they decide.
+    async fn decide(
+        &mut self,
+        stage: &str,
+        (sender, recipient): (&Address, &Address),
+        judged: Judged,
+    ) -> Result<(Result<(), Reply>, Address), End> {
+        let Judged { judgement, listed, queued } = judged;
+        let about = About { stage, sender: Some(sender), recipient: Some(recipient) };
+        let refusal = self.take(judgement, about).await?;
+        let verdict = match (refusal, listed) {
+            (Some(reply), _) | (None, Listed::No(reply)) => Err(reply),
+            (None, Listed::Yes) => Ok(()),
+            (None, Listed::Ask) => {
+                let recipients = &self.service.recipients;
+                Box::pin(recipients.ask(&self.core, recipient, &queued)).await
+            }
+        };
+        Ok((verdict, queued))
     }
 
     /// VRFY: what RCPT would say.
     async fn vrfy(&mut self, address: Address) -> Result<(), End> {
         let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
-        let (verdict, queued) = self.judge(&sender.clone().unwrap_or_default(), &address);
-        let verdict = match verdict {
-            Listed::Yes => Ok(()),
-            Listed::No(reply) => Err(reply),
-            Listed::Ask => self.service.recipients.ask(&self.core, &address, &queued).await,
-        };
-        match verdict {
+        let from = sender.clone().unwrap_or_default();
+        let judged = self.judge_recipient(&from, &address);
+        match self.decide("VRFY", (&from, &address), judged).await?.0 {
             Ok(()) => {
                 let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
                 self.session.accept_text(Reply::from(text));
@@ -205,7 +227,6 @@ impl Task {
             let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
             return self.refuse("RCPT", reply, sender.as_ref(), Some(&rcpt.address));
         }
-        self.last_recipient = Some(rcpt.address.clone());
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
         if transaction.add_recipient(&self.core, address, rcpt)
             && let Some(id) = transaction.id()
@@ -216,74 +237,39 @@ impl Task {
         Ok(())
     }
 
-    /// The restrictions' verdict, and the recipient as it is queued.
-    fn judge(&self, sender: &Address, recipient: &Address) -> (Listed, Address) {
-        let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(sender, recipient);
-        if let Resolved::Unknown(why) = &resolved {
-            self.core.log.warn(Daemon::Smtpd, why);
-        }
-        let question = self.question(&snapshot, sender, (recipient, &resolved));
-        // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
-        let verdict = if recipient.as_bytes().eq_ignore_ascii_case(b"postmaster") {
-            Listed::Yes
-        } else if resolved == Resolved::BadSyntax {
-            Listed::No(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
-        } else {
-            match self.service.restrictions.recipient(&question) {
-                Ok(()) => self.service.recipients.check(&self.core, recipient, &resolved),
-                Err(reply) => Listed::No(reply),
-            }
-        };
-        (verdict, snapshot.resolver.queued(recipient, resolved))
-    }
-
-    fn question<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        sender: &'a Address,
-        (recipient, resolved): (&'a Address, &'a Resolved),
-    ) -> Question<'a> {
-        Question {
-            client: self.address,
-            client_name: &self.client,
-            service: &self.service,
-            snapshot,
-            helo: self.session.helo(),
-            sender,
-            recipient,
-            resolved,
-        }
-    }
-
-    /// `smtpd_data_restrictions`, which see the last recipient.
-    fn judge_data(&self) -> Result<(), Reply> {
-        let (Some(transaction), Some(recipient)) = (&self.transaction, &self.last_recipient) else {
-            return Ok(());
-        };
-        let snapshot = self.core.snapshot();
-        let resolved = snapshot.resolver.resolve(&transaction.envelope.sender, recipient);
-        let to = (recipient, &resolved);
-        let question = self.question(&snapshot, &transaction.envelope.sender, to);
-        self.service.restrictions.data(&question)
-    }
-
     /// Whether the client's headers are completed as those of local mail.
     fn is_local(&self) -> Result<bool, String> {
         let snapshot = self.core.snapshot();
         self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
     }
 
-    fn data(&mut self) -> Result<(), End> {
-        if let Err(reply) = self.judge_data() {
-            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
-            return self.refuse("DATA", reply, sender.as_ref(), None);
+    /// Asks about the message as a whole; the reply, when it is refused.
+    async fn judge_whole(&mut self, stage: &str) -> Result<Option<Reply>, End> {
+        let judgement = self.judge_message(stage == END_OF_MESSAGE);
+        let (sender, recipient) = self.named();
+        let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
+        self.take(judgement, About { stage, sender, recipient }).await
+    }
+
+    /// Sender and only recipient, as lines about the whole message name them.
+    fn named(&self) -> (Option<Address>, Option<Address>) {
+        let from = |it: &Transaction| it.mail_from.clone().unwrap_or(it.envelope.sender.clone());
+        (self.transaction.as_deref().map(from), self.only_recipient().cloned())
+    }
+
+    async fn data(&mut self) -> Result<(), End> {
+        if let Some(reply) = self.judge_whole("DATA").await? {
+            let (sender, recipient) = self.named();
+            return self.refuse("DATA", reply, sender.as_ref(), recipient.as_ref());
         }
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();
         let Some(transaction) = &mut self.transaction else {
             unreachable!("the dialogue asks for content only within a transaction");
         };
+        if self.service.restrictions.has_end_of_data() {
+            transaction.mail_from = Some(transaction.envelope.sender.clone());
+        }
         let sender = Sender { client: &self.client, helo: &helo, protocol };
         transaction.begin(&self.core, &sender);
         self.content_bytes = 0;
@@ -300,8 +286,19 @@ impl Task {
         }
     }
 
-    async fn end_of_data(&mut self) {
+    async fn end_of_data(&mut self) -> Result<(), End> {
         let findings = self.session.findings();
+        let mut refusal = None;
+        if self.service.restrictions.has_end_of_data() {
+            refusal = self.judge_whole(END_OF_MESSAGE).await?;
+        }
+        if let Some(reply) = &refusal {
+            let (sender, recipient) = self.named();
+            let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
+            let shown = self.soft(reply.clone());
+            let about = About { stage: END_OF_MESSAGE, sender, recipient };
+            self.log_verdict("reject", &shown.0, about);
+        }
         let Some(mut transaction) = self.transaction.take() else {
             unreachable!("content belongs to a transaction");
         };
@@ -310,13 +307,20 @@ impl Task {
             let reply = format!("{code} 5.5.2 bare <LF> received");
             transaction.failure.get_or_insert(Reply::from(reply));
         }
+        if let Some(reply) = refusal {
+            transaction.failure.get_or_insert(reply);
+        }
         // Boxed: the commit's state is needed only now, not in every idle session.
         let reply = Box::pin(transaction.commit(&self.core, findings)).await;
+        let code = reply.code();
         self.session.finish(&self.service.protocol, reply);
-        self.last_recipient = None;
+        match code {
+            421 | 521 => Err(End::Closed(Closing::Refused)),
+            _ => Ok(()),
+        }
     }
 
-    fn protocol(&self) -> &'static str {
+    pub(super) fn protocol(&self) -> &'static str {
         let utf8 = self.transaction.as_ref().is_some_and(|t| t.envelope.smtputf8);
         match (self.session.is_esmtp(), utf8) {
             (true, true) => "UTF8SMTP",
@@ -333,19 +337,8 @@ impl Task {
         sender: Option<&Address>,
         recipient: Option<&Address>,
     ) -> Result<(), End> {
-        let soft = self.service.protocol.soft_bounce;
-        let shown = if soft { reply.clone().softened() } else { reply.clone() };
-        let id: Option<QueueId> = self.transaction.as_ref().and_then(|t| t.id());
-        self.core.log.log(&LogEvent::Reject {
-            id,
-            stage,
-            client: &self.client,
-            reply: &shown.0,
-            sender,
-            recipient,
-            protocol: self.protocol(),
-            helo: self.session.helo(),
-        });
+        let shown = self.soft(reply.clone());
+        self.log_verdict("reject", &shown.0, About { stage, sender, recipient });
         match self.session.refuse(&self.service.protocol, reply) {
             Some(closing) => Err(End::Closed(closing)),
             None => Ok(()),
@@ -364,6 +357,7 @@ impl Task {
     pub(super) async fn look_up_client(&self) {
         let look_up = || {
             let _verdict = self.service.rates.is_exempt(self.address, &self.client);
+            drop(self.judge_client());
         };
         servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
     }

@@ -1,0 +1,189 @@
+//! Policy's questions and what comes of its judgements: lines in the log, orders for the message, a
+//! pause, or a refusal.
+//!
+//! Judging changes nothing, so that it can be rehearsed; [`Task::take`] is the rest.
+
+use super::super::restrictions::{Judgement, Question, Refusal};
+use super::super::unlisted::Listed;
+use super::{End, Task};
+use crate::cleanup::orders::Orders;
+use crate::maillog::{Daemon, Event as LogEvent};
+use crate::snapshot::Snapshot;
+use crate::trivial_rewrite::Resolved;
+use mail::Address;
+use mail::queue_id::QueueId;
+use protocol::smtp::reply::Reply;
+
+/// What a command is about, for the log.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    /// The command, or what stands for one.
+    pub(super) stage: &'a str,
+    pub(super) sender: Option<&'a Address>,
+    pub(super) recipient: Option<&'a Address>,
+}
+
+/// What is thought of a recipient.
+pub(super) struct Judged {
+    pub(super) judgement: Judgement,
+    /// Whether somebody has it, if it is not refused.
+    pub(super) listed: Listed,
+    /// As it is queued.
+    pub(super) queued: Address,
+}
+
+impl Task {
+    /// Whether the client may stay.
+    pub(super) fn judge_client(&self) -> Judgement {
+        let snapshot = self.core.snapshot();
+        let orders = Orders::default();
+        self.service.restrictions.connect(&self.question(&snapshot, &orders))
+    }
+
+    /// Whether HELO is accepted.
+    pub(super) fn judge_helo(&self) -> Judgement {
+        let snapshot = self.core.snapshot();
+        let orders = Orders::default();
+        self.service.restrictions.helo(&self.question(&snapshot, &orders))
+    }
+
+    /// Whether MAIL is accepted.
+    pub(super) fn judge_sender(&self, sender: &Address) -> Judgement {
+        let snapshot = self.core.snapshot();
+        let orders = Orders::default();
+        let question = Question { sender: Some(sender), ..self.question(&snapshot, &orders) };
+        self.service.restrictions.mail(&question)
+    }
+
+    /// The restrictions' verdict, and the recipient as it is queued.
+    pub(super) fn judge_recipient(&self, sender: &Address, recipient: &Address) -> Judged {
+        let snapshot = self.core.snapshot();
+        let orders = self.orders();
+        let resolved = snapshot.resolver.resolve(sender, recipient);
+        let question = Question {
+            sender: Some(sender),
+            recipient: Some((recipient, &resolved)),
+            ..self.question(&snapshot, &orders)
+        };
+        // A bare postmaster is always welcome (RFC 5321 section 4.5.1).
+        let welcome = recipient.as_bytes().eq_ignore_ascii_case(b"postmaster");
+        let judgement = if welcome {
+            Judgement::default()
+        } else if resolved == Resolved::BadSyntax {
+            Judgement::refused(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
+        } else {
+            self.service.restrictions.recipient(&question)
+        };
+        let discarded = orders.discard || judgement.orders.discard;
+        let listed = match welcome || discarded || judgement.refusal.is_some() {
+            true => Listed::Yes,
+            false => self.service.recipients.check(&self.core, recipient, &resolved),
+        };
+        if let Resolved::Unknown(why) = &resolved {
+            self.core.log.warn(Daemon::Smtpd, why);
+        }
+        Judged { judgement, listed, queued: snapshot.resolver.queued(recipient, resolved) }
+    }
+
+    /// `smtpd_data_restrictions` and `smtpd_end_of_data_restrictions`, which know a recipient when
+    /// there is but one.
+    pub(super) fn judge_message(&self, content_has_come: bool) -> Judgement {
+        let Some(transaction) = &self.transaction else { return Judgement::default() };
+        let snapshot = self.core.snapshot();
+        let envelope = &transaction.envelope;
+        let only = self.only_recipient();
+        let resolved = only.map(|only| snapshot.resolver.resolve(&envelope.sender, only));
+        let question = Question {
+            sender: Some(transaction.mail_from.as_ref().unwrap_or(&envelope.sender)),
+            recipient: only.zip(resolved.as_ref()),
+            content_has_come,
+            ..self.question(&snapshot, &transaction.orders)
+        };
+        match content_has_come {
+            true => self.service.restrictions.end_of_data(&question),
+            false => self.service.restrictions.data(&question),
+        }
+    }
+
+    /// The recipient of a message that has one, as the client named it.
+    pub(super) fn only_recipient(&self) -> Option<&Address> {
+        match self.transaction.as_ref()?.envelope.recipients.as_slice() {
+            [only] => Some(&only.original),
+            _ => None,
+        }
+    }
+
+    /// What has been ordered for the message so far.
+    fn orders(&self) -> Orders {
+        self.transaction.as_ref().map(|it| it.orders.clone()).unwrap_or_default()
+    }
+
+    fn question<'a>(&'a self, snapshot: &'a Snapshot, orders: &'a Orders) -> Question<'a> {
+        Question {
+            client: self.address,
+            client_name: &self.client,
+            service: &self.service,
+            snapshot,
+            helo: self.session.helo(),
+            sender: None,
+            recipient: None,
+            orders,
+            is_esmtp: self.session.is_esmtp(),
+            sends_on: self.sends_on,
+            content_has_come: false,
+        }
+    }
+
+    /// Logs what a judgement says, keeps what it orders, and waits as long as it asks for. The
+    /// reply, when it refuses.
+    ///
+    /// # Errors
+    /// The client is to be hung up on.
+    pub(super) async fn take(
+        &mut self,
+        judgement: Judgement,
+        about: About<'_>,
+    ) -> Result<Option<Reply>, End> {
+        self.say(&judgement, about);
+        let Judgement { refusal, orders, prepends, pause, .. } = judgement;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.orders.add(orders);
+            transaction.prepends.extend(prepends);
+        }
+        if !pause.is_zero() {
+            self.core.rt.sleep_until(self.core.rt.now() + pause).await;
+        }
+        match refusal {
+            None => Ok(None),
+            Some(Refusal::Reply(reply)) => Ok(Some(reply)),
+            Some(Refusal::HangUp) => Err(End::HungUp),
+        }
+    }
+
+    fn say(&self, judgement: &Judgement, about: About<'_>) {
+        for warning in &judgement.warnings {
+            self.core.log.warn(Daemon::Smtpd, warning);
+        }
+        for note in &judgement.notes {
+            self.log_verdict(note.action, &note.text, about);
+        }
+    }
+
+    /// A line about a command: refused, or something was ordered.
+    pub(super) fn log_verdict(&self, action: &str, text: &str, about: About<'_>) {
+        let id: Option<QueueId> = self.transaction.as_ref().and_then(|it| it.id());
+        let greets = matches!(about.stage, "HELO" | "EHLO");
+        self.core.log.log(&LogEvent::Verdict {
+            id,
+            action,
+            stage: about.stage,
+            client: &self.client,
+            text,
+            sender: about.sender,
+            recipient: about.recipient,
+            // The client has not said what it speaks before its greeting is accepted.
+            protocol: if greets { "SMTP" } else { self.protocol() },
+            helo: self.session.helo(),
+        });
+    }
+}
