@@ -3,7 +3,8 @@
 //! Content comes in wire form (see `protocol::smtp::data`) at the end of [`Message::content`]; this
 //! module walks over complete logical headers, drops those nobody may see, counts Received:, notes
 //! which are missing, rewrites addresses, and at the end of the header adds what is missing. After
-//! that, content is left alone: body bytes are not looked at or moved again, unless they are checked.
+//! that, content is left alone: body bytes are not looked at or moved again, unless they are
+//! checked.
 //!
 //! With an [`Inspector`], headers are checked before anything else is done with them, and the body
 //! is walked over too ([`inspection`]); what the checks decide about the message as a whole is in

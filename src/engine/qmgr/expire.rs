@@ -2,8 +2,8 @@
 //! checks have refused them when they were here already.
 //!
 //! One that was tried before is returned with the reasons of its last attempt, which its home core
-//! reads from the log; one that never was is deferred first, for this reason. Refusals are cleanup's
-//! and are logged as such.
+//! reads from the log; one that never was is deferred first, for this reason. Refusals are logged
+//! as cleanup's.
 
 use super::{Active, Qmgr};
 use crate::core::Core;

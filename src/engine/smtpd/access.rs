@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a client | its name and parent domains, then its address and networks |
 //! | HELO | the name and parent domains |
-//! | an address | `user+ext@domain`, `user@domain`, the domain and its parents, `user+ext@`, `user@` |
+//! | an address | `user+ext@domain`, `user@domain`, the domain and those above it, `user@` |
 //!
 //! Tables of patterns are asked for the whole of it only. A parent domain is `.domain`, or `domain`
 //! where `parent_domain_matches_subdomains` has `smtpd_access_maps`; a network is an address

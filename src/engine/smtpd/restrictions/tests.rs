@@ -55,7 +55,8 @@ fn rcpt(main_cf: &str, recipient: &str) -> (String, Talk) {
 /// A recipient list with a table that has one entry for `x@example.test`, and what follows.
 fn list(action: &str, then: &str) -> String {
     format!(
-        "smtpd_recipient_restrictions = check_recipient_access inline:{{{{x@example.test={action}}}}}\
+        "smtpd_recipient_restrictions = check_recipient_access \
+            inline:{{{{x@example.test={action}}}}}\
          , {then}\n"
     )
 }
@@ -184,7 +185,10 @@ fn a_discarded_message_is_taken_and_gone_whoever_it_is_for() {
 fn a_filter_takes_all_recipients_the_last_one_counts() {
     let lists = table("{a@b.example=FILTER discard:one}, {c@b.example=FILTER discard:two}");
     let talk = sent(&lists, &["a@b.example", "c@b.example"]);
-    talk.logged("filter: RCPT from unknown[127.0.0.1]: <a@b.example>: Recipient address triggers FILTER discard:one");
+    talk.logged(
+        "filter: RCPT from unknown[127.0.0.1]: <a@b.example>: Recipient address triggers \
+        FILTER discard:one",
+    );
     talk.logged("to=<a@b.example>, relay=none, delay=");
     assert_eq!(talk.log.iter().filter(|line| line.contains("status=sent (two)")).count(), 2);
 }
@@ -196,12 +200,18 @@ fn a_redirected_message_goes_to_one_and_copies_go_to_others() {
          {d@b.example=WARN look}, {e@b.example=REDIRECT nobody}, {f@b.example=FILTER none}",
     );
     let talk = sent(&lists, &["a@b.example", "c@b.example", "d@b.example"]);
-    talk.logged("redirect: RCPT from unknown[127.0.0.1]: <a@b.example>: Recipient address triggers REDIRECT r@y.example");
+    talk.logged(
+        "redirect: RCPT from unknown[127.0.0.1]: <a@b.example>: Recipient address \
+        triggers REDIRECT r@y.example",
+    );
     talk.logged("to=<r@y.example>, orig_to=<a@b.example>, relay=none");
     talk.logged(": warn: RCPT from unknown[127.0.0.1]: look; from=<s@example.org>");
     assert_eq!(talk.log.iter().filter(|line| line.contains("status=sent")).count(), 1);
     let talk = sent(&lists, &["c@b.example", "e@b.example", "f@b.example"]);
-    talk.logged("bcc: RCPT from unknown[127.0.0.1]: <c@b.example>: Recipient address triggers BCC q@y.example");
+    talk.logged(
+        "bcc: RCPT from unknown[127.0.0.1]: <c@b.example>: Recipient address triggers \
+        BCC q@y.example",
+    );
     talk.logged("to=<q@y.example>, relay=none");
     talk.logged("entry \"e@b.example\" requires user@domain target");
     talk.logged("entry \"f@b.example\" requires transport:destination");
@@ -235,14 +245,20 @@ fn data_and_end_of_data_know_a_recipient_when_it_is_alone() {
         talk.replies[4],
         "554 5.7.1 <a@b.example>: Recipient address rejected: Access denied"
     );
-    talk.logged("reject: DATA from unknown[127.0.0.1]: 554 5.7.1 <a@b.example>: Recipient address rejected: Access denied; from=<s@example.org> to=<a@b.example> proto=ESMTP");
+    talk.logged(
+        "reject: DATA from unknown[127.0.0.1]: 554 5.7.1 <a@b.example>: Recipient \
+        address rejected: Access denied; from=<s@example.org> to=<a@b.example> proto=ESMTP",
+    );
     let talk = sent(lists, &["a@b.example", "c@b.example"]);
     assert!(talk.replies[6].starts_with("250 2.0.0 Ok: queued as "), "{:?}", talk.replies);
     let lists = "smtpd_end_of_data_restrictions = \
                  check_sender_access inline:{{s@example.org=REJECT eod}}\n";
     let talk = sent(lists, &["a@b.example"]);
     assert_eq!(talk.replies[5], "554 5.7.1 <s@example.org>: Sender address rejected: eod");
-    talk.logged("reject: END-OF-MESSAGE from unknown[127.0.0.1]: 554 5.7.1 <s@example.org>: Sender address rejected: eod; from=<s@example.org> to=<a@b.example> proto=ESMTP");
+    talk.logged(
+        "reject: END-OF-MESSAGE from unknown[127.0.0.1]: 554 5.7.1 <s@example.org>: \
+        Sender address rejected: eod; from=<s@example.org> to=<a@b.example> proto=ESMTP",
+    );
     talk.silent("(queue active)");
 }
 
@@ -284,9 +300,19 @@ fn without_delay_each_command_is_refused_by_itself() {
     );
     assert_eq!(got.replies[4], "554 5.7.1 <bad@x.example>: Sender address rejected: Access denied");
     assert_eq!(&got.replies[5..7], ["250 2.1.0 Ok", "250 2.1.5 Ok"]);
-    got.logged("NOQUEUE: reject: EHLO from unknown[127.0.0.1]: 554 5.7.1 <bad.example>: Helo command rejected: Access denied; proto=SMTP helo=<bad.example>");
-    got.logged("NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 554 5.7.1 <bad@x.example>: Sender address rejected: Access denied; from=<bad@x.example> proto=SMTP\n".trim_end());
-    got.logged("with smtpd_delay_reject=no, action HOLD is always skipped in Client host or Helo command restrictions");
+    got.logged(
+        "NOQUEUE: reject: EHLO from unknown[127.0.0.1]: 554 5.7.1 <bad.example>: Helo \
+        command rejected: Access denied; proto=SMTP helo=<bad.example>",
+    );
+    got.logged(
+        "NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 554 5.7.1 <bad@x.example>: Sender \
+        address rejected: Access denied; from=<bad@x.example> proto=SMTP\n"
+            .trim_end(),
+    );
+    got.logged(
+        "with smtpd_delay_reject=no, action HOLD is always skipped in Client host or Helo \
+        command restrictions",
+    );
 }
 
 #[test]
@@ -295,7 +321,10 @@ fn a_client_that_may_not_come_in_may_only_leave() {
     let denied = "503 5.7.0 Error: access denied for unknown[198.51.100.7]";
     let greeting = "554 5.7.1 <unknown[198.51.100.7]>: Client host rejected: blocked";
     assert_eq!(got.replies, [greeting, denied, denied, denied, "221 2.0.0 Bye"]);
-    got.logged("NOQUEUE: reject: CONNECT from unknown[198.51.100.7]: 554 5.7.1 <unknown[198.51.100.7]>: Client host rejected: blocked; proto=SMTP");
+    got.logged(
+        "NOQUEUE: reject: CONNECT from unknown[198.51.100.7]: 554 5.7.1 \
+        <unknown[198.51.100.7]>: Client host rejected: blocked; proto=SMTP",
+    );
 }
 
 #[test]
