@@ -137,6 +137,12 @@ impl Params {
         Ok(Some(value::split(&text)))
     }
 
+    /// The value of any name that main.cf has, expanded as far as that is possible.
+    pub fn own_text(&self, name: &str) -> Option<String> {
+        let raw = self.written(name)?;
+        Some(self.expand(raw).unwrap_or_else(|_| raw.into()))
+    }
+
     /// `compatibility_level`.
     pub fn level(&self) -> Result<Level, BadValue> {
         match self.read("compatibility_level")?.1 {
@@ -252,6 +258,12 @@ impl Params {
     pub fn unknown_word(&self, name: &str, what: &'static str, word: &str) -> BadValue {
         let value = self.text(name).unwrap_or_default();
         self.bad(name, &value, Reason::Unknown { what, word: word.into() })
+    }
+
+    /// A table that a parameter names cannot be opened (`daemon_table_open_error_is_fatal`).
+    pub fn unusable_table(&self, name: &str, why: &str) -> BadValue {
+        let value = self.text(name).unwrap_or_default();
+        self.bad(name, &value, Reason::Table(why.into()))
     }
 
     fn bad(&self, name: &str, value: &str, reason: Reason) -> BadValue {

@@ -50,6 +50,10 @@ pub struct Opener {
     default_type: String,
     proxied: Vec<String>,
     warnings: RefCell<Vec<String>>,
+    /// The first parameter with a table that cannot be opened, and why.
+    failed: RefCell<Option<(String, String)>>,
+    /// What tables without a file of their own have in main.cf.
+    params: Params,
     tables: RefCell<Tables>,
     /// Those of the configuration before, which serve on while their files are what they were.
     before: Tables,
@@ -69,6 +73,8 @@ impl Opener {
             default_type: params.text("default_database_type")?,
             proxied: params.list("proxy_read_maps")?,
             warnings: RefCell::default(),
+            failed: RefCell::default(),
+            params: params.clone(),
         })
     }
 
@@ -117,7 +123,10 @@ impl Opener {
         read(&Reader {
             table: &|word| self.open(word, Use::Plain).map_err(|bad| bad.why),
             file: &self.system.read,
-            complain: &|item, why| self.warn(format!("{parameter}: {item}: {why}")),
+            complain: &|item, why| {
+                self.note_failure(parameter, why);
+                self.warn(format!("{parameter}: {item}: {why}"));
+            },
         })
     }
 
@@ -125,6 +134,7 @@ impl Opener {
         match self.open(word, use_as) {
             Ok(opened) => Item::Opened(opened),
             Err(bad) => {
+                self.note_failure(parameter, &bad.why);
                 if bad.is_new {
                     self.warn(format!("{parameter}: {}", bad.why));
                 }
@@ -148,6 +158,7 @@ impl Opener {
             default_type: &self.default_type,
             proxied: &self.proxied,
             sensitive: use_as == Use::Sensitive,
+            parameters: &|name| self.params.own_text(name),
             warn: &|text| self.warn(text),
             // What it is before it is read: a change meanwhile is one that shows.
             reads: &|path| {
@@ -157,6 +168,24 @@ impl Opener {
         let name = Name::of_table(word, &self.default_type);
         let opened = name.and_then(|name| catalog.open(name));
         tables.keep(&key, opened, files.into_inner())
+    }
+
+    fn note_failure(&self, parameter: &str, why: &str) {
+        let mut failed = self.failed.borrow_mut();
+        failed.get_or_insert_with(|| (parameter.to_owned(), why.to_owned()));
+    }
+
+    /// Whether all tables that were opened can be used, where that is asked for
+    /// (`daemon_table_open_error_is_fatal`).
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn insist(&self) -> Result<(), BadValue> {
+        let fatal = self.params.flag("daemon_table_open_error_is_fatal")?;
+        match &*self.failed.borrow() {
+            Some((parameter, why)) if fatal => Err(self.params.unusable_table(parameter, why)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes something that should be said about the configuration.
@@ -299,5 +328,27 @@ mod tests {
         assert!(matches!(maps.lookup(b"b"), Lookup::Retry(_)));
         let why = "alias_maps: open database /nowhere/aliases.db: No such file or directory";
         assert_eq!(said, [why]);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_opened_may_be_fatal() {
+        let insist = |main_cf: &str| {
+            let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
+            let params = Params::new(main, Host::default());
+            let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
+            drop(opener.maps(&params, "alias_maps").unwrap());
+            drop(opener.networks(&params, "mynetworks").unwrap());
+            opener.insist().map_err(|bad| bad.to_string())
+        };
+        let fatal = "daemon_table_open_error_is_fatal = yes\nmynetworks = 127.0.0.1\n";
+        let broken = "alias_maps = hash:/nowhere/a\n";
+        let why = "fatal: open database /nowhere/a.db: No such file or directory";
+        assert_eq!(insist(&format!("{fatal}{broken}")), Err(why.into()));
+        assert_eq!(insist(&format!("mynetworks = 127.0.0.1\n{broken}")), Ok(()));
+        assert_eq!(insist(&format!("{fatal}alias_maps = inline:{{a=b}}\n")), Ok(()));
+        let listed = "mynetworks = cidr:/nowhere/c\nalias_maps =\n";
+        let why = "fatal: open /nowhere/c: No such file or directory";
+        let only = "daemon_table_open_error_is_fatal = yes\n";
+        assert_eq!(insist(&format!("{only}{listed}")), Err(why.into()));
     }
 }

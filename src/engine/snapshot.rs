@@ -136,6 +136,7 @@ impl Snapshot {
         let virtuals = virtual_services(&params, master, &opener)?;
         let mapping = Mapping::new(&params, &opener)?;
         let checks = Checks::new(&params, &opener)?;
+        opener.insist()?;
         let (mut warnings, tables) = opener.finish();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use tables::catalog::{BadTable, Name, SharedTable};
+use tables::catalog::{BadTable, Name, Parameters, SharedTable};
 use tables::{Lookup, Table};
 use tokio::runtime::{Builder, Runtime};
 
@@ -54,8 +54,8 @@ fn open(name: &Name, setting: &Setting<'_>, warn: Option<Warn>) -> Result<Shared
 ///
 /// # Errors
 /// As [`Client::open`].
-pub fn blocking(name: &Name) -> Result<SharedTable, BadTable> {
-    open(name, &silent(), None)
+pub fn blocking(name: &Name, main_cf: Parameters<'_>) -> Result<SharedTable, BadTable> {
+    open(name, &Setting { main_cf, ..silent() }, None)
 }
 
 /// Opens a table to be waited for, whose warnings are all heard.
@@ -75,7 +75,7 @@ mod tests {
     fn a_failure_is_told_once() {
         let name = name("socketmap", "unix:/none/socket:map");
         let why = "table socketmap:unix:/none/socket:map lookup error: No such file or directory";
-        assert_eq!(blocking(&name).unwrap().lookup(b"k"), Lookup::Retry(why.into()));
+        assert_eq!(blocking(&name, &|_| None).unwrap().lookup(b"k"), Lookup::Retry(why.into()));
         let heard = Heard::default();
         let table = blocking_in(&name, &heard.setting()).unwrap();
         assert_eq!(table.lookup(b"k"), Lookup::Retry("Application error".into()));

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::pin::Pin;
 
 use tables::Lookup;
-use tables::catalog::{BadTable, Catalog, Name, Opened, REMOTE, SharedTable, System};
+use tables::catalog::{BadTable, Catalog, Name, Opened, Parameters, REMOTE, SharedTable, System};
 use tables::fold::Folding;
 
 use crate::cf::{Setting, reason};
@@ -77,6 +77,7 @@ fn open_here(name: Name, setting: &Setting<'_>) -> Result<Opened, BadTable> {
         default_type: "hash",
         proxied: &[],
         sensitive: false,
+        parameters: setting.main_cf,
         warn: &|text| (setting.warn)(&text),
         reads: &|_| {},
     };
@@ -95,6 +96,6 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn not_within(name: &Name) -> Result<SharedTable, BadTable> {
+fn not_within(name: &Name, _: Parameters<'_>) -> Result<SharedTable, BadTable> {
     Err(BadTable(format!("table {name} cannot be a member of a combined table here")))
 }

@@ -38,6 +38,37 @@ const UNPROVEN: [&str; 3] = ["nis", "socketmap", "tcp"];
 pub const REMOTE: [&str; 8] =
     ["ldap", "memcache", "mysql", "pgsql", "redis", "socketmap", "sqlite", "tcp"];
 
+/// All types, as `postconf -m` lists them.
+pub const TYPES: [&str; 27] = [
+    "btree",
+    "cdb",
+    "cidr",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "ldap",
+    "lmdb",
+    "memcache",
+    "mysql",
+    "nis",
+    "pcre",
+    "pgsql",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "redis",
+    "regexp",
+    "socketmap",
+    "sqlite",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
+];
+
 /// What a table that lives in memory holds.
 pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -56,8 +87,11 @@ pub struct System {
     /// A random number.
     pub random: fn() -> u64,
     /// Opens a table that a server or a library outside this crate answers for, one of [`REMOTE`].
-    pub remote: fn(&Name) -> Result<SharedTable, BadTable>,
+    pub remote: fn(&Name, Parameters<'_>) -> Result<SharedTable, BadTable>,
 }
+
+/// Values of main.cf's parameters, for tables that have no file of their own.
+pub type Parameters<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What changes when a file does: its device and inode, its bytes, and when it was last written, in
 /// nanoseconds of the system's clock.
@@ -67,7 +101,7 @@ pub type Stamp = [u64; 4];
 ///
 /// # Errors
 /// Always: the type is not supported.
-pub fn no_remote(name: &Name) -> Result<SharedTable, BadTable> {
+pub fn no_remote(name: &Name, _: Parameters<'_>) -> Result<SharedTable, BadTable> {
     Err(BadTable(format!("unsupported dictionary type: {}", name.kind)))
 }
 
@@ -258,6 +292,8 @@ pub struct Catalog<'a> {
     /// What comes out becomes a file's name or its owner: nobody on the network may say it, nor a
     /// part of the key, and `proxy:` is opened directly.
     pub sensitive: bool,
+    /// What main.cf has for tables without a file.
+    pub parameters: Parameters<'a>,
     /// Takes what should be said about the text of a table.
     pub warn: &'a dyn Fn(String),
     /// Takes the path of each file that is going to be read.
@@ -324,9 +360,9 @@ impl Catalog<'_> {
                 opened.contents
             }
             // Their keys go out as they are.
-            "socketmap" | "tcp" => Contents::Other((self.system.remote)(&name)?),
+            "socketmap" | "tcp" => Contents::Other((self.system.remote)(&name, self.parameters)?),
             kind if REMOTE.contains(&kind) => {
-                let table = (self.system.remote)(&name)?;
+                let table = (self.system.remote)(&name, self.parameters)?;
                 Contents::Other(Box::new(Folded { table, folding: self.folding }))
             }
             kind => return Err(BadTable(format!("unsupported dictionary type: {kind}"))),

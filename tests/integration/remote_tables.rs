@@ -347,7 +347,7 @@ fn mysql() {
 #[test]
 fn sqlite() {
     let Some(sqlite) = installed("sqlite3") else { return skip("sqlite", "no sqlite3") };
-    let stage = Stage::new("sqlite");
+    let mut stage = Stage::new("sqlite");
     let path = stage.dir.join("db");
     stage.run(stage.command(&sqlite).arg("db"), ROWS);
     fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
@@ -362,6 +362,15 @@ fn sqlite() {
     assert!(told.contains("unable to open database file"), "{told}");
     fs::rename(stage.dir.join("away"), &path).unwrap();
     stage.expect(&[("a@b.c", Some("<x>,<x2>"))]);
+    // The oldest form: the parameters are main.cf's, under the table's name.
+    let lines = format!("at = {}\nours_dbpath = $at\nours_{query}\n", path.display());
+    for conf in ["conf", "postfix"].map(|name| stage.system.path(name).join("main.cf")) {
+        if let Ok(mut file) = fs::OpenOptions::new().append(true).open(conf) {
+            file.write_all(lines.as_bytes()).unwrap();
+        }
+    }
+    stage.cf = "ours".into();
+    stage.expect(&[("a@b.c", Some("x,x2")), ("none", None)]);
 }
 
 const LDIF: &str = "dn: dc=x\nobjectClass: dcObject\nobjectClass: organization\ndc: x\no: x\n\n\

@@ -25,28 +25,6 @@ use config::{MainCf, MasterCf, Params, check};
 use crate::system::{self, Files};
 use mode::{Action, Request};
 
-/// Lookup table types this system has, as -m lists them.
-const MAP_TYPES: &[&str] = &[
-    "btree",
-    "cidr",
-    "environ",
-    "fail",
-    "hash",
-    "inline",
-    "internal",
-    "lmdb",
-    "pcre",
-    "pipemap",
-    "proxy",
-    "randmap",
-    "regexp",
-    "socketmap",
-    "static",
-    "tcp",
-    "texthash",
-    "unionmap",
-    "unix",
-];
 /// Mailbox locking methods, as -l lists them.
 const LOCK_TYPES: &[&str] = &["flock", "fcntl", "dotlock"];
 /// SASL server implementations, as -a lists them.
@@ -120,7 +98,7 @@ struct Loaded {
 pub fn run(args: &[String], out: &mut Output) -> Result<(), Fatal> {
     let request = mode::parse(args, out)?;
     let list = match &request.action {
-        Action::MapTypes => MAP_TYPES,
+        Action::MapTypes => &tables::catalog::TYPES,
         Action::LockTypes => LOCK_TYPES,
         Action::SaslServers => SASL_SERVERS,
         Action::SaslClients => SASL_CLIENTS,

@@ -23,7 +23,7 @@ use master::{Fatal, system};
 use options::{Action, Options};
 use remote::Setting;
 use std::sync::Arc;
-use tables::catalog::{BadTable, Catalog, Name, Opened, SharedTable, System};
+use tables::catalog::{BadTable, Catalog, Name, Opened, Parameters, SharedTable, System};
 use tables::fold::Folding;
 
 /// How the text of a table is written.
@@ -72,6 +72,7 @@ impl Run<'_> {
             default_type: &self.settings.text("default_database_type")?,
             proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
             sensitive: false,
+            parameters: &|parameter| self.settings.params.own_text(parameter),
             warn: &|text| self.program.say(Level::Warning, text),
             reads: &|_| {},
         };
@@ -81,13 +82,13 @@ impl Run<'_> {
 
 /// Opens a table that a server answers for. What it warns about is said under the name the command
 /// was called by: whoever opens tables knows no program.
-fn behind_a_server(name: &Name) -> Result<SharedTable, BadTable> {
+fn behind_a_server(name: &Name, main_cf: Parameters<'_>) -> Result<SharedTable, BadTable> {
     let warn = |text: &str| {
         let called = std::env::args().next().unwrap_or_default();
         let called = called.rsplit('/').next().unwrap_or_default();
         eprintln!("{called}: {}{text}", Level::Warning.prefix());
     };
-    remote::blocking_in(name, &Setting { main_cf: &|_| None, warn: Arc::new(warn) })
+    remote::blocking_in(name, &Setting { main_cf, warn: Arc::new(warn) })
 }
 
 /// Does what the command line asks for; the exit code.

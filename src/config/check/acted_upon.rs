@@ -40,6 +40,7 @@ pub(super) static NAMES: &[&str] = &[
     "confirm_delay_cleared",
     "content_filter",
     "daemon_directory",
+    "daemon_table_open_error_is_fatal",
     "data_directory",
     "default_database_type",
     "default_delivery_slot_cost",

@@ -45,6 +45,8 @@ pub enum Reason {
     Time,
     /// Not a compatibility level.
     Level(BadLevel),
+    /// A table that it names cannot be opened, and that is fatal.
+    Table(String),
     /// A number below its bound.
     TooLow {
         /// The number given.
@@ -117,6 +119,7 @@ impl fmt::Display for BadValue {
             Reason::Numeric => write!(f, "bad numerical configuration: {name} = {value}"),
             Reason::Time => write!(f, "parameter {name}: bad time value or unit: {value}"),
             Reason::Level(bad) => bad.fmt(f),
+            Reason::Table(why) => f.write_str(why),
             Reason::TooLow { given, min } => {
                 write!(f, "invalid {name} parameter value {given} < {min}")
             }

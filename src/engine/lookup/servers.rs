@@ -20,7 +20,7 @@
 
 use crate::maillog::{Daemon, Maillog};
 use crate::resolver::Resolver;
-use remote::{Answer, Client};
+use remote::{Answer, Client, Setting};
 use runtime::{Instant, Rt};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tables::catalog::{BadTable, Name, SharedTable};
+use tables::catalog::{BadTable, Name, Parameters, SharedTable};
 use tables::{Lookup, Table};
 
 /// Answers a core keeps.
@@ -84,8 +84,8 @@ struct Server {
 ///
 /// # Errors
 /// Its configuration cannot be used.
-pub fn open(name: &Name) -> Result<SharedTable, BadTable> {
-    let client = Arc::new(Client::open(name)?);
+pub fn open(name: &Name, main_cf: Parameters<'_>) -> Result<SharedTable, BadTable> {
+    let client = Arc::new(Client::open_in(name, &Setting { main_cf, warn: Arc::new(|_| {}) })?);
     Ok(Box::new(Server { number: OPENED.fetch_add(1, Ordering::Relaxed), client }))
 }
 

@@ -41,6 +41,7 @@ fn open(name: &str) -> (Result<Opened, String>, Vec<String>) {
         default_type: "hash",
         proxied: &["proxy:hash:/d".to_owned()],
         sensitive: false,
+        parameters: &|_| None,
         warn: &|text| said.borrow_mut().push(text),
         reads: &|_| {},
     };
@@ -120,6 +121,7 @@ fn where_answers_are_sensitive_nobody_on_the_network_gives_them_however_deep_it_
         default_type: "hash",
         proxied: &[],
         sensitive: true,
+        parameters: &|_| None,
         warn: &|_| {},
         reads: &|_| {},
     };
@@ -133,4 +135,15 @@ fn where_answers_are_sensitive_nobody_on_the_network_gives_them_however_deep_it_
     // No list of tables that may be read by way of proxymap(8) is asked.
     let direct = open("proxy:inline:{a=b}").unwrap();
     assert_eq!(direct.table().lookup(b"a"), Lookup::Found(Cow::Borrowed(b"b")));
+}
+
+#[test]
+fn all_types_that_are_listed_are_known() {
+    assert!(TYPES.is_sorted());
+    assert!(REMOTE.iter().all(|kind| TYPES.contains(kind)));
+    for kind in TYPES.iter().filter(|kind| !REMOTE.contains(kind)) {
+        if let Err(why) = open(&format!("{kind}:/d")).0 {
+            assert!(!why.contains("unsupported dictionary type"), "{kind}: {why}");
+        }
+    }
 }
