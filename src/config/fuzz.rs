@@ -30,7 +30,7 @@ pub fn fuzz_master_cf(data: &[u8]) {
         assert!(!service.command.is_empty(), "a service has a command");
         let found = master.find(&service.name, service.transport);
         assert_eq!(found, Some(service), "name and type are unique");
-        let own = params.with_overrides(&service.overrides);
+        let own = params.of_service(service);
         for (name, value) in &service.overrides {
             assert!(!name.is_empty(), "an override has a name");
             let expanded = own.expand(value).map_or(0, |text| text.len());

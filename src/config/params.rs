@@ -30,6 +30,7 @@ use crate::expand::{self, ExpandError};
 use crate::host::{self, Host, Selection, Style};
 use crate::level::Level;
 use crate::main_cf::MainCf;
+use crate::master_cf::Service;
 
 /// Parameters of one service: main.cf and the service's overrides.
 #[derive(Clone, Debug)]
@@ -70,6 +71,14 @@ impl Params {
         let mut all = BTreeMap::clone(&self.overrides);
         all.extend(overrides.iter().cloned());
         Self { overrides: Arc::new(all), ..self.clone() }
+    }
+
+    /// The parameters of a service of master.cf: its `-o` options, and `service_name`.
+    #[must_use]
+    pub fn of_service(&self, service: &Service) -> Self {
+        let name = ("service_name".into(), service.name.clone());
+        let own = core::iter::once(name).chain(service.overrides.iter().cloned());
+        self.with_overrides(&own.collect::<alloc::vec::Vec<_>>())
     }
 
     /// The main.cf behind these parameters.

@@ -214,6 +214,7 @@ pub fn open(word: &str, rules: &AliasRules) -> Result<(Opened, Vec<PathBuf>), Fa
         default_type: &rules.default_type,
         proxied: &[],
         sensitive: true,
+        verbatim: false,
         parameters: &|_| None,
         // The engine has said so.
         warn: &|_| {},

@@ -23,7 +23,11 @@ const UNDELIVERABLE: &str = "Address is undeliverable";
 pub fn refuse(core: &Core, request: DeliverRequest) -> Outcome {
     let retry = request.transport.as_ref() == "retry";
     let class = if retry { 4 } else { 5 };
-    let dsn = reason(&request.nexthop, Status::new(class, 0, 0));
+    let (dsn, ignored) = reason(&request.nexthop, Status::new(class, 0, 0));
+    if let Some(status) = ignored {
+        let who = if retry { "defer_append" } else { "bounce_append" };
+        core.log.warn(Daemon::Error, &format!("{who}: ignoring dsn code \"{status}\""));
+    }
     finish(core, request, &Daemon::Error, "none", &dsn)
 }
 
@@ -71,14 +75,16 @@ pub fn suspend(
     indices.iter().map(|index| Deferral { index: *index, dsn: dsn.clone() }).collect()
 }
 
-fn reason(nexthop: &str, default: Status) -> Dsn {
+/// What the next hop says, and a status in it that is of another class and so means nothing.
+fn reason(nexthop: &str, default: Status) -> (Dsn, Option<Status>) {
     match Status::parse_prefix(nexthop.as_bytes()) {
         Some((status, used)) => {
-            let status = Status { class: default.class, ..status };
-            Dsn::local(status, nexthop[used..].trim_start())
+            let ignored = Some(status).filter(|status| status.class != default.class);
+            let status = if ignored.is_some() { default } else { status };
+            (Dsn::local(status, nexthop[used..].trim_start()), ignored)
         }
-        None if nexthop.is_empty() => Dsn::local(default, UNDELIVERABLE),
-        None => Dsn::local(default, nexthop),
+        None if nexthop.is_empty() => (Dsn::local(default, UNDELIVERABLE), None),
+        None => (Dsn::local(default, nexthop), None),
     }
 }
 
@@ -126,12 +132,15 @@ mod tests {
 
     #[test]
     fn the_next_hop_is_the_reason() {
-        let told = reason("5.1.6 User has moved to b@c", Status::new(5, 0, 0));
-        assert_eq!(
-            (told.status, told.reason.as_str()),
-            (Status::new(5, 1, 6), "User has moved to b@c")
-        );
-        assert_eq!(reason("", Status::new(4, 0, 0)).reason, UNDELIVERABLE);
-        assert_eq!(reason("4.3.2 deferred transport", Status::new(4, 0, 0)).status.subject, 3);
+        let told = |nexthop, class| {
+            let (dsn, ignored) = reason(nexthop, Status::new(class, 0, 0));
+            (dsn.status, dsn.reason, ignored)
+        };
+        let moved = (Status::new(5, 1, 6), "User has moved to b@c".to_string(), None);
+        assert_eq!(told("5.1.6 User has moved to b@c", 5), moved);
+        assert_eq!(told("", 4).1, UNDELIVERABLE);
+        assert_eq!(told("4.3.2 deferred transport", 4).0, Status::new(4, 3, 2));
+        let odd = (Status::new(5, 0, 0), "odd".to_string(), Some(Status::new(4, 3, 0)));
+        assert_eq!(told("4.3.0 odd", 5), odd);
     }
 }

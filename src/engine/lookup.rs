@@ -96,6 +96,16 @@ impl Opener {
         Ok(Maps { tables: words.iter().map(open).collect() })
     }
 
+    /// Opens the tables `parameter` names, where rules may not put parts of the key into the answer.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn verbatim_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
+        let words = params.list(parameter)?;
+        let open = |word: &String| self.item(parameter, word, Use::Verbatim);
+        Ok(Maps { tables: words.iter().map(open).collect() })
+    }
+
     /// Opens tables that belong to `parameter`.
     pub fn maps_of(&self, parameter: &str, words: &[String]) -> Maps {
         Maps { tables: words.iter().map(|word| self.item(parameter, word, Use::Plain)).collect() }
@@ -158,6 +168,7 @@ impl Opener {
             default_type: &self.default_type,
             proxied: &self.proxied,
             sensitive: use_as == Use::Sensitive,
+            verbatim: use_as == Use::Verbatim,
             parameters: &|name| self.params.own_text(name),
             warn: &|text| self.warn(text),
             // What it is before it is read: a change meanwhile is one that shows.
@@ -205,6 +216,8 @@ enum Use {
     Plain,
     /// They become a file's name or its owner.
     Sensitive,
+    /// They say where mail goes: no part of the key is in them.
+    Verbatim,
 }
 
 impl Use {
@@ -213,7 +226,8 @@ impl Use {
         let differs = || SENSITIVE.iter().any(|kind| word.contains(kind));
         match self {
             Use::Sensitive if differs() => Cow::Owned(format!("{word} (sensitive)")),
-            Use::Plain | Use::Sensitive => Cow::Borrowed(word),
+            Use::Verbatim if differs() => Cow::Owned(format!("{word} (verbatim)")),
+            Use::Plain | Use::Sensitive | Use::Verbatim => Cow::Borrowed(word),
         }
     }
 }

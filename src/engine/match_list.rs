@@ -322,6 +322,7 @@ mod tests {
             default_type: "hash",
             proxied: &[],
             sensitive: false,
+            verbatim: false,
             parameters: &|_| None,
             warn: &|_| {},
             reads: &|_| {},

@@ -57,7 +57,7 @@ impl Smtpd {
         params: &Params,
         opener: &Opener,
     ) -> Result<Smtpd, BadValue> {
-        let params = params.with_overrides(&service.overrides);
+        let params = params.of_service(service);
         let stress = params.with_overrides(&[("stress".into(), "yes".into())]);
         Ok(Smtpd {
             name: service.name.clone(),

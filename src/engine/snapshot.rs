@@ -244,7 +244,7 @@ fn smtp_services(
     let mut services = Vec::new();
     for service in master.services() {
         if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
-            let params = params.with_overrides(&service.overrides);
+            let params = params.of_service(service);
             let mut settings = smtp::Settings::read(&params, own.to_vec(), opener)?;
             settings.generic = Generic::read(&params, opener, resolver, &service.command)?;
             services.push((service.name.clone(), Arc::new(settings)));
@@ -261,7 +261,7 @@ fn pickup<T>(
 ) -> Result<T, BadValue> {
     let service = master.services().iter().find(|service| service.command == "pickup");
     match service {
-        Some(service) => read(&params.with_overrides(&service.overrides)),
+        Some(service) => read(&params.of_service(service)),
         None => read(params),
     }
 }
@@ -273,7 +273,7 @@ fn local_services(
     let services = master.services().iter();
     let local = services.filter(|service| service.endpoint.is_none() && service.command == "local");
     let read = |service: &config::master_cf::Service| {
-        let params = params.with_overrides(&service.overrides);
+        let params = params.of_service(service);
         let settings = local::Settings::read(&service.name, &params)?;
         Ok((service.name.clone(), Arc::new(settings)))
     };
@@ -288,7 +288,7 @@ fn virtual_services(
     let services = master.services().iter();
     let own = services.filter(|service| service.endpoint.is_none() && service.command == "virtual");
     let read = |service: &config::master_cf::Service| {
-        let params = params.with_overrides(&service.overrides);
+        let params = params.of_service(service);
         let settings = vmailbox::Settings::read(&service.name, &params, opener)?;
         Ok((service.name.clone(), Arc::new(settings)))
     };

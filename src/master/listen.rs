@@ -118,7 +118,7 @@ fn inet_places(params: &Params, service: &Service) -> Result<Vec<Place>, Fatal> 
         let why = "Servname not supported for ai_socktype";
         Fatal(format!("host/service {host}/{} not found: {why}", endpoint.port))
     })?;
-    let params = params.with_overrides(&service.overrides);
+    let params = params.of_service(service);
     let addresses = addresses(&params, host)?;
     Ok(addresses.into_iter().map(|ip| Place::Inet(SocketAddr::new(ip, port))).collect())
 }

@@ -42,7 +42,7 @@ pub fn of(
 }
 
 fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fatal> {
-    let params = params.with_overrides(&service.overrides);
+    let params = params.of_service(service);
     let text = |name: &str| params.text(name).map_err(Fatal::config);
     let flag = |name: &str| params.flag(name).map_err(Fatal::config);
     let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);

@@ -13,7 +13,7 @@ use privsep::{Locks, VirtualService};
 
 /// The rules of a service, unless its parameters have no meaning.
 pub fn of(params: &Params, service: &Service) -> Option<VirtualService> {
-    let params = params.with_overrides(&service.overrides);
+    let params = params.of_service(service);
     let rules = read(&params, service.name.clone()).ok()?;
     rules.filter(|rules| rules.base.starts_with('/'))
 }

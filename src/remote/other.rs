@@ -77,6 +77,7 @@ fn open_here(name: Name, setting: &Setting<'_>) -> Result<Opened, BadTable> {
         default_type: "hash",
         proxied: &[],
         sensitive: false,
+        verbatim: false,
         parameters: setting.main_cf,
         warn: &|text| (setting.warn)(&text),
         reads: &|_| {},

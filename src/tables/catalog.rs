@@ -292,6 +292,8 @@ pub struct Catalog<'a> {
     /// What comes out becomes a file's name or its owner: nobody on the network may say it, nor a
     /// part of the key, and `proxy:` is opened directly.
     pub sensitive: bool,
+    /// No part of the key comes out, though nobody is kept from answering.
+    pub verbatim: bool,
     /// What main.cf has for tables without a file.
     pub parameters: Parameters<'a>,
     /// Takes what should be said about the text of a table.
@@ -384,7 +386,7 @@ impl Catalog<'_> {
 
     fn patterns<P: Pattern>(&self, path: &str) -> Result<Patterns<P>, BadTable> {
         let text = self.rules(path)?;
-        Ok(match self.sensitive {
+        Ok(match self.sensitive || self.verbatim {
             true => Patterns::parse_fixed(path, &text, self.warn),
             false => Patterns::parse(path, &text, self.warn),
         })

@@ -72,6 +72,7 @@ impl Run<'_> {
             default_type: &self.settings.text("default_database_type")?,
             proxied: &self.settings.params.list("proxy_read_maps").map_err(Fatal::config)?,
             sensitive: false,
+            verbatim: false,
             parameters: &|parameter| self.settings.params.own_text(parameter),
             warn: &|text| self.program.say(Level::Warning, text),
             reads: &|_| {},

@@ -36,6 +36,8 @@ impl Qmgr {
                 "release" => self.release(core, *number),
                 "delete" => self.delete(core, *number),
                 "expire" => self.expire(core, *number),
+                // What is held stays so.
+                "flush-message" if self.stage(*number) == Some(Stage::Held) => false,
                 "flush-message" | "requeue" => self.hurry(core, *number),
                 _ => false,
             };

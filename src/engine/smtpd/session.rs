@@ -25,6 +25,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What stands for a command when the content has come.
+const END_OF_MESSAGE: &str = "END-OF-MESSAGE";
+
 /// Why a session is over.
 enum End {
     /// As the dialogue says.
@@ -169,6 +172,8 @@ impl Task {
         let (client, after) = (&self.client, self.after);
         let content_bytes = self.content_bytes();
         match end {
+            // A client that goes when its message has been answered has got what it wanted.
+            End::Lost if after == END_OF_MESSAGE => {}
             End::Lost | End::HungUp => {
                 self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes })
             }
@@ -251,11 +256,15 @@ impl Task {
                 true => Box::pin(self.rehearse(event)).await,
                 false => event,
             };
+            let event_ended = event == Event::EndOfData;
             let answered = self.answer(event).await;
             if self.service.footer.is_some() && servers::exist() {
                 Box::pin(self.look_up_footer(replies)).await;
             }
             self.add_footer(replies);
+            if event_ended {
+                self.after = END_OF_MESSAGE;
+            }
             answered?;
             // Each command is a request of its own, and so is a message's content.
             if !content || !self.session.in_content() {

@@ -48,7 +48,7 @@ impl TransportMaps {
     pub fn new(params: &Params, opener: &Opener, splitting: Splitting) -> Result<Self, BadValue> {
         let plain = params.list("parent_domain_matches_subdomains")?;
         Ok(TransportMaps {
-            maps: opener.maps(params, "transport_maps")?,
+            maps: opener.verbatim_maps(params, "transport_maps")?,
             plain_parents: plain.iter().any(|word| word == "transport_maps"),
             splitting,
         })

@@ -39,7 +39,10 @@ impl fmt::Display for Counters {
                 write_ratio(f, verb.counter_name(), accepted, given)?;
             }
         }
-        write_ratio(f, "commands", self.accepted.iter().sum(), self.given.iter().sum())
+        match (self.accepted.iter().sum(), self.given.iter().sum()) {
+            (0, 0) => f.write_str(" commands=0/0"),
+            (accepted, given) => write_ratio(f, "commands", accepted, given),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::transaction::{Kind, Sender, Transaction};
 use super::super::unlisted::Listed;
 use super::judge::{About, Judged};
-use super::{End, Task};
+use super::{END_OF_MESSAGE, End, Task};
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use mail::Address;
@@ -11,9 +11,6 @@ use mail::date::LogDate;
 use protocol::smtp::command::{Mail, Rcpt};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
-
-/// What stands for a command when the content has come.
-const END_OF_MESSAGE: &str = "END-OF-MESSAGE";
 
 impl Task {
     pub(super) async fn answer(&mut self, event: Event) -> Result<(), End> {
