@@ -52,6 +52,8 @@ struct Task {
     recipient: Option<Address>,
     /// Whether more has come behind what is worked on.
     sends_on: bool,
+    /// How long the client waits for the answer that has been written, milliseconds.
+    pause: u32,
     /// Its counts, unless it is exempt.
     visit: Option<Box<Visit>>,
     /// The last command that was worked on, for `lost connection after`.
@@ -92,6 +94,7 @@ impl Task {
             transaction: None,
             recipient: None,
             sends_on: false,
+            pause: 0,
             visit: None,
             after: "CONNECT",
             content_bytes: 0,
@@ -104,7 +107,11 @@ impl Task {
         if servers::exist() {
             Box::pin(self.look_up_client()).await;
         }
-        let end = match Box::pin(self.enter()).await {
+        let entered = self.enter();
+        if self.pause > 0 {
+            Box::pin(self.rest()).await;
+        }
+        let end = match entered {
             Ok(()) => self.converse().await,
             Err(end) => end,
         };
@@ -128,7 +135,7 @@ impl Task {
     }
 
     /// Greets the client, unless there are too many of it.
-    async fn enter(&mut self) -> Result<(), End> {
+    fn enter(&mut self) -> Result<(), End> {
         let Task { core, service, client, address, .. } = &*self;
         let visit = service.rates.enter(core, *address, client);
         let hostname = &service.protocol.hostname;
@@ -137,7 +144,7 @@ impl Task {
             .map_or(Ok(()), |visit| service.rates.connection(core, visit, client, hostname));
         self.visit = visit.map(Box::new);
         match verdict {
-            Ok(()) => self.greet().await,
+            Ok(()) => self.greet(),
             Err(reply) => {
                 self.session.say(&reply);
                 Err(End::Closed(Closing::Refused))
@@ -146,10 +153,10 @@ impl Task {
     }
 
     /// Greets a client, or says why it may not come in; it may say QUIT then.
-    async fn greet(&mut self) -> Result<(), End> {
+    fn greet(&mut self) -> Result<(), End> {
         let about = About { stage: "CONNECT", sender: None, recipient: None };
         let judgement = self.judge_client();
-        let Some(reply) = self.take(judgement, about).await? else {
+        let Some(reply) = self.take(judgement, about)? else {
             self.session.say(&Reply::from(format!("220 {}", self.service.banner)));
             return Ok(());
         };
@@ -231,6 +238,13 @@ impl Task {
         End::Closed(Closing::Refused)
     }
 
+    /// Makes the pause that a judgement has asked for.
+    async fn rest(&mut self) {
+        let pause = std::mem::take(&mut self.pause);
+        let pause = Duration::from_millis(pause.into());
+        self.core.rt.sleep_until(self.core.rt.now() + pause).await;
+    }
+
     /// Works on everything that has arrived.
     async fn work(&mut self) -> Result<(), End> {
         loop {
@@ -256,16 +270,15 @@ impl Task {
                 true => Box::pin(self.rehearse(event)).await,
                 false => event,
             };
-            let event_ended = event == Event::EndOfData;
             let answered = self.answer(event).await;
             if self.service.footer.is_some() && servers::exist() {
                 Box::pin(self.look_up_footer(replies)).await;
             }
             self.add_footer(replies);
-            if event_ended {
-                self.after = END_OF_MESSAGE;
-            }
             answered?;
+            if self.pause > 0 {
+                Box::pin(self.rest()).await;
+            }
             // Each command is a request of its own, and so is a message's content.
             if !content || !self.session.in_content() {
                 self.request_until = self.deadline();

@@ -181,7 +181,7 @@ pub struct Session {
     synchronized: bool,
     improper: Option<Box<Improper>>,
     /// Nothing but QUIT is taken from this client.
-    denied: Option<Box<str>>,
+    denied: Option<Box<String>>,
     /// Name and protocol before the greeting that is being judged.
     before_helo: Option<Box<(Option<Box<str>>, bool)>>,
 }
@@ -216,7 +216,7 @@ impl Session {
 
     /// Whoever this is may only leave from now on; `client` is what replies call it.
     pub fn deny(&mut self, client: &str) {
-        self.denied = Some(client.into());
+        self.denied = Some(Box::new(client.into()));
     }
 
     /// Appends a line to the output without counting anything: the greeting, a 421.

@@ -12,16 +12,27 @@ use protocol::smtp::command::{Mail, Rcpt};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
 
+/// A recipient that the system's accounts decide about.
+struct Doubtful {
+    rcpt: Rcpt,
+    /// As it is queued.
+    address: Address,
+}
+
 impl Task {
     pub(super) async fn answer(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::NeedInput | Event::Again => {}
-            // Boxed, as rare things are: an idle session should be small.
-            Event::Helo => Box::pin(self.helo()).await?,
+            Event::Helo => self.helo()?,
             Event::Reset => self.reset(),
-            Event::Mail(mail) => Box::pin(self.mail(*mail)).await?,
-            Event::Rcpt(rcpt) => Box::pin(self.rcpt(*rcpt)).await?,
-            Event::Data => Box::pin(self.data()).await?,
+            Event::Mail(mail) => self.mail(*mail)?,
+            Event::Rcpt(rcpt) => {
+                if let Some(doubtful) = self.rcpt(*rcpt)? {
+                    // Boxed, as rare things are: an idle session should be small.
+                    Box::pin(self.ask_for_account(doubtful)).await?;
+                }
+            }
+            Event::Data => self.data()?,
             Event::Content => self.content().await,
             Event::EndOfData => Box::pin(self.end_of_data()).await?,
             // Boxed, as rare things are.
@@ -88,10 +99,10 @@ impl Task {
         }
     }
 
-    async fn helo(&mut self) -> Result<(), End> {
+    fn helo(&mut self) -> Result<(), End> {
         let about = About { stage: self.session.verb().name(), sender: None, recipient: None };
         let judgement = self.judge_helo();
-        if let Some(reply) = self.take(judgement, about).await? {
+        if let Some(reply) = self.take(judgement, about)? {
             return self.refuse(about.stage, reply, None, None);
         }
         self.reset();
@@ -110,7 +121,7 @@ impl Task {
         }
     }
 
-    async fn mail(&mut self, mail: Mail) -> Result<(), End> {
+    fn mail(&mut self, mail: Mail) -> Result<(), End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
         {
@@ -144,7 +155,7 @@ impl Task {
         self.transaction = Some(transaction);
         let about = About { stage: "MAIL", sender: Some(&sender), recipient: None };
         let judgement = self.judge_sender(&sender);
-        if let Some(reply) = self.take(judgement, about).await? {
+        if let Some(reply) = self.take(judgement, about)? {
             self.reset();
             return self.refuse("MAIL", reply, Some(&sender), None);
         }
@@ -160,11 +171,12 @@ impl Task {
         room <= minimum.max(limit + limit / 2).max(announced)
     }
 
-    async fn rcpt(&mut self, rcpt: Rcpt) -> Result<(), End> {
+    /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
+    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
-            return self.refuse_quietly(reply);
+            return self.refuse_quietly(reply).map(|()| None);
         }
         let Some(transaction) = &self.transaction else {
             unreachable!("the dialogue asks for recipients only within a transaction");
@@ -174,29 +186,33 @@ impl Task {
         if self.service.footer.is_some() {
             self.recipient = Some(rcpt.address.clone());
         }
-        let (verdict, queued) = self.decide("RCPT", (&sender, &rcpt.address), judged).await?;
-        self.answer_rcpt(rcpt, queued, verdict)
+        let (listed, address) = self.decide("RCPT", (&sender, &rcpt.address), judged)?;
+        let verdict = match listed {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => return Ok(Some(Doubtful { rcpt, address })),
+        };
+        self.answer_rcpt(rcpt, address, verdict).map(|()| None)
     }
 
-    /// What a judgement on a recipient comes to, the system's accounts asked where they decide.
-    async fn decide(
+    /// What a judgement on a recipient comes to, and the recipient as it is queued.
+    fn decide(
         &mut self,
         stage: &str,
         (sender, recipient): (&Address, &Address),
         judged: Judged,
-    ) -> Result<(Result<(), Reply>, Address), End> {
+    ) -> Result<(Listed, Address), End> {
         let Judged { judgement, listed, queued } = judged;
         let about = About { stage, sender: Some(sender), recipient: Some(recipient) };
-        let refusal = self.take(judgement, about).await?;
-        let verdict = match (refusal, listed) {
-            (Some(reply), _) | (None, Listed::No(reply)) => Err(reply),
-            (None, Listed::Yes) => Ok(()),
-            (None, Listed::Ask) => {
-                let recipients = &self.service.recipients;
-                Box::pin(recipients.ask(&self.core, recipient, &queued)).await
-            }
-        };
-        Ok((verdict, queued))
+        let refusal = self.take(judgement, about)?;
+        Ok((refusal.map_or(listed, Listed::No), queued))
+    }
+
+    async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
+        let Doubtful { rcpt, address } = doubtful;
+        let recipients = &self.service.recipients;
+        let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
+        self.answer_rcpt(rcpt, address, verdict)
     }
 
     /// VRFY: what RCPT would say.
@@ -204,7 +220,13 @@ impl Task {
         let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
         let from = sender.clone().unwrap_or_default();
         let judged = self.judge_recipient(&from, &address);
-        match self.decide("VRFY", (&from, &address), judged).await?.0 {
+        let (listed, queued) = self.decide("VRFY", (&from, &address), judged)?;
+        let verdict = match listed {
+            Listed::Yes => Ok(()),
+            Listed::No(reply) => Err(reply),
+            Listed::Ask => self.service.recipients.ask(&self.core, &address, &queued).await,
+        };
+        match verdict {
             Ok(()) => {
                 let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
                 self.session.accept_text(Reply::from(text));
@@ -241,11 +263,11 @@ impl Task {
     }
 
     /// Asks about the message as a whole; the reply, when it is refused.
-    async fn judge_whole(&mut self, stage: &str) -> Result<Option<Reply>, End> {
+    fn judge_whole(&mut self, stage: &str) -> Result<Option<Reply>, End> {
         let judgement = self.judge_message(stage == END_OF_MESSAGE);
         let (sender, recipient) = self.named();
         let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
-        self.take(judgement, About { stage, sender, recipient }).await
+        self.take(judgement, About { stage, sender, recipient })
     }
 
     /// Sender and only recipient, as lines about the whole message name them.
@@ -254,8 +276,8 @@ impl Task {
         (self.transaction.as_deref().map(from), self.only_recipient().cloned())
     }
 
-    async fn data(&mut self) -> Result<(), End> {
-        if let Some(reply) = self.judge_whole("DATA").await? {
+    fn data(&mut self) -> Result<(), End> {
+        if let Some(reply) = self.judge_whole("DATA")? {
             let (sender, recipient) = self.named();
             return self.refuse("DATA", reply, sender.as_ref(), recipient.as_ref());
         }
@@ -287,7 +309,7 @@ impl Task {
         let findings = self.session.findings();
         let mut refusal = None;
         if self.service.restrictions.has_end_of_data() {
-            refusal = self.judge_whole(END_OF_MESSAGE).await?;
+            refusal = self.judge_whole(END_OF_MESSAGE)?;
         }
         if let Some(reply) = &refusal {
             let (sender, recipient) = self.named();
@@ -310,6 +332,7 @@ impl Task {
         // Boxed: the commit's state is needed only now, not in every idle session.
         let reply = Box::pin(transaction.commit(&self.core, findings)).await;
         let code = reply.code();
+        self.after = END_OF_MESSAGE;
         self.session.finish(&self.service.protocol, reply);
         match code {
             421 | 521 => Err(End::Closed(Closing::Refused)),

@@ -1,5 +1,5 @@
 //! Policy's questions and what comes of its judgements: lines in the log, orders for the message, a
-//! pause, or a refusal.
+//! pause before the answer is sent, or a refusal.
 //!
 //! Judging changes nothing, so that it can be rehearsed; [`Task::take`] is the rest.
 
@@ -134,12 +134,12 @@ impl Task {
         }
     }
 
-    /// Logs what a judgement says, keeps what it orders, and waits as long as it asks for. The
-    /// reply, when it refuses.
+    /// Logs what a judgement says, keeps what it orders, and remembers the pause that it asks for.
+    /// The reply, when it refuses.
     ///
     /// # Errors
     /// The client is to be hung up on.
-    pub(super) async fn take(
+    pub(super) fn take(
         &mut self,
         judgement: Judgement,
         about: About<'_>,
@@ -150,9 +150,7 @@ impl Task {
             transaction.orders.add(orders);
             transaction.prepends.extend(prepends);
         }
-        if !pause.is_zero() {
-            self.core.rt.sleep_until(self.core.rt.now() + pause).await;
-        }
+        self.pause = self.pause.max(pause.as_millis() as u32);
         match refusal {
             None => Ok(None),
             Some(Refusal::Reply(reply)) => Ok(Some(reply)),
