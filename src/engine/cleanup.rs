@@ -23,16 +23,17 @@ mod map11;
 mod map1n;
 pub mod mapping;
 mod masquerade;
+mod missing;
 pub mod orders;
 pub mod receive;
 pub mod rewrite;
 
 use crate::core::Core;
 use crate::maillog::Event;
-use checks::{Edit, Findings, Inspector, unfolded};
-use inspection::{Inspection, put_line};
+use checks::{Findings, Inspector, unfolded};
+use inspection::Inspection;
 use mail::Address;
-use mail::date::{HeaderDate, Zone};
+use mail::date::Zone;
 use mail::header::{self, Known};
 use mail::queue_id::QueueId;
 use protocol::smtp::reply::Reply;
@@ -248,51 +249,6 @@ impl Message {
         Ok(())
     }
 
-    /// Checks the headers that we begin the message with.
-    fn inspect_own(&mut self, inspector: &Inspector<'_>) -> Result<(), Reply> {
-        let mut inspection = Box::<Inspection>::default();
-        let mut content = Vec::with_capacity(self.content.len());
-        for line in crate::head::logical_lines(&self.content[..self.at], true) {
-            match inspection.header(inspector, line)? {
-                Edit::Keep => content.extend_from_slice(line),
-                Edit::Drop => {}
-                Edit::Replace(text) => put_line(&mut content, &text),
-                Edit::Prepend(text) => {
-                    put_line(&mut content, &text);
-                    content.extend_from_slice(line);
-                }
-            }
-        }
-        let own = content.len();
-        content.extend_from_slice(&self.content[self.at..]);
-        (self.content, self.at) = (content, own);
-        self.inspection = Some(inspection);
-        Ok(())
-    }
-
-    /// Checks what there is of the body.
-    fn inspect_body(
-        &mut self,
-        settings: &Settings,
-        origin: &Origin<'_>,
-        last: bool,
-    ) -> Result<(), Reply> {
-        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
-            return Ok(());
-        };
-        if inspection.is_idle(inspector.checks()) {
-            self.at = self.content.len();
-            return Ok(());
-        }
-        let input = self.content.split_off(self.at);
-        let piece = (input.as_slice(), last);
-        let settled =
-            inspection.body(inspector, piece, settings.header_size_limit, &mut self.content)?;
-        self.at = self.content.len();
-        self.content.extend_from_slice(&input[settled..]);
-        Ok(())
-    }
-
     /// Takes the bytes of dropped headers away.
     fn close_gap(&mut self) {
         let gap = std::mem::take(&mut self.gap);
@@ -367,37 +323,6 @@ impl Message {
         Ok(())
     }
 
-    /// Checks a header that ends at `end`; where it ends then, when there still is one.
-    fn inspect_header(&mut self, end: usize, origin: &Origin<'_>) -> Result<Option<usize>, Reply> {
-        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
-            return Ok(Some(end));
-        };
-        match inspection.header(inspector, &self.content[self.at..end])? {
-            Edit::Keep => Ok(Some(end)),
-            Edit::Drop => {
-                self.gap += end - self.at;
-                self.at = end;
-                Ok(None)
-            }
-            Edit::Replace(text) => {
-                let line = [text.as_bytes(), b"\r\n"].concat();
-                let new_end = self.at + line.len();
-                self.content.splice(self.at..end, line);
-                Ok(Some(new_end))
-            }
-            Edit::Prepend(text) => {
-                // Closing the gap moves the header to the front.
-                let end = end - self.gap;
-                self.close_gap();
-                let line = [text.as_bytes(), b"\r\n"].concat();
-                let length = line.len();
-                self.content.splice(self.at..self.at, line);
-                self.at += length;
-                Ok(Some(end + length))
-            }
-        }
-    }
-
     /// Puts a header that ends at `end` in its new form; where that ends.
     fn rewrite(&mut self, end: usize, origin: &Origin<'_>) -> Result<usize, Reply> {
         let Some(rewriting) = &origin.rewriting else { return Ok(end) };
@@ -466,32 +391,6 @@ impl Message {
             inspection.enter_body(blank);
         }
     }
-
-    /// Message-Id, Date, From, and the recipients header; or their Resent- twins.
-    fn missing(&mut self, settings: &Settings, origin: &Origin<'_>, out: &mut Vec<u8>) {
-        let seen = self.seen;
-        let resent = seen.resent;
-        let prefix = if resent { "Resent-" } else { "" };
-        let date = HeaderDate { unix: origin.unix, zone: origin.zone };
-        let write = |out: &mut Vec<u8>, line: std::fmt::Arguments<'_>| {
-            out.write_fmt(line).expect("writing to a vector does not fail");
-        };
-        if !if resent { seen.resent_message_id } else { seen.message_id } {
-            let id = message_id(settings, origin);
-            write(out, format_args!("{prefix}Message-Id: {id}\r\n"));
-            self.ids.push(Id { resent, value: Some(id.into_bytes()) });
-        }
-        if !if resent { seen.resent_date } else { seen.date } {
-            write(out, format_args!("{prefix}Date: {date}\r\n"));
-        }
-        if !if resent { seen.resent_from } else { seen.from } {
-            write(out, format_args!("{prefix}From: {}\r\n", from(origin)));
-        }
-        let recipients = seen.recipient || seen.resent_recipient;
-        if !recipients && !settings.undisclosed_recipients.is_empty() {
-            write(out, format_args!("{}\r\n", settings.undisclosed_recipients));
-        }
-    }
 }
 
 /// The first header of `rest` in wire form; offsets are into it.
@@ -539,30 +438,6 @@ impl DropHeaders {
 
 fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
     bytes[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at + 1)
-}
-
-fn message_id(settings: &Settings, origin: &Origin<'_>) -> String {
-    let host = &settings.myhostname;
-    if settings.long_ids {
-        return format!("<{}@{host}>", origin.id);
-    }
-    format!("<{}.{}@{host}>", mail::date::Stamp(origin.unix), origin.id)
-}
-
-fn from(origin: &Origin<'_>) -> String {
-    if origin.sender.is_null() {
-        return "MAILER-DAEMON".into();
-    }
-    match origin.full_name.filter(|name| !name.is_empty()) {
-        Some(name) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ') => {
-            format!("{name} <{}>", origin.sender)
-        }
-        Some(name) => {
-            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-            format!("\"{quoted}\" <{}>", origin.sender)
-        }
-        None => origin.sender.to_string(),
-    }
 }
 
 #[cfg(test)]

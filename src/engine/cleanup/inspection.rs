@@ -9,7 +9,7 @@
 //! **Standards**: cleanup(8), header_checks(5).
 
 use super::checks::{Checks, Edit, Findings, Inspector, Subject, unfolded};
-use super::{Next, next_header};
+use super::{Message, Next, Origin, Settings, next_header};
 use crate::mime::Structure;
 use mail::header;
 use protocol::smtp::reply::Reply;
@@ -172,6 +172,88 @@ impl Inspection {
         let name = header::name(text).unwrap_or_default();
         if name.eq_ignore_ascii_case(b"content-type") {
             self.mime.content_type(header::value(text));
+        }
+    }
+}
+
+impl Message {
+    /// Checks the headers that we begin the message with.
+    pub(super) fn inspect_own(&mut self, inspector: &Inspector<'_>) -> Result<(), Reply> {
+        let mut inspection = Box::<Inspection>::default();
+        let mut content = Vec::with_capacity(self.content.len());
+        for line in crate::head::logical_lines(&self.content[..self.at], true) {
+            match inspection.header(inspector, line)? {
+                Edit::Keep => content.extend_from_slice(line),
+                Edit::Drop => {}
+                Edit::Replace(text) => put_line(&mut content, &text),
+                Edit::Prepend(text) => {
+                    put_line(&mut content, &text);
+                    content.extend_from_slice(line);
+                }
+            }
+        }
+        let own = content.len();
+        content.extend_from_slice(&self.content[self.at..]);
+        (self.content, self.at) = (content, own);
+        self.inspection = Some(inspection);
+        Ok(())
+    }
+
+    /// Checks what there is of the body.
+    pub(super) fn inspect_body(
+        &mut self,
+        settings: &Settings,
+        origin: &Origin<'_>,
+        last: bool,
+    ) -> Result<(), Reply> {
+        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
+            return Ok(());
+        };
+        if inspection.is_idle(inspector.checks()) {
+            self.at = self.content.len();
+            return Ok(());
+        }
+        let input = self.content.split_off(self.at);
+        let piece = (input.as_slice(), last);
+        let settled =
+            inspection.body(inspector, piece, settings.header_size_limit, &mut self.content)?;
+        self.at = self.content.len();
+        self.content.extend_from_slice(&input[settled..]);
+        Ok(())
+    }
+
+    /// Checks a header that ends at `end`; where it ends then, when there still is one.
+    pub(super) fn inspect_header(
+        &mut self,
+        end: usize,
+        origin: &Origin<'_>,
+    ) -> Result<Option<usize>, Reply> {
+        let (Some(inspector), Some(inspection)) = (&origin.inspector, &mut self.inspection) else {
+            return Ok(Some(end));
+        };
+        match inspection.header(inspector, &self.content[self.at..end])? {
+            Edit::Keep => Ok(Some(end)),
+            Edit::Drop => {
+                self.gap += end - self.at;
+                self.at = end;
+                Ok(None)
+            }
+            Edit::Replace(text) => {
+                let line = [text.as_bytes(), b"\r\n"].concat();
+                let new_end = self.at + line.len();
+                self.content.splice(self.at..end, line);
+                Ok(Some(new_end))
+            }
+            Edit::Prepend(text) => {
+                // Closing the gap moves the header to the front.
+                let end = end - self.gap;
+                self.close_gap();
+                let line = [text.as_bytes(), b"\r\n"].concat();
+                let length = line.len();
+                self.content.splice(self.at..self.at, line);
+                self.at += length;
+                Ok(Some(end + length))
+            }
         }
     }
 }

@@ -10,6 +10,8 @@
 //! Standards: SMTPD_ACCESS_README, access(5), postconf(5).
 
 mod evaluate;
+mod names;
+mod table;
 mod word;
 
 use crate::cleanup::orders::Orders;

@@ -181,7 +181,7 @@ pub struct Session {
     synchronized: bool,
     improper: Option<Box<Improper>>,
     /// Nothing but QUIT is taken from this client.
-    denied: Option<Box<String>>,
+    denied: Option<Box<Reply>>,
     /// Name and protocol before the greeting that is being judged.
     before_helo: Option<Box<(Option<Box<str>>, bool)>>,
 }
@@ -216,7 +216,8 @@ impl Session {
 
     /// Whoever this is may only leave from now on; `client` is what replies call it.
     pub fn deny(&mut self, client: &str) {
-        self.denied = Some(Box::new(client.into()));
+        let reply = format!("503 5.7.0 Error: access denied for {client}");
+        self.denied = Some(Box::new(Reply::from(reply)));
     }
 
     /// Appends a line to the output without counting anything: the greeting, a 421.
@@ -504,10 +505,10 @@ impl Session {
         let words = split(line);
         self.verb = words.verb;
         let args = words.words.as_slice();
-        if let Some(client) = self.denied.as_ref().filter(|_| words.verb != Verb::Quit) {
-            let reply = format!("503 5.7.0 Error: access denied for {client}");
+        if let Some(reply) = self.denied.as_ref().filter(|_| words.verb != Verb::Quit) {
+            let reply = Reply::clone(reply);
             self.counters.give(self.verb);
-            self.error(settings, Reply::from(reply));
+            self.error(settings, reply);
             return Event::Again;
         }
         if words.verb == Verb::Unknown {
