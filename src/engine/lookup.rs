@@ -96,7 +96,8 @@ impl Opener {
         Ok(Maps { tables: words.iter().map(open).collect() })
     }
 
-    /// Opens the tables `parameter` names, where rules may not put parts of the key into the answer.
+    /// Opens the tables `parameter` names, where rules may not put parts of the key into the
+    /// answer.
     ///
     /// # Errors
     /// The parameter's value is not valid.
