@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(text("${user}${extension:.}", &plain), some("alice.", false));
         assert_eq!(text("$domain", &plain), some("example.org", false));
         assert_eq!(text("$none", &plain), None);
-        let service = service_of(&format!("${{home $home, {}/$domain", dir.path().display()));
+        let service = service_of(&format!("${{home $none, {}/$domain", dir.path().display()));
         let found = find(&plain, &service, &account(dir.path())).unwrap().unwrap();
         assert_eq!(found.warnings, ["truncated macro reference: \"${home\""]);
     }
