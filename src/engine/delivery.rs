@@ -44,6 +44,8 @@ pub struct DeliverRequest {
     pub before_queue: std::time::Duration,
     /// Whether the connection should be kept for the next delivery to the same destination.
     pub keep_connection: bool,
+    /// How many agents have handed it on to another transport.
+    pub handovers: u32,
 }
 
 /// What became of one recipient.

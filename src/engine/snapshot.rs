@@ -127,6 +127,7 @@ impl Snapshot {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
+        let local = local_services(&params, master, &opener)?;
         let virtuals = virtual_services(&params, master, &opener)?;
         let mapping = Mapping::new(&params, &opener)?;
         let (mut warnings, tables) = opener.finish();
@@ -160,7 +161,7 @@ impl Snapshot {
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
             smtp,
-            local: local_services(&params, master)?,
+            local,
             virtuals,
             closed,
             warnings,
@@ -243,12 +244,14 @@ fn pickup(params: &Params, master: &MasterCf) -> Result<Receive, BadValue> {
 fn local_services(
     params: &Params,
     master: &MasterCf,
+    opener: &Opener,
 ) -> Result<Vec<(String, Arc<local::Settings>)>, BadValue> {
     let services = master.services().iter();
     let local = services.filter(|service| service.endpoint.is_none() && service.command == "local");
     let read = |service: &config::master_cf::Service| {
         let params = params.with_overrides(&service.overrides);
-        let settings = local::Settings::read(&service.name, &params)?;
+        let mut settings = local::Settings::read(&service.name, &params)?;
+        settings.transports = local::Transports::open(&params, opener)?;
         Ok((service.name.clone(), Arc::new(settings)))
     };
     local.map(read).collect()

@@ -129,7 +129,8 @@ fn write_alias_request(data: &[u8]) {
     environment.iter_mut().for_each(|value| *value = field());
     let source = if *place == 255 { Source::User } else { Source::Alias(u16::from(*place)) };
     let includes = fields.collect();
-    let request = alias::Request { service, source, name, includes, target, from_line, environment };
+    let request =
+        alias::Request { service, source, name, includes, target, from_line, environment };
     if request.is_valid() {
         let bytes = request.encode();
         let body = frame::whole(alias::KIND, &bytes).expect("a frame");

@@ -150,12 +150,7 @@ fn several<T>(
 
 impl Service {
     fn values(&self) -> [&String; 4] {
-        [
-            &self.name,
-            &self.home_mailbox,
-            &self.mail_spool_directory,
-            &self.forward_path,
-        ]
+        [&self.name, &self.home_mailbox, &self.mail_spool_directory, &self.forward_path]
     }
 
     /// Whether its values are short lines.

@@ -2,14 +2,18 @@
 //!
 //! Called by the delivery of one recipient, which does what each [`Step`] says and asks for the
 //! next one. Nothing here waits, reads files or writes: tables are asked through [`World`], and the
-//! text of an include file comes back by [`Expansion::included`].
+//! text of a file comes back by [`Expansion::included`] and [`Expansion::forwarded`].
 //!
 //! | a recipient here | becomes |
 //! | --- | --- |
 //! | it has an alias, with or without its extension | what the alias lists |
 //! | its alias lists itself | the user of that name |
 //! | its alias has an owner, or it stands in an include file | forwarded, with its own status |
+//! | it stands in another user's `.forward` file | the same |
+//! | it has a `.forward` file that lists something | what that lists |
+//! | its `.forward` file lists itself | a mailbox |
 //! | otherwise | a mailbox |
+//! | there is no mailbox, and `luser_relay` is set | that address, once |
 //!
 //! | an address of a list | becomes |
 //! | --- | --- |
@@ -26,11 +30,12 @@ use super::settings::{Origin, Settings};
 use mail::address::Printable;
 use mail::destination::{self, Destination};
 use mail::envelope::notify;
+use mail::queue_id::QueueId;
 use mail::{Address, Dsn, Recipient, Status};
 use std::collections::BTreeSet;
 
-/// How deep aliases may lead to aliases, in `HOP`s and `INCLUDE`s; then the recipient is
-/// bounced. 25 aliases of aliases, as in Postfix.
+/// How deep aliases and users' files may lead to more of them, in `HOP`s and `INCLUDE`s; then the
+/// recipient is bounced. 25 aliases of aliases, as in Postfix.
 pub const LEVELS_MAX: u32 = 100;
 /// What an alias counts.
 const HOP: u32 = 4;
@@ -40,6 +45,9 @@ const INCLUDE: u32 = 2;
 pub const ENTRIES_MAX: usize = 1 << 20;
 /// How deep include files may name include files; then the entry is deferred.
 pub const INCLUDES_MAX: usize = privsep::alias::INCLUDES_MAX;
+
+/// What is remembered of a user's file when all of it is done.
+const FORWARDED: &[u8] = b"forward-done";
 
 /// What an alias table says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,14 +84,16 @@ pub struct World<'a> {
     pub canonical: &'a dyn Fn(&Address) -> Address,
     /// Whether the message has been delivered to an address before.
     pub has_been_at: &'a dyn Fn(&Address) -> bool,
+    /// The message, for warnings.
+    pub id: QueueId,
 }
 
 /// By what an entry may ask for a file or a command: where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Which of `alias_maps`.
-    pub table: usize,
-    /// The name that was looked up there.
+    /// Which of `alias_maps`; none for a user's own file.
+    pub table: Option<usize>,
+    /// The name that was looked up there, or the user's.
     pub name: Vec<u8>,
     /// The include files that lead from there to the entry.
     pub includes: Vec<Vec<u8>>,
@@ -98,8 +108,8 @@ pub struct Branch {
     pub delivered: Address,
     /// The sender from here on, when an `owner-` alias has changed it.
     pub sender: Option<Address>,
-    /// Set where a local recipient is to be forwarded, not delivered.
-    owner: bool,
+    /// Set where other local recipients are to be forwarded, not delivered.
+    owner: Owner,
     /// The list it stands in.
     pub origin: Origin,
     /// Where files and commands have their rights from.
@@ -108,7 +118,43 @@ pub struct Branch {
     expanding: Vec<u8>,
     /// An extension that goes on to what is listed, with its delimiter.
     unmatched: Vec<u8>,
+    /// `luser_relay` has been asked already.
+    pub relayed: bool,
     level: u32,
+}
+
+/// In whose name a list is expanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    /// Nobody's.
+    None,
+    /// A list's.
+    List,
+    /// This user's, who may have it delivered.
+    User(Vec<u8>),
+}
+
+impl Owner {
+    fn is_other_than(&self, name: &[u8]) -> bool {
+        match self {
+            Owner::None => false,
+            Owner::List => true,
+            Owner::User(owner) => !owner.eq_ignore_ascii_case(name),
+        }
+    }
+}
+
+/// A file of a user's that `forward_path` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Its name.
+    pub path: Vec<u8>,
+    /// Whether the address extension is a part of the name.
+    pub extended: bool,
+    /// What it says; nothing when it is not obeyed.
+    pub text: Vec<u8>,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
 }
 
 /// What is to be done next.
@@ -122,6 +168,8 @@ pub enum Step {
     Command(Box<Branch>, Vec<u8>),
     /// Read a list; it comes back by [`Expansion::included`].
     Include(Box<Branch>, Vec<u8>),
+    /// Read the user's own file; it comes back by [`Expansion::forwarded`].
+    Dotforward(Box<Branch>),
     /// Send to an address.
     Forward(Box<Branch>),
     /// This is what became of it.
@@ -141,6 +189,10 @@ pub enum Expanded {
 enum Work {
     Recipient(Box<Branch>),
     Entry(Box<Branch>, Destination),
+    Mailbox(Box<Branch>),
+    /// Everything that this user's file lists is done.
+    Forwarded(Vec<u8>),
+    Ended(Box<Branch>, Dsn),
 }
 
 /// The expansion of one recipient.
@@ -164,11 +216,12 @@ impl Branch {
             delivered: recipient.address.clone(),
             recipient: recipient.clone(),
             sender: None,
-            owner: false,
+            owner: Owner::None,
             origin: Origin::Message,
             proof: None,
             expanding: Vec::new(),
             unmatched: Vec::new(),
+            relayed: false,
             level: 0,
         }
     }
@@ -183,7 +236,11 @@ impl Branch {
     fn rights(&self) -> Vec<u8> {
         let Some(proof) = &self.proof else { return Vec::new() };
         let first = proof.includes.first().map(Vec::as_slice).unwrap_or_default();
-        [proof.table.to_string().as_bytes(), b" ", first].concat()
+        // A user's rights are the same in whatever list that user has.
+        match proof.table {
+            Some(table) => [table.to_string().as_bytes(), b" ", first].concat(),
+            None => [b"user ", proof.name.as_slice()].concat(),
+        }
     }
 
     fn ended(self: Box<Self>, status: (u8, u16, u16), text: impl Into<String>) -> Option<Step> {
@@ -213,6 +270,12 @@ impl<'a> Expansion<'a> {
             let step = match work {
                 Work::Recipient(branch) => self.recipient(branch),
                 Work::Entry(branch, destination) => self.entry(branch, destination),
+                Work::Mailbox(branch) => self.mailbox(branch),
+                Work::Forwarded(path) => {
+                    self.been_here(FORWARDED, &path);
+                    None
+                }
+                Work::Ended(branch, dsn) => Some(Step::Ended(branch, dsn)),
             };
             if step.is_some() {
                 return step;
@@ -230,13 +293,61 @@ impl<'a> Expansion<'a> {
     pub fn included(&mut self, mut branch: Box<Branch>, path: Vec<u8>, text: &[u8]) {
         branch.origin = Origin::Include;
         branch.level += INCLUDE;
-        branch.owner = true;
+        if branch.owner == Owner::None {
+            branch.owner = Owner::List;
+        }
         branch.expanding = branch.recipient.address.local_part().to_ascii_lowercase();
         branch.proof.iter_mut().for_each(|proof| proof.includes.push(path.clone()));
         if !self.settings.propagates_include {
             branch.unmatched.clear();
         }
         let _any = self.list(&branch, destination::lines(text));
+    }
+
+    /// What came of [`Step::Dotforward`]: a file, or none.
+    pub fn forwarded(&mut self, mut branch: Box<Branch>, found: Option<Forward>) {
+        let Some(Forward { path, extended, text, warnings }) = found else {
+            return self.work.push(Work::Mailbox(branch));
+        };
+        if self.been_here(b"forward", &path) {
+            // Who stands in it once all is done is a duplicate; before, it is the user who is meant.
+            if !self.seen.contains(&key(FORWARDED, &path)) {
+                self.work.push(Work::Mailbox(branch));
+            }
+            return;
+        }
+        self.warnings.extend(warnings);
+        let entries = destination::lines(&text);
+        if entries.is_empty() {
+            return self.work.push(Work::Mailbox(branch));
+        }
+        if branch.level > LEVELS_MAX {
+            let text = format!("mail forwarding loop for {}", branch.recipient.address);
+            let dsn = Dsn::local(Status::new(5, 4, 6), text);
+            return self.work.push(Work::Ended(branch, dsn));
+        }
+        self.work.push(Work::Forwarded(path));
+        let user = User::of(&branch.recipient.address, self.settings);
+        branch.unmatched.clear();
+        if self.settings.propagates_forward && !extended {
+            branch.unmatched = user.local[user.name.len()..].to_vec();
+        }
+        branch.origin = Origin::Forward;
+        branch.owner = Owner::User(user.name.clone());
+        branch.expanding = user.local;
+        branch.proof = Some(Proof { table: None, name: user.name, includes: Vec::new() });
+        self.note_success(&mut branch, false);
+        if !self.settings.frozen_delivered_to {
+            branch.delivered = branch.recipient.address.clone();
+        }
+        let _any = self.list(&branch, entries);
+    }
+
+    /// A recipient that is nobody goes to another address, which is that of `luser_relay`.
+    pub fn relayed(&mut self, mut branch: Box<Branch>, address: Address) {
+        branch.relayed = true;
+        branch.unmatched.clear();
+        self.work.push(Work::Entry(branch, Destination::Address(address)));
     }
 
     /// Puts entries before what is left to do; whether there are any.
@@ -250,7 +361,7 @@ impl<'a> Expansion<'a> {
 
     /// Whether this was done before; it is from now on.
     fn been_here(&mut self, what: &[u8], name: &[u8]) -> bool {
-        let key = [what, b" ", name].concat().to_ascii_lowercase();
+        let key = key(what, name);
         let limit = self.settings.duplicate_filter_limit;
         if self.seen.contains(&key) {
             return true;
@@ -341,6 +452,14 @@ impl<'a> Expansion<'a> {
             return branch.ended((5, 4, 6), text);
         }
         let user = User::of(address, self.settings);
+        if user.name.is_empty() {
+            let text = format!("null username in \"{address}\"");
+            return branch.ended((5, 1, 3), text);
+        }
+        if let Some(whole) = &user.illegal {
+            let (id, whole) = (self.world.id, Printable(whole));
+            self.warnings.push(format!("{id}: address with illegal extension: {whole}"));
+        }
         branch.unmatched.clear();
         if let Some(end) = self.alias(&mut branch, &user.local) {
             return end;
@@ -353,9 +472,17 @@ impl<'a> Expansion<'a> {
                 return end;
             }
         }
-        if branch.owner || branch.origin == Origin::Include {
+        if branch.owner.is_other_than(&user.name) || branch.origin == Origin::Include {
             return self.forward(branch);
         }
+        match self.settings.looks_at_homes {
+            true => Some(Step::Dotforward(branch)),
+            false => self.mailbox(branch),
+        }
+    }
+
+    fn mailbox(&mut self, branch: Box<Branch>) -> Option<Step> {
+        let user = User::of(&branch.recipient.address, self.settings);
         let twice = self.been_here(b"mailbox", &user.local);
         (!twice).then_some(Step::Mailbox(branch))
     }
@@ -379,7 +506,8 @@ impl<'a> Expansion<'a> {
         let mut branch = branch.clone();
         branch.expanding = name.to_vec();
         branch.origin = Origin::Alias;
-        branch.proof = Some(Proof { table, name: name.to_vec(), includes: Vec::new() });
+        branch.proof =
+            Some(Proof { table: Some(table), name: name.to_vec(), includes: Vec::new() });
         let owned = match self.owner(&mut branch, name) {
             Ok(owned) => owned,
             Err(why) => return Some(self.unavailable(branch, why)),
@@ -412,14 +540,16 @@ impl<'a> Expansion<'a> {
         let members = match (self.world.alias)(&owner) {
             Alias::Found(members, _) => members,
             Alias::NotFound => {
-                branch.owner &= !settings.reset_owner_alias;
+                if settings.reset_owner_alias {
+                    branch.owner = Owner::None;
+                }
                 return Ok(false);
             }
             Alias::Retry(why) => return Err(why),
         };
         let sender = if settings.expand_owner_alias { members } else { owner };
         branch.sender = Some((self.world.canonical)(&Address::from_internal(&sender)));
-        branch.owner = true;
+        branch.owner = Owner::List;
         branch.recipient.original = Address::null();
         branch.recipient.dsn_orcpt = None;
         Ok(true)
@@ -433,6 +563,11 @@ impl<'a> Expansion<'a> {
             *bits = if *bits == notify::SUCCESS { notify::NEVER } else { *bits & !notify::SUCCESS };
         }
     }
+}
+
+/// Under which name something is remembered.
+fn key(what: &[u8], name: &[u8]) -> Vec<u8> {
+    [what, b" ", name].concat().to_ascii_lowercase()
 }
 
 /// An address with an extension at the end of its local part.

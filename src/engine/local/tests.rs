@@ -2,7 +2,9 @@
 
 use super::helper::SOCKET;
 use crate::testing::{World, world_of};
-use privsep::{Code, Reply, Request, Verdict, chunk, frame, request};
+use privsep::alias::Target;
+use privsep::reply::Forward;
+use privsep::{Asked, Code, Reply, Request, Verdict, alias, chunk, frame};
 use runtime::net::{Arrived, Listener, Stream};
 use runtime::{Chunk, Rt};
 use std::cell::RefCell;
@@ -30,8 +32,17 @@ enum Script {
 #[derive(Debug)]
 struct Told {
     request: Option<Request>,
+    /// The last that was asked about a list or a user's own file.
+    listed: Option<alias::Request>,
     content: String,
     lines: Vec<String>,
+}
+
+#[derive(Default)]
+struct Heard {
+    request: Option<Request>,
+    listed: Option<alias::Request>,
+    content: Vec<u8>,
 }
 
 fn verdict(code: Code, status: (u8, u16, u16), text: &str) -> Verdict {
@@ -42,22 +53,34 @@ fn taken() -> Script {
     Script::Take(verdict(Code::Ok, (2, 0, 0), "delivered to mailbox"))
 }
 
-/// Sends one message to `recipient`.
+/// Sends one message to `recipient`, who has no file of its own.
 fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
+    run_at(None, main_cf, recipient, content, script)
+}
+
+/// The same where every user has the same file.
+fn run_at(
+    own: Option<&'static str>,
+    main_cf: &str,
+    recipient: &str,
+    content: &str,
+    script: Script,
+) -> Told {
     let directory = tempfile::tempdir().unwrap();
     let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), MASTER_CF, 1);
     let (core, sock) = (world.core.clone(), world.helper);
-    let told: Rc<RefCell<(Option<Request>, Vec<u8>)>> = Rc::default();
+    let told: Rc<RefCell<Heard>> = Rc::default();
     let helper_told = told.clone();
     let rt = core.rt.clone();
     rt.clone().spawn(async move {
         let listener = Listener::new(&rt, sock);
         let mut connections = Vec::new();
         while let Ok(stream) = listener.accept().await {
-            let mut helper = Helper { rt: rt.clone(), stream, input: Vec::new() };
-            helper.serve(&script, &helper_told).await;
+            let mut helper = Helper { rt: rt.clone(), stream, input: Vec::new(), own };
+            let asked_about_file = helper.serve(&script, &helper_told).await;
             // A helper that hangs does not close either.
-            connections.extend(matches!(script, Script::Hang).then_some(helper));
+            let hangs = matches!(script, Script::Hang) && !asked_about_file;
+            connections.extend(hangs.then_some(helper));
         }
     });
     let input = format!(
@@ -69,31 +92,61 @@ fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
         World::client(&core, "127.0.0.1:40000", input.as_bytes(), patience).await;
         core.rt.sleep_until(core.rt.now() + Duration::from_secs(400)).await;
     });
-    let (request, content) = told.take();
-    Told { request, content: String::from_utf8(content).unwrap(), lines: world.lines() }
+    let Heard { request, listed, content } = told.take();
+    Told { request, listed, content: String::from_utf8(content).unwrap(), lines: world.lines() }
 }
 
 struct Helper {
     rt: Rt,
     stream: Stream,
     input: Vec<u8>,
+    own: Option<&'static str>,
 }
 
 impl Helper {
-    async fn serve(&mut self, script: &Script, told: &RefCell<(Option<Request>, Vec<u8>)>) {
+    /// Whether it was asked about a user's own file.
+    async fn serve(&mut self, script: &Script, told: &RefCell<Heard>) -> bool {
         let header: [u8; 8] = self.take(frame::HEADER_BYTES).await.try_into().unwrap();
-        let body = self.take(frame::body_len(request::KIND, header).unwrap()).await;
-        told.borrow_mut().0 = Some(Request::decode(&body).unwrap());
+        let (kind, len) = Asked::kind(header).unwrap();
+        let body = self.take(len).await;
+        match Asked::decode(kind, &body).unwrap() {
+            Asked::Local(request) => told.borrow_mut().request = Some(request),
+            Asked::Alias(request) => {
+                let own = request.target == Target::Forward;
+                told.borrow_mut().listed = Some(*request);
+                if own {
+                    self.give_own_file().await;
+                    return true;
+                }
+            }
+            Asked::Virtual(_) => panic!("of another agent"),
+        }
         match script {
             Script::Refuse(verdict) => self.say(&Reply::Done(verdict.clone())).await,
             Script::Take(verdict) => {
                 self.say(&Reply::Go).await;
                 let content = self.content().await;
-                told.borrow_mut().1.extend_from_slice(&content);
+                told.borrow_mut().content.extend_from_slice(&content);
                 self.say(&Reply::Done(verdict.clone())).await;
             }
             Script::Die | Script::Hang => {}
         }
+        false
+    }
+
+    async fn give_own_file(&mut self) {
+        let Some(text) = self.own else {
+            return self.say(&Reply::Done(verdict(Code::Ok, (2, 0, 0), "none"))).await;
+        };
+        let (path, warnings) = ("/home/.forward".into(), vec!["about the file".into()]);
+        self.say(&Reply::Forward(Forward { path, extended: false, warnings })).await;
+        let pieces = match text.len() {
+            0 => chunk::END.to_vec(),
+            len => [&chunk::header(len)[..], text.as_bytes(), &chunk::END].concat(),
+        };
+        let deadline = self.rt.now() + Duration::from_secs(30);
+        self.stream.send(vec![Chunk::Owned(pieces)], deadline).await.unwrap();
+        self.stream.drained(deadline).await.unwrap();
     }
 
     async fn content(&mut self) -> Vec<u8> {
@@ -216,16 +269,99 @@ fn a_loop_is_broken_without_the_helper() {
 }
 
 #[test]
-fn what_is_configured_and_not_supported_makes_mail_wait() {
-    let told = run("mailbox_transport = x:\n", "alice@example.test", CONTENT, taken());
-    let text = "dsn=4.3.5, status=deferred (mailbox_transport is not supported yet)";
-    assert_eq!(told.ending(), text);
-    assert!(told.request.is_none());
-    let nobody = Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
-    let told = run("luser_relay = x\n", "alice@example.test", CONTENT, nobody);
-    assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (luser_relay is not supported yet)");
+fn a_table_that_cannot_tell_makes_mail_wait() {
     let told = run("alias_maps = hash:/nowhere/x\n", "alice@example.test", CONTENT, taken());
     assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (alias database unavailable)");
+    let maps = "mailbox_transport_maps = hash:/nowhere/x\n";
+    let told = run(maps, "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (table lookup failure)");
+    assert!(told.request.is_none());
+}
+
+#[test]
+fn another_transport_takes_a_mailbox_and_says_what_becomes_of_it() {
+    let maps = "mailbox_transport_maps = inline:{ {alice=error:5.7.1 no} {bob=discard:bye} }\n\
+                mailbox_transport = retry:\nalias_maps = inline:{list=bob}\n\
+                transport_maps = inline:{example.org=discard:}\n";
+    let told = run(maps, "Alice+x@example.test", CONTENT, taken());
+    assert!(
+        told.logged(": passing <Alice+x@example.test> to transport=error"),
+        "{:#?}",
+        told.lines
+    );
+    let line = ": to=<Alice+x@example.test>, relay=none, ";
+    assert_eq!(told.lines.iter().filter(|it| it.contains(line)).count(), 1);
+    assert!(told.logged("dsn=5.7.1, status=bounced (no)"));
+    assert!(told.logged("sender non-delivery notification: "), "{:#?}", told.lines);
+    let told = run(maps, "list@example.test", CONTENT, taken());
+    let line = "postfix/discard[1]: ";
+    let to = ": to=<bob@mx.example.test>, orig_to=<list@example.test>, relay=none, ";
+    assert!(told.lines.iter().any(|it| it.contains(line) && it.contains(to)), "{:#?}", told.lines);
+    assert!(told.logged("dsn=2.0.0, status=sent (bye)") && told.logged(": removed"));
+    let told = run(maps, "postmaster@example.test", CONTENT, taken());
+    assert!(told.logged("dsn=4.0.0, status=deferred ("), "{:#?}", told.lines);
+    assert!(told.request.is_none());
+}
+
+#[test]
+fn a_transport_that_is_none_or_leads_back_makes_mail_wait() {
+    let told = run("mailbox_transport = none:\n", "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (mail transport unavailable)");
+    let warning = "warning: connect #1 to subsystem private/none: No such file or directory";
+    assert!(told.logged(warning), "{:#?}", told.lines);
+    for value in ["local", ":x"] {
+        let main_cf = format!("mailbox_transport = {value}\n");
+        let told = run(&main_cf, "alice@example.test", CONTENT, taken());
+        let ending = "dsn=4.3.5, status=deferred (mail system configuration error)";
+        assert_eq!(told.ending(), ending);
+    }
+}
+
+#[test]
+fn who_is_nobody_goes_where_the_parameters_say() {
+    let nobody = || Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
+    let maps = "fallback_transport_maps = inline:{a=discard:map}\n\
+                luser_relay = lost+$user=$extension@there.example\n\
+                transport_maps = inline:{there.example=discard:}\n";
+    let told = run(maps, "a@example.test", CONTENT, nobody());
+    assert!(told.logged("status=sent (map)"), "{:#?}", told.lines);
+    let told = run(maps, "b+x@example.test", CONTENT, nobody());
+    let to = ": to=<lost+b=x@there.example>, orig_to=<b+x@example.test>, relay=none, ";
+    assert!(told.logged(to), "{:#?}", told.lines);
+    let both = format!("{maps}fallback_transport = discard:all\n");
+    let told = run(&both, "b@example.test", CONTENT, nobody());
+    assert!(told.logged("status=sent (all)"), "{:#?}", told.lines);
+    let told = run("luser_relay = lost\n", "b@example.test", CONTENT, nobody());
+    assert_eq!(told.ending(), "dsn=5.1.1, status=bounced (unknown user: \"lost\")");
+    assert!(told.logged("to=<lost@mx.example.test>, orig_to=<b@example.test>, relay=local, "));
+    let told = run("luser_relay = ${user\n", "b@example.test", CONTENT, nobody());
+    let ending = "dsn=4.3.5, status=deferred (mail system configuration error)";
+    assert_eq!(told.ending(), ending);
+}
+
+#[test]
+fn a_users_own_file_is_obeyed() {
+    let maps = "transport_maps = inline:{there.example=discard:}\n";
+    let own = Some("\\alice, x@there.example\n");
+    let told = run_at(own, maps, "alice+e@example.test", CONTENT, taken());
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!((asked.source, &asked.name[..]), (alias::Source::User, &b"alice"[..]));
+    let header = "Return-Path: <s@example.org>\nX-Original-To: alice+e@example.test\n\
+                  Delivered-To: alice+e@example.test\nReceived: from c (";
+    assert!(told.content.starts_with(header), "{}", told.content);
+    assert_eq!(told.content.matches("Return-Path").count(), 1);
+    let to = "to=<alice@mx.example.test>, orig_to=<alice+e@example.test>, relay=local, ";
+    assert!(told.logged(to), "{:#?}", told.lines);
+    assert!(told.logged("status=sent (forwarded as "));
+    assert!(told.logged(": to=<x@there.example>, orig_to=<alice+e@example.test>, relay=none, "));
+    let warnings = told.lines.iter().filter(|line| line.contains("warning: about the file"));
+    assert_eq!(warnings.count(), 1, "once, though it is read twice: {:#?}", told.lines);
+    let told = run_at(Some(""), "", "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=2.0.0, status=sent (delivered to mailbox)");
+    let told = run_at(Some("\"|run it\"\n"), "", "alice@example.test", CONTENT, taken());
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!(asked.target, Target::Command(b"run it".into()));
+    assert_eq!(asked.value("RECIPIENT"), Some(&b"alice@example.test"[..]));
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Qmgr {
                 activated: active.activated,
                 before_queue: active.before_queue,
                 keep_connection: selected.keep_connection,
+                handovers: 0,
             };
             self.under_way += 1;
             core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
