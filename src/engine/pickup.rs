@@ -16,7 +16,7 @@
 use crate::cleanup::commit::{Name, Patience, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::{Copies, Trouble};
-use crate::cleanup::rewrite::{Context, Rewriting};
+use crate::cleanup::rewrite::{Context, LOCAL_CONTEXT, REWRITE_CONTEXT, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::localtime::LocalTime;
@@ -264,6 +264,9 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     let message = scene.message(name.id, submission.uid, rewriting, &mut parsed)?;
     core.log.log(&Event::MessageId { id: name.id, message_id: message.message_id() });
     let Parsed { mut envelope, .. } = parsed;
+    if context == Context::Local {
+        envelope.attributes.push((REWRITE_CONTEXT.into(), LOCAL_CONTEXT.to_vec()));
+    }
     describe(core, name, &mut envelope, &message.content);
     // However long the disk takes: the file waits in maildrop as well as anywhere.
     let queued = commit(core, name, envelope, &message.content, Patience::Forever).await;

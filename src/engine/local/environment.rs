@@ -7,7 +7,7 @@
 //! **Standards**: local(8), external command delivery.
 
 use super::expand::Branch;
-use super::recipient::{User, external};
+use super::recipient::User;
 use mail::{Address, Envelope};
 use privsep::alias::{ENVIRONMENT, Request, Source, Target, VALUE_MAX};
 
@@ -70,9 +70,10 @@ pub fn values(
             "EXTENSION" => user.extension.clone(),
             "LOCAL" => user.local.clone(),
             "LOGNAME" | "USER" => user.name.clone(),
-            "ORIGINAL_RECIPIENT" => external(&recipient.original),
-            "RECIPIENT" => external(&recipient.address),
-            "SENDER" => external(sender),
+            // Without the quotes that SMTP would want.
+            "ORIGINAL_RECIPIENT" => recipient.original.as_bytes().to_vec(),
+            "RECIPIENT" => recipient.address.as_bytes().to_vec(),
+            "SENDER" => sender.as_bytes().to_vec(),
             _ => Vec::new(),
         };
         value.truncate(VALUE_MAX);

@@ -337,9 +337,7 @@ impl<'a> Expansion<'a> {
         branch.expanding = user.local;
         branch.proof = Some(Proof { table: None, name: user.name, includes: Vec::new() });
         self.note_success(&mut branch, false);
-        if !self.settings.frozen_delivered_to {
-            branch.delivered = branch.recipient.address.clone();
-        }
+        self.thaw(&mut branch);
         let _any = self.list(&branch, entries);
     }
 
@@ -481,8 +479,9 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn mailbox(&mut self, branch: Box<Branch>) -> Option<Step> {
+    fn mailbox(&mut self, mut branch: Box<Branch>) -> Option<Step> {
         let user = User::of(&branch.recipient.address, self.settings);
+        self.thaw(&mut branch);
         let twice = self.been_here(b"mailbox", &user.local);
         (!twice).then_some(Step::Mailbox(branch))
     }
@@ -513,14 +512,19 @@ impl<'a> Expansion<'a> {
             Err(why) => return Some(self.unavailable(branch, why)),
         };
         self.note_success(&mut branch, owned);
-        if !self.settings.frozen_delivered_to {
-            branch.delivered = branch.recipient.address.clone();
-        }
+        self.thaw(&mut branch);
         if self.list(&branch, destination::list(&value)) {
             return Some(None);
         }
         let why = format!("no recipient in alias lookup result for {}", Printable(name));
         Some(self.unavailable(branch, why))
+    }
+
+    /// `Delivered-To:` follows the recipient, unless it is to stay what it was at first.
+    fn thaw(&self, branch: &mut Branch) {
+        if !self.settings.frozen_delivered_to {
+            branch.delivered = branch.recipient.address.clone();
+        }
     }
 
     fn unavailable(&mut self, branch: Box<Branch>, why: String) -> Option<Step> {
