@@ -1,6 +1,7 @@
 //! The capabilities of the mission's checklist, each in a test named after its row.
 
 mod configuration;
+mod forwarding;
 mod identity;
 mod receiving;
 mod virtual_domains;
