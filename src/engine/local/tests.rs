@@ -66,8 +66,20 @@ fn run_at(
     content: &str,
     script: Script,
 ) -> Told {
+    run_with(MASTER_CF, own, main_cf, recipient, content, script)
+}
+
+/// The same with services of its own.
+fn run_with(
+    services: &str,
+    own: Option<&'static str>,
+    main_cf: &str,
+    recipient: &str,
+    content: &str,
+    script: Script,
+) -> Told {
     let directory = tempfile::tempdir().unwrap();
-    let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), MASTER_CF, 1);
+    let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), services, 1);
     let (core, sock) = (world.core.clone(), world.helper);
     let told: Rc<RefCell<Heard>> = Rc::default();
     let helper_told = told.clone();
@@ -309,6 +321,11 @@ fn a_transport_that_is_none_or_leads_back_makes_mail_wait() {
     assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (mail transport unavailable)");
     let warning = "warning: connect #1 to subsystem private/none: No such file or directory";
     assert!(told.logged(warning), "{:#?}", told.lines);
+    let services = format!("{MASTER_CF}lmtp unix - - n - - lmtp\n");
+    let main_cf = "mailbox_transport = lmtp:unix:/run/lmtp\n";
+    let told = run_with(&services, None, main_cf, "alice@example.test", CONTENT, taken());
+    let line = "dsn=4.3.0, status=deferred (mail transport unavailable)";
+    assert!(told.logged(line), "{:#?}", told.lines);
     for value in ["local", ":x"] {
         let main_cf = format!("mailbox_transport = {value}\n");
         let told = run(&main_cf, "alice@example.test", CONTENT, taken());
