@@ -1,7 +1,7 @@
 //! A user's own file of `forward_path`: which one it is, and what it says.
 //!
-//! Called by [`crate::alias`] for the engine, which takes its text apart, and by [`crate::spelled`],
-//! which looks whether a destination stands in it. This process is the user by then; for root, who
+//! Called by [`crate::spelled`], for the engine, which takes its text apart, and to see whether a
+//! destination stands in it. This process is the user by then; for root, who
 //! may read everything, it is root.
 //!
 //! | the first file that exists | is |
@@ -13,8 +13,8 @@
 //!
 //! **Diagnostics**: [`Failure`] when nobody can tell now, or a home that must exist does not.
 //! **Limits**: [`privsep::alias::INCLUDE_BYTES_MAX`]; one that is longer defers.
-//! **Standards**: local(8), user-level aliases; postconf(5) `forward_path`, `forward_expansion_filter`,
-//! `require_home_directory`.
+//! **Standards**: local(8), user-level aliases; postconf(5) `forward_path`,
+//! `forward_expansion_filter`, `require_home_directory`.
 
 use std::fs;
 use std::io::{self, ErrorKind};

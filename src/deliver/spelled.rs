@@ -73,7 +73,8 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Goes through alias or user's file and include files to what `request` asks for: whose rights it has.
+    /// Goes through alias or user's file and include files to what `request` asks for: whose rights
+    /// it has.
     ///
     /// # Errors
     /// It does not stand there, or may not; or nobody can tell now.

@@ -21,8 +21,8 @@
 //!
 //! **Diagnostics**: a helper that is not there or dies is a deferral (4.3.0) and a warning, never a
 //! bounce. **Limits**: [`crate::limits::HELPER_ANSWER`], [`crate::limits::HELPER_ROOM`],
-//! [`content::PIECE_MAX`], those of [`expand`], `handover` and `forward`. **Standards**: local(8) of
-//! Postfix 3.7.
+//! [`content::PIECE_MAX`], those of [`expand`], `handover` and `forward`.
+//! **Standards**: local(8) of Postfix 3.7.
 
 pub mod content;
 mod environment;

@@ -25,14 +25,20 @@
 //! are remembered, later ones may come twice.
 //! **Standards**: local(8), aliases(5) of Postfix 3.7.
 
+mod branch;
+mod world;
+
 use super::recipient::User;
 use super::settings::{Origin, Settings};
 use mail::address::Printable;
 use mail::destination::{self, Destination};
 use mail::envelope::notify;
-use mail::queue_id::QueueId;
 use mail::{Address, Dsn, Recipient, Status};
 use std::collections::BTreeSet;
+
+use branch::Owner;
+pub use branch::{Branch, Proof};
+pub use world::{Alias, Place, World};
 
 /// How deep aliases and users' files may lead to more of them, in `HOP`s and `INCLUDE`s; then the
 /// recipient is bounced. 25 aliases of aliases, as in Postfix.
@@ -48,101 +54,6 @@ pub const INCLUDES_MAX: usize = privsep::alias::INCLUDES_MAX;
 
 /// What is remembered of a user's file when all of it is done.
 const FORWARDED: &[u8] = b"forward-done";
-
-/// What an alias table says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Alias {
-    /// There is one: its value, and which of the tables it comes from.
-    Found(Vec<u8>, usize),
-    /// There is none.
-    NotFound,
-    /// Nobody can tell now, and why.
-    Retry(String),
-}
-
-/// Where an address of a list is delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// By this service; the address in its final form.
-    Here(Address),
-    /// By another one.
-    Elsewhere(Address),
-    /// Nowhere: its domain is not one.
-    BadSyntax,
-    /// Nobody can tell now, and why.
-    Unknown(String),
-}
-
-/// What the expansion asks.
-#[derive(Clone, Copy)]
-pub struct World<'a> {
-    /// The alias of a name.
-    pub alias: &'a dyn Fn(&[u8]) -> Alias,
-    /// Where an address goes that is not qualified yet.
-    pub resolve: &'a dyn Fn(&Address) -> Place,
-    /// An address in canonical form.
-    pub canonical: &'a dyn Fn(&Address) -> Address,
-    /// Whether the message has been delivered to an address before.
-    pub has_been_at: &'a dyn Fn(&Address) -> bool,
-    /// The message, for warnings.
-    pub id: QueueId,
-}
-
-/// By what an entry may ask for a file or a command: where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// Which of `alias_maps`; none for a user's own file.
-    pub table: Option<usize>,
-    /// The name that was looked up there, or the user's.
-    pub name: Vec<u8>,
-    /// The include files that lead from there to the entry.
-    pub includes: Vec<Vec<u8>>,
-}
-
-/// One recipient on its way, and how it came about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Branch {
-    /// The address now; what it was; how reports about it are wanted.
-    pub recipient: Recipient,
-    /// For `Delivered-To:`.
-    pub delivered: Address,
-    /// The sender from here on, when an `owner-` alias has changed it.
-    pub sender: Option<Address>,
-    /// Set where other local recipients are to be forwarded, not delivered.
-    owner: Owner,
-    /// The list it stands in.
-    pub origin: Origin,
-    /// Where files and commands have their rights from.
-    pub proof: Option<Proof>,
-    /// The name whose value is being expanded.
-    expanding: Vec<u8>,
-    /// An extension that goes on to what is listed, with its delimiter.
-    unmatched: Vec<u8>,
-    /// `luser_relay` has been asked already.
-    pub relayed: bool,
-    level: u32,
-}
-
-/// In whose name a list is expanded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owner {
-    /// Nobody's.
-    None,
-    /// A list's.
-    List,
-    /// This user's, who may have it delivered.
-    User(Vec<u8>),
-}
-
-impl Owner {
-    fn is_other_than(&self, name: &[u8]) -> bool {
-        match self {
-            Owner::None => false,
-            Owner::List => true,
-            Owner::User(owner) => !owner.eq_ignore_ascii_case(name),
-        }
-    }
-}
 
 /// A file of a user's that `forward_path` names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,46 +121,6 @@ pub struct Expansion<'a> {
     pub warnings: Vec<String>,
 }
 
-impl Branch {
-    fn new(recipient: &Recipient) -> Branch {
-        Branch {
-            delivered: recipient.address.clone(),
-            recipient: recipient.clone(),
-            sender: None,
-            owner: Owner::None,
-            origin: Origin::Message,
-            proof: None,
-            expanding: Vec::new(),
-            unmatched: Vec::new(),
-            relayed: false,
-            level: 0,
-        }
-    }
-
-    /// A branch somewhere in an expansion.
-    #[cfg(test)]
-    pub fn for_tests(recipient: Recipient, delivered: Address, sender: Option<Address>) -> Branch {
-        Branch { delivered, sender, ..Branch::new(&recipient) }
-    }
-
-    /// Whose rights it has, as far as that matters for twice the same.
-    fn rights(&self) -> Vec<u8> {
-        let Some(proof) = &self.proof else { return Vec::new() };
-        let first = proof.includes.first().map(Vec::as_slice).unwrap_or_default();
-        // A user's rights are the same in whatever list that user has.
-        match proof.table {
-            Some(table) => [table.to_string().as_bytes(), b" ", first].concat(),
-            None => [b"user ", proof.name.as_slice()].concat(),
-        }
-    }
-
-    fn ended(self: Box<Self>, status: (u8, u16, u16), text: impl Into<String>) -> Option<Step> {
-        let (class, subject, detail) = status;
-        let dsn = Dsn::local(Status::new(class, subject, detail), text);
-        Some(Step::Ended(self, dsn))
-    }
-}
-
 impl<'a> Expansion<'a> {
     /// Begins with a recipient of the message.
     pub fn new(settings: &'a Settings, world: World<'a>, recipient: &Recipient) -> Expansion<'a> {
@@ -310,7 +181,7 @@ impl<'a> Expansion<'a> {
             return self.work.push(Work::Mailbox(branch));
         };
         if self.been_here(b"forward", &path) {
-            // Who stands in it once all is done is a duplicate; before, it is the user who is meant.
+            // Who stands in it before all is done is the user; after that, a duplicate.
             if !self.seen.contains(&key(FORWARDED, &path)) {
                 self.work.push(Work::Mailbox(branch));
             }

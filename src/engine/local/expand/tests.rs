@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::snapshot;
+use mail::queue_id::QueueId;
 use std::collections::BTreeMap;
 
 const ID: QueueId = QueueId { micros: 0, number: 1, long: false };
