@@ -150,10 +150,16 @@ impl Delivery<'_> {
                 Taken::More => self.rehearse(&expansion).await,
                 Taken::Forward(branch) => forwarded.push(*branch),
                 Taken::Handed(branch, result) => {
+                    if result.disposition == Disposition::Deferred {
+                        expansion.deferred();
+                    }
                     report.count_handed(&mut tally, &branch.recipient, result);
                 }
                 Taken::Ended(branch, ending) => {
-                    self.settle(report, &mut tally, &branch, ending).await;
+                    let settled = self.settle(report, &mut tally, &branch, ending).await;
+                    if settled == Disposition::Deferred {
+                        expansion.deferred();
+                    }
                 }
             }
         }
@@ -229,14 +235,14 @@ impl Delivery<'_> {
     }
 
     /// Logs an ending and counts it. What fails in the name of a list's owner is reported to that
-    /// owner at once: the queue manager would tell the sender.
+    /// owner at once: the queue manager would tell the sender. What it has come to.
     async fn settle(
         &self,
         report: &mut Report<'_>,
         tally: &mut Tally,
         branch: &Branch,
         ending: Ending,
-    ) {
+    ) -> Disposition {
         let (mut disposition, mut dsn) = report.log(&branch.recipient, self.started, ending);
         if let (Disposition::Bounced, Some(owner)) = (disposition, &branch.sender) {
             let told = self.tell_owner(owner, branch, &dsn).await;
@@ -246,6 +252,7 @@ impl Delivery<'_> {
             };
         }
         report.count(tally, &branch.recipient, (disposition, dsn));
+        disposition
     }
 
     /// Whether the owner's notice is durable.

@@ -15,6 +15,8 @@
 //! | otherwise | a mailbox |
 //! | there is no mailbox, and `luser_relay` is set | that address, once |
 //!
+//! | it begins with a backslash | the mailbox of the rest, whatever lists there are |
+//!
 //! | an address of a list | becomes |
 //! | --- | --- |
 //! | delivered by this service | a recipient here, one level deeper |
@@ -100,6 +102,9 @@ pub enum Expanded {
 enum Work {
     Recipient(Box<Branch>),
     Entry(Box<Branch>, Destination),
+    /// Lines of a file, the next one last; no more of them once something waits that did not when
+    /// the file was begun.
+    Lines(Box<Branch>, Vec<Vec<Destination>>, usize),
     Mailbox(Box<Branch>),
     /// Everything that this user's file lists is done.
     Forwarded(Vec<u8>),
@@ -115,6 +120,8 @@ pub struct Expansion<'a> {
     work: Vec<Work>,
     seen: BTreeSet<Vec<u8>>,
     entries: usize,
+    /// How much of it waits.
+    deferred: usize,
     /// Set once an alias was expanded that is to be reported.
     pub expanded: Option<Expanded>,
     /// What an administrator should know; the caller takes them.
@@ -130,6 +137,7 @@ impl<'a> Expansion<'a> {
             work: vec![Work::Recipient(Box::new(Branch::new(recipient)))],
             seen: BTreeSet::new(),
             entries: 0,
+            deferred: 0,
             expanded: None,
             warnings: Vec::new(),
         }
@@ -141,6 +149,10 @@ impl<'a> Expansion<'a> {
             let step = match work {
                 Work::Recipient(branch) => self.recipient(branch),
                 Work::Entry(branch, destination) => self.entry(branch, destination),
+                Work::Lines(branch, lines, before) => {
+                    self.line(branch, lines, before);
+                    None
+                }
                 Work::Mailbox(branch) => self.mailbox(branch),
                 Work::Forwarded(path) => {
                     self.been_here(FORWARDED, &path);
@@ -172,7 +184,8 @@ impl<'a> Expansion<'a> {
         if !self.settings.propagates_include {
             branch.unmatched.clear();
         }
-        let _any = self.list(&branch, destination::lines(text));
+        let lines = destination::by_line(text).collect();
+        self.file(branch, lines);
     }
 
     /// What came of [`Step::Dotforward`]: a file, or none.
@@ -188,8 +201,8 @@ impl<'a> Expansion<'a> {
             return;
         }
         self.warnings.extend(warnings);
-        let entries = destination::lines(&text);
-        if entries.is_empty() {
+        let lines: Vec<Vec<Destination>> = destination::by_line(&text).collect();
+        if lines.is_empty() {
             return self.work.push(Work::Mailbox(branch));
         }
         if branch.level > LEVELS_MAX {
@@ -209,7 +222,13 @@ impl<'a> Expansion<'a> {
         branch.proof = Some(Proof { table: None, name: user.name, includes: Vec::new() });
         self.note_success(&mut branch, false);
         self.thaw(&mut branch);
-        let _any = self.list(&branch, entries);
+        self.file(branch, lines);
+    }
+
+    /// Something of it waits: the rest of the files that have led there is left for the next
+    /// attempt, which would do it twice otherwise.
+    pub fn deferred(&mut self) {
+        self.deferred += 1;
     }
 
     /// A recipient that is nobody goes to another address, which is that of `luser_relay`.
@@ -219,13 +238,29 @@ impl<'a> Expansion<'a> {
         self.work.push(Work::Entry(branch, Destination::Address(address)));
     }
 
+    fn file(&mut self, branch: Box<Branch>, mut lines: Vec<Vec<Destination>>) {
+        self.entries += lines.iter().map(Vec::len).sum::<usize>();
+        lines.reverse();
+        self.work.push(Work::Lines(branch, lines, self.deferred));
+    }
+
+    fn line(&mut self, branch: Box<Branch>, mut lines: Vec<Vec<Destination>>, before: usize) {
+        let Some(line) = lines.pop().filter(|_| self.deferred == before) else { return };
+        self.work.push(Work::Lines(branch.clone(), lines, before));
+        self.push(&branch, line);
+    }
+
     /// Puts entries before what is left to do; whether there are any.
     fn list(&mut self, branch: &Branch, entries: Vec<Destination>) -> bool {
         let any = !entries.is_empty();
         self.entries += entries.len();
+        self.push(branch, entries);
+        any
+    }
+
+    fn push(&mut self, branch: &Branch, entries: Vec<Destination>) {
         let work = entries.into_iter().rev().map(|it| Work::Entry(Box::new(branch.clone()), it));
         self.work.extend(work);
-        any
     }
 
     /// Whether this was done before; it is from now on.
@@ -317,8 +352,11 @@ impl<'a> Expansion<'a> {
             return None;
         }
         if (self.world.has_been_at)(address) {
-            let text = format!("mail forwarding loop for {address}");
-            return branch.ended((5, 4, 6), text);
+            return self.been_at(branch);
+        }
+        if let [b'\\', _, ..] = address.as_bytes() {
+            branch.recipient.address = Address::from_internal(&address.as_bytes()[1..]);
+            return self.mailbox(branch);
         }
         let user = User::of(address, self.settings);
         if user.name.is_empty() {
@@ -348,6 +386,30 @@ impl<'a> Expansion<'a> {
             true => Some(Step::Dotforward(branch)),
             false => self.mailbox(branch),
         }
+    }
+
+    /// A loop; an owner of the alias that it goes through is told in the sender's place.
+    fn been_at(&mut self, mut branch: Box<Branch>) -> Option<Step> {
+        let address = branch.recipient.address.clone();
+        let user = User::of(&address, self.settings);
+        let names = if self.settings.splitting.owner_request_special {
+            &[&user.local, &user.name][..]
+        } else {
+            &[]
+        };
+        for name in names {
+            let owner = [b"owner-", name.as_slice()].concat();
+            match (self.world.alias)(&owner) {
+                Alias::Found(members, _) => {
+                    let told = if self.settings.expand_owner_alias { members } else { owner };
+                    branch.sender = Some((self.world.canonical)(&Address::from_internal(&told)));
+                    break;
+                }
+                Alias::NotFound => {}
+                Alias::Retry(why) => return self.unavailable(branch, why),
+            }
+        }
+        branch.ended((5, 4, 6), format!("mail forwarding loop for {address}"))
     }
 
     fn mailbox(&mut self, mut branch: Box<Branch>) -> Option<Step> {

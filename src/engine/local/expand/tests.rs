@@ -74,6 +74,9 @@ impl Site {
                 continue;
             }
             steps.push(line(&step));
+            if matches!(&step, Step::Command(_, text) if text == b"waits") {
+                expansion.deferred();
+            }
             if let Step::Include(branch, path) = step {
                 let text = self.files[&*text(&path)];
                 expansion.included(branch, path, text.as_bytes());
@@ -345,4 +348,34 @@ fn a_name_that_is_none_is_returned_and_an_odd_extension_is_said() {
     assert_eq!(steps, ["mailbox a+b/c@here"]);
     let warning = format!("{}: address with illegal extension: a+b/c", ID);
     assert_eq!(warnings, [warning]);
+}
+
+#[test]
+fn once_something_waits_no_more_lines_of_its_files_are_done() {
+    let mut site =
+        site("allow_mail_to_commands = alias, forward, include\n", &[("list", "|waits, a")]);
+    site.homes = BTreeMap::from([("bob", "|waits, bob\nx@there\n"), ("carol", ":include:/i\n/f")]);
+    site.files.insert("/i", "|waits\na\n");
+    assert_eq!(site.run("list@here"), ["command waits for list@here", "mailbox a@here"]);
+    assert_eq!(site.run("bob@here"), ["command waits for bob@here", "mailbox bob@here"]);
+    let included = ["include /i for carol@here", "command waits for carol@here"];
+    assert_eq!(site.run("carol@here"), included);
+}
+
+#[test]
+fn a_backslash_means_the_mailbox() {
+    let mut site = site("", &[("list", "\"\\\\a\", \\b"), ("a", "x@there"), ("b", "c")]);
+    site.homes = BTreeMap::from([("a", "y@there")]);
+    assert_eq!(site.run("list@here"), ["mailbox a@here", "mailbox c@here"]);
+}
+
+#[test]
+fn the_owner_of_a_list_hears_of_its_loop() {
+    let mut site = site("", &[("list", "a"), ("owner-list", "boss")]);
+    for (address, been_at) in [("list@here", "list@here"), ("list+x@here", "list+x@here")] {
+        site.been_at = been_at;
+        let expected =
+            format!("5.4.6 {address} from owner-list@here: mail forwarding loop for {address}");
+        assert_eq!(site.run(address), [expected]);
+    }
 }
