@@ -141,8 +141,7 @@ fn mailbox(request: &Request, service: &Service, rules: &Rules, mut wire: Wire) 
         Ok(None) => {
             let (service, user) = (request.service.clone(), request.name.clone());
             let from_line = request.from_line.clone();
-            let extension = request.value("EXTENSION").unwrap_or_default().to_vec();
-            let request = privsep::Request { service, user, extension, from_line };
+            let request = privsep::Request { service, user, from_line };
             return match request.is_valid() {
                 true => child::deliver(&request, rules, wire),
                 false => wire.done(usage().into()),

@@ -292,8 +292,7 @@ impl Delivery<'_> {
         let sender = &self.request.message.envelope.sender;
         let service = self.settings.service.clone().into_bytes();
         let from_line = recipient::from_line(sender, self.core);
-        let (name, extension) = (user.name.clone(), user.extension.clone());
-        let asked = Request { service, user: name, extension, from_line };
+        let asked = Request { service, user: user.name.clone(), from_line };
         // A name too long, or with control characters, is nobody's.
         if !asked.is_valid() {
             return self.unknown(branch, &user).await;

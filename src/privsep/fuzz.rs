@@ -102,8 +102,8 @@ fn read_content(mut data: &[u8]) {
 fn write_request(data: &[u8]) {
     let mut fields = data.split(|byte| *byte == 0).map(<[u8]>::to_vec);
     let mut field = || fields.next().unwrap_or_default();
-    let (service, user, extension) = (field(), field(), field());
-    let request = Request { service, user, extension, from_line: field() };
+    let (service, user) = (field(), field());
+    let request = Request { service, user, from_line: field() };
     if request.is_valid() {
         let bytes = request.encode();
         let body = frame::whole(request::KIND, &bytes).expect("a frame");

@@ -211,7 +211,8 @@ fn the_helper_is_told_the_user_and_gets_the_message_as_lines() {
     let told = run("", "Alice+Ext@example.test", CONTENT, taken());
     let request = told.request.as_ref().unwrap();
     assert_eq!((&request.service[..], &request.user[..]), (&b"local"[..], &b"alice"[..]));
-    assert_eq!(request.extension, b"ext");
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!(asked.value("EXTENSION"), Some(&b"ext"[..]), "for its own file");
     assert!(request.from_line.starts_with(b"From s@example.org  "));
     let header = "Return-Path: <s@example.org>\nX-Original-To: Alice+Ext@example.test\n\
                   Delivered-To: Alice+Ext@example.test\nReceived: from c (";
