@@ -141,14 +141,13 @@ impl<'a> Report<'a> {
         };
         let relay = self.request.transport.to_string();
         let (handed, dsn_passed_on) = handed.unwrap_or_default();
-        let own = || Receipt { relay, action };
-        let receipt = (disposition == Disposition::Sent).then(|| match expanded {
-            None => handed.unwrap_or_else(own),
-            Some(_) => own(),
-        });
-        let dsn = match (&receipt, expanded) {
-            (Some(_), Some(_)) => Dsn::local(Status::new(2, 0, 0), "alias expanded"),
-            _ => dsn,
+        let receipt = match (disposition, expanded) {
+            (Disposition::Deferred, _) | (Disposition::Bounced, None) => None,
+            (Disposition::Sent, None) => handed.or(Some(Receipt { relay, action, told: None })),
+            (_, Some(_)) => {
+                let told = Some(Dsn::local(Status::new(2, 0, 0), "alias expanded"));
+                Some(Receipt { relay, action, told })
+            }
         };
         let dsn_passed_on = dsn_passed_on && expanded.is_none();
         let result = RecipientResult { index, disposition, dsn, dsn_passed_on, receipt, failures };

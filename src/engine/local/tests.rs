@@ -53,7 +53,7 @@ fn taken() -> Script {
     Script::Take(verdict(Code::Ok, (2, 0, 0), "delivered to mailbox"))
 }
 
-/// Sends one message to `recipient`, who has no file of its own.
+/// Sends one message to `recipient`, who has no file of its own; parameters may stand behind it.
 fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
     run_at(None, main_cf, recipient, content, script)
 }
@@ -95,8 +95,9 @@ fn run_with(
             connections.extend(hangs.then_some(helper));
         }
     });
+    let (recipient, parameters) = recipient.split_once(' ').unwrap_or((recipient, ""));
     let input = format!(
-        "EHLO c\r\nMAIL FROM:<s@example.org>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n\
+        "EHLO c\r\nMAIL FROM:<s@example.org>\r\nRCPT TO:<{recipient}> {parameters}\r\nDATA\r\n\
          {content}.\r\nQUIT\r\n"
     );
     world.run(async move {
@@ -446,4 +447,16 @@ fn an_owner_hears_of_what_the_list_may_not_do_and_the_sender_does_not() {
     assert!(told.content.contains("\nTo: owner-list@mx.example.test\n"), "{}", told.content);
     assert!(told.content.contains("<list@example.test>: mail to command is restricted"));
     assert!(!told.logged("to=<s@example.org>"));
+}
+
+#[test]
+fn that_a_list_was_expanded_is_reported_whatever_became_of_its_members() {
+    let aliases = "alias_maps = inline:{ {list=alice, |x} }\nallow_mail_to_commands =\n\
+                   transport_maps = inline:{example.org=discard:}\n";
+    let told = run(aliases, "list@example.test NOTIFY=SUCCESS,FAILURE", CONTENT, taken());
+    assert!(told.logged("status=bounced (mail to command is restricted)"), "{:#?}", told.lines);
+    assert!(told.logged(": sender non-delivery notification: "), "{:#?}", told.lines);
+    assert!(told.logged(": sender delivery status notification: "), "{:#?}", told.lines);
+    let told = run(aliases, "list@example.test NOTIFY=FAILURE", CONTENT, taken());
+    assert!(!told.logged(": sender delivery status notification: "), "{:#?}", told.lines);
 }
