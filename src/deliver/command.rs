@@ -285,7 +285,7 @@ mod tests {
         let account = Account { name: "alice".into(), uid: 1, gid: 1, home };
         let mut asked = request(&[], Target::Command(b"x".into()));
         let user = ENVIRONMENT.iter().position(|name| *name == "USER").unwrap();
-        asked.environment[user] = b"../ali;ce".into();
+        asked.environment[user] = b"..ali;ce".into();
         let at = |pattern: &str, account: Option<&Account>| {
             let (directory, execution_directory) = ("/queue".into(), pattern.into());
             let execution_filter = "abcdefghijklmnopqrstuvwxyz/.".into();
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(at("$home", None).unwrap(), Path::new("/queue"), "whose home is not known");
         let missing = at("/none/$user", None).unwrap_err();
         assert_eq!((missing.status, missing.text.as_str()), (SYSTEM, "temporary failure"));
-        let start = "fatal: cannot change directory to \"/none/../ali_ce\" for uid=";
+        let start = "fatal: cannot change directory to \"/none/..ali_ce\" for uid=";
         assert!(missing.warnings[0].starts_with(start), "{:?}", missing.warnings);
         let odd = at("/${user", None).unwrap_err();
         assert_eq!((odd.status, odd.warnings.len()), (CONFIG, 2));

@@ -57,7 +57,8 @@ pub struct Found {
     pub warnings: Vec<String>,
 }
 
-/// The values of names in `forward_path` and `command_execution_directory`.
+/// The values of names in `forward_path` and `command_execution_directory`. The engine says what
+/// the address is: a part of it that would lead to another directory has no value.
 pub struct Names<'a> {
     /// Says what is known of the recipient.
     pub request: &'a Request,
@@ -70,17 +71,17 @@ pub struct Names<'a> {
 impl Names<'_> {
     /// A name's value; nothing when it has none.
     pub fn value(&mut self, name: &str, how: Use) -> Option<Vec<u8>> {
-        let of = |name: &str| self.request.value(name).map(<[u8]>::to_vec);
+        let leads = |value: &&[u8]| value.contains(&b'/');
+        let of = |name: &str| self.request.value(name).filter(|it| !leads(it)).map(<[u8]>::to_vec);
         match name {
-            "user" => Some(self.user().to_vec()),
+            "user" => Some(self.user()).filter(|it| !leads(it)).map(<[u8]>::to_vec),
             "home" => self.account.map(|account| account.home.as_os_str().as_bytes().to_vec()),
             "shell" => {
                 let shell = self.account.and_then(Account::shell)?;
                 Some(shell.as_os_str().as_bytes().to_vec())
             }
             "extension" => {
-                // A part of a file's name leads nowhere else.
-                let extension = of("EXTENSION").filter(|value| !value.contains(&b'/'));
+                let extension = of("EXTENSION");
                 self.extended |= extension.is_some() && how == Use::Value;
                 extension
             }
@@ -284,6 +285,8 @@ mod tests {
         assert_eq!(text("${user}${extension:.}", &plain), some("alice.", false));
         assert_eq!(text("$domain", &plain), some("example.org", false));
         assert_eq!(text("$none", &plain), None);
+        let away = asked(&[("LOCAL", "../alice."), ("DOMAIN", "../example.org")]);
+        assert_eq!((text("x$local", &away), text("x$domain", &away)), (None, None));
         let service = service_of(&format!("${{home $none, {}/$domain", dir.path().display()));
         let found = find(&plain, &service, &account(dir.path())).unwrap().unwrap();
         assert_eq!(found.warnings, ["truncated macro reference: \"${home\""]);
