@@ -159,7 +159,9 @@ fn content(
     let received = format_args!("Received: by {host} ({mail_name})\r\n\tid {id}; {date}\r\n");
     let mut message = Message::new(Vec::new(), received);
     if let Some(address) = delivered {
-        let line = [b"Delivered-To: ", external(address).as_slice(), b"\r\n"].concat();
+        // In lower case here, and nowhere else, as in Postfix.
+        let address = external(address).to_ascii_lowercase();
+        let line = [b"Delivered-To: ", address.as_slice(), b"\r\n"].concat();
         message.content.extend_from_slice(&line);
     }
     for piece in request.content.pieces() {

@@ -427,7 +427,7 @@ fn nothing_is_forwarded_while_something_waits_and_failures_are_reported_all_the_
 fn members_of_a_list_with_an_owner_are_forwarded_in_its_name() {
     let aliases = "alias_maps = inline:{ {list=alice, x@there.example} {owner-list=bob} }\n\
                    transport_maps = inline:{there.example=discard:}\n";
-    let told = run(aliases, "list@example.test", CONTENT, taken());
+    let told = run(aliases, "List@Example.Test", CONTENT, taken());
     assert!(told.logged(": from=<owner-list@mx.example.test>, size="), "{:#?}", told.lines);
     assert!(told.logged(": to=<x@there.example>, relay=none, "));
     let header = "Return-Path: <owner-list@mx.example.test>\n\
