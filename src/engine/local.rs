@@ -98,6 +98,8 @@ impl From<Dsn> for Ending {
 enum Taken {
     /// There is more to be done now.
     More,
+    /// There is not: what is known already goes on.
+    Same,
     /// Sent on, once all else is done.
     Forward(Box<Branch>),
     /// Another transport has it, and has said so.
@@ -147,6 +149,7 @@ impl Delivery<'_> {
                 self.core.log.warn(Daemon::Local, &warning);
             }
             match self.take(&mut expansion, step).await {
+                Taken::Same => {}
                 Taken::More => self.rehearse(&expansion).await,
                 Taken::Forward(branch) => forwarded.push(*branch),
                 Taken::Handed(branch, result) => {
@@ -183,10 +186,10 @@ impl Delivery<'_> {
             },
             Step::Dotforward(branch) => match self.dotforward(&branch).await {
                 Err(ending) => Taken::Ended(branch, ending),
-                Ok(found) => {
-                    expansion.forwarded(branch, found);
-                    Taken::More
-                }
+                Ok(found) => match expansion.forwarded(branch, found) {
+                    true => Taken::More,
+                    false => Taken::Same,
+                },
             },
             Step::Mailbox(branch) => match self.mailbox(&branch).await {
                 Mailed::Ended(ending) => Taken::Ended(branch, ending),

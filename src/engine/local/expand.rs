@@ -188,11 +188,18 @@ impl<'a> Expansion<'a> {
         self.file(branch, lines);
     }
 
-    /// What came of [`Step::Dotforward`]: a file, or none.
-    pub fn forwarded(&mut self, mut branch: Box<Branch>, found: Option<Forward>) {
-        let Some(Forward { path, extended, text, warnings }) = found else {
-            return self.work.push(Work::Mailbox(branch));
-        };
+    /// What came of [`Step::Dotforward`]: a file, or none. Whether that lists something new.
+    pub fn forwarded(&mut self, branch: Box<Branch>, found: Option<Forward>) -> bool {
+        let before = self.entries;
+        match found {
+            Some(found) => self.own_file(branch, found),
+            None => self.work.push(Work::Mailbox(branch)),
+        }
+        self.entries > before
+    }
+
+    fn own_file(&mut self, mut branch: Box<Branch>, found: Forward) {
+        let Forward { path, extended, text, warnings } = found;
         if self.been_here(b"forward", &path) {
             // Who stands in it before all is done is the user; after that, a duplicate.
             if !self.seen.contains(&key(FORWARDED, &path)) {

@@ -321,14 +321,14 @@ fn who_is_nobody_may_be_relayed_and_that_is_expanded() {
     let recipient = Recipient::new(Address::from_internal(b"nobody+e@here"));
     let mut expansion = Expansion::new(settings, world, &recipient);
     let Some(Step::Dotforward(branch)) = expansion.next_step() else { panic!("its own file") };
-    expansion.forwarded(branch, None);
+    assert!(!expansion.forwarded(branch, None), "nothing new");
     let Some(Step::Mailbox(branch)) = expansion.next_step() else { panic!("a mailbox") };
     assert!(!branch.relayed);
     expansion.relayed(branch, Address::from_internal(b"lost"));
     let mut ends = Vec::new();
     while let Some(step) = expansion.next_step() {
         match step {
-            Step::Dotforward(branch) => expansion.forwarded(branch, None),
+            Step::Dotforward(branch) => assert!(!expansion.forwarded(branch, None)),
             Step::Mailbox(branch) => {
                 assert!(branch.relayed);
                 ends.push(branch.recipient.address.to_string());
