@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::snapshot;
+use mail::envelope::notify;
 use mail::queue_id::QueueId;
 use std::collections::BTreeMap;
 
