@@ -21,6 +21,9 @@ mod integration {
     mod full_disk;
     mod hostile;
     mod local;
+    mod local_forward;
+    mod local_killed;
+    mod local_transport;
     mod operator;
     mod relay;
     mod reload;

@@ -1,4 +1,5 @@
-//! Deliveries that an alias asks for: files, commands, include files; and `mailbox_command`.
+//! Deliveries that an alias or a user's own file asks for: files, commands, include files; that
+//! file itself; and `mailbox_command`.
 //!
 //! Called by [`crate::child`] in a process of its own, as root. [`crate::spelled`] finds whether
 //! the destination stands where the engine says, and whose rights it has; everything after that is
@@ -9,6 +10,7 @@
 //! | a file | the alias's or list's owner, else `default_privs` | `delivered to file`, `maildir` |
 //! | a command | the same | what [`crate::command`] makes of its end |
 //! | an include file | the same; root's lists are read as root | its text |
+//! | a user's file of `forward_path` | the user | its name and its text; that there is none |
 //! | a user's mailbox command | the user | as a command |
 //!
 //! **Diagnostics**: a [`Failure`] is the answer; an `io::Error` when the engine has gone.
@@ -20,7 +22,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use privsep::alias::{ENVIRONMENT, Request, Target};
+use privsep::alias::{Request, Target};
+use privsep::reply::Forward;
 use privsep::{Code, Rules, Service, Verdict};
 use rustix::fs::OFlags;
 use tables::Lookup;
@@ -34,7 +37,7 @@ use crate::failure::{CONFIG, Failure, MAILBOX, SYSTEM, reason};
 use crate::mailbox::{Mailbox, Recipient};
 use crate::spelled::{Rights, Walk, become_for, misconfigured, open};
 use crate::wire::Wire;
-use crate::{home, maildir};
+use crate::{forward, maildir};
 
 const EXECUTABLE: u32 = 0o111;
 const SECURITY: (u8, u16, u16) = (5, 7, 1);
@@ -65,6 +68,14 @@ pub fn serve(request: &Request, rules: &Rules, mut wire: Wire) -> io::Result<()>
             }
         }
         Target::Mailbox => mailbox(request, service, rules, wire),
+        Target::Forward => match Walk::forward(request, service) {
+            Ok(Some(forward::Found { path, extended, text, warnings })) => {
+                let path = path.to_string_lossy().into_owned();
+                wire.forward(Forward { path, extended, warnings }).and_then(|()| wire.give(&text))
+            }
+            Ok(None) => wire.done(success("no such file".into(), Vec::new())),
+            Err(failure) => wire.done(failure.into()),
+        },
     }
 }
 
@@ -74,12 +85,14 @@ fn user(
     request: &Request,
     service: &Service,
 ) -> Result<(Account, Option<Account>), Failure> {
-    if let Rights::User(account) = rights {
-        return Ok((account.clone(), Some(account)));
+    match rights {
+        Rights::User(account) => Ok((account.clone(), Some(account))),
+        Rights::Default(known) => {
+            let account = nobody(service)?;
+            become_for(&request.target, &account)?;
+            Ok((account, known))
+        }
     }
-    let account = nobody(service)?;
-    become_for(&request.target, &account)?;
-    Ok((account, None))
 }
 
 /// `default_privs`, who is never root.
@@ -99,7 +112,13 @@ fn run(
     account: Option<&Account>,
     mut wire: Wire,
 ) -> io::Result<()> {
-    let (verdict, said) = command::deliver(text, request, &service.aliases, account, &mut wire)?;
+    let rules = &service.aliases;
+    let directory = match command::directory(request, rules, account) {
+        Ok(directory) => directory,
+        Err(failure) => return wire.done(failure.into()),
+    };
+    let run = command::Command { text, request, rules, account, directory: &directory };
+    let (verdict, said) = run.deliver(&mut wire)?;
     match verdict.code {
         Code::Ok => wire.done(verdict),
         _ => wire.command(verdict, said),
@@ -108,8 +127,6 @@ fn run(
 
 /// The command that takes a user's mail; without one, the mailbox.
 fn mailbox(request: &Request, service: &Service, rules: &Rules, mut wire: Wire) -> io::Result<()> {
-    let extension = ENVIRONMENT.iter().position(|name| *name == "EXTENSION");
-    let extension = extension.map(|at| request.environment[at].clone()).unwrap_or_default();
     let prepared = || -> Result<Option<(Account, Vec<u8>)>, Failure> {
         let account = Account::find(&request.name)?;
         let Some(command) = mailbox_command(&account, service)? else { return Ok(None) };
@@ -124,17 +141,14 @@ fn mailbox(request: &Request, service: &Service, rules: &Rules, mut wire: Wire) 
         Ok(None) => {
             let (service, user) = (request.service.clone(), request.name.clone());
             let from_line = request.from_line.clone();
-            let request = privsep::Request { service, user, extension, from_line };
+            let request = privsep::Request { service, user, from_line };
             return match request.is_valid() {
                 true => child::deliver(&request, rules, wire),
                 false => wire.done(usage().into()),
             };
         }
     };
-    match home::check(service, &account, &extension) {
-        Ok(_) => run(&command, request, service, Some(&account), wire),
-        Err(failure) => wire.done(failure.into()),
-    }
+    run(&command, request, service, Some(&account), wire)
 }
 
 fn mailbox_command(account: &Account, service: &Service) -> Result<Option<Vec<u8>>, Failure> {
@@ -252,8 +266,10 @@ fn write(to: &Path, wire: &mut Wire) -> Result<(), Failure> {
 fn place(spelled: &[u8], rights: &Rights) -> Result<PathBuf, Failure> {
     let shown = String::from_utf8_lossy(spelled);
     match (spelled, rights) {
-        ([b'~', b'/', name @ ..], Rights::User(account)) => Ok(account.home.join(path(name))),
-        ([b'~', b'/', ..], Rights::Default) => {
+        ([b'~', b'/', name @ ..], Rights::User(account) | Rights::Default(Some(account))) => {
+            Ok(account.home.join(path(name)))
+        }
+        ([b'~', b'/', ..], Rights::Default(None)) => {
             Err(misconfigured(format!("unknown home directory for: {shown}")))
         }
         ([b'~', ..], _) => Err(misconfigured(format!("bad home directory syntax for: {shown}"))),
@@ -318,9 +334,9 @@ mod tests {
         let account = Account { name: "alice".into(), uid: 1, gid: 1, home };
         let rights = Rights::User(account);
         assert_eq!(place(b"~/mail", &rights).unwrap(), Path::new("/home/alice/mail"));
-        assert_eq!(place(b"/x", &Rights::Default).unwrap(), Path::new("/x"));
+        assert_eq!(place(b"/x", &Rights::Default(None)).unwrap(), Path::new("/x"));
         let warning = |spelled, rights| place(spelled, rights).unwrap_err().warnings.remove(0);
-        assert_eq!(warning(b"~/x", &Rights::Default), "unknown home directory for: ~/x");
+        assert_eq!(warning(b"~/x", &Rights::Default(None)), "unknown home directory for: ~/x");
         assert_eq!(warning(b"~x", &rights), "bad home directory syntax for: ~x");
     }
 }

@@ -3,10 +3,10 @@
 //! | step | as | answer when it fails |
 //! | --- | --- | --- |
 //! | read the request | root | EX_USAGE |
-//! | find the service's rules, the user, the place | root | EX_USAGE, EX_NOUSER, EX_CONFIG |
+//! | find the service's rules, the user, the place | root | EX_USAGE, EX_NOUSER |
 //! | open and lock, where only root may | root (the guardian) | EX_CANTCREAT, EX_TEMPFAIL |
 //! | become the user | - | EX_OSERR |
-//! | look at the home; open and lock | the user | EX_CONFIG, EX_CANTCREAT, EX_TEMPFAIL |
+//! | open and lock | the user | EX_CANTCREAT, EX_TEMPFAIL |
 //! | say `Go`, write, sync | the user | EX_IOERR |
 //!
 //! **Diagnostics**: an `io::Error` when the engine is not there any more to be answered; nothing of
@@ -28,7 +28,7 @@ use crate::mailbox::{Mailbox, Recipient};
 use crate::open::Owner;
 use crate::place::{Place, Rights};
 use crate::wire::Wire;
-use crate::{alias, home, maildir, vmailbox};
+use crate::{alias, maildir, vmailbox};
 
 const TO_MAILBOX: &str = "delivered to mailbox";
 const TO_MAILDIR: &str = "delivered to maildir";
@@ -40,8 +40,8 @@ struct Delivery<'a> {
     account: &'a Account,
 }
 
-/// What is said of a success, and what an administrator should know.
-type Success = (&'static str, Vec<String>);
+/// What is said of a success.
+type Success = &'static str;
 
 /// Makes the delivery that `connection` asks for.
 ///
@@ -87,10 +87,9 @@ impl Delivery<'_> {
     fn run(&self, mut wire: Wire) -> io::Result<()> {
         match Place::of(self.service, self.account) {
             Place::Maildir(path) => {
-                let result = self.become_with(self.account.gid).and_then(|warnings| {
-                    maildir::deliver(&path, self.service, &mut wire)
-                        .map(|()| (TO_MAILDIR, warnings))
-                });
+                let result = become_user(self.account, self.account.gid)
+                    .and_then(|()| maildir::deliver(&path, self.service, &mut wire))
+                    .map(|()| TO_MAILDIR);
                 answer(wire, result)
             }
             Place::Mbox { path, rights: Rights::Root } if is_root() => {
@@ -106,12 +105,12 @@ impl Delivery<'_> {
                     Rights::Group(gid) => gid,
                     Rights::Root => self.account.gid,
                 };
-                let result = self.become_with(gid).and_then(|warnings| {
+                let result = become_user(self.account, gid).and_then(|()| {
                     let to = Recipient { uid: writer(self.account), give_to: None };
                     Mailbox::open(&path, to, self.service)
                         .and_then(|mailbox| self.append(&mailbox, &mut wire))
                         .map_err(|failure| self.cannot_update(&path, failure))
-                        .map(|()| (TO_MAILBOX, warnings))
+                        .map(|()| TO_MAILBOX)
                 });
                 answer(wire, result)
             }
@@ -123,10 +122,10 @@ impl Delivery<'_> {
     fn guard(&self, path: &Path, mailbox: Mailbox, mut wire: Wire) -> io::Result<()> {
         let (mut from_writer, mut to_guardian) = io::pipe()?;
         let Some(writer) = fork()? else {
-            let result = self.become_with(self.account.gid).and_then(|warnings| {
+            let result = become_user(self.account, self.account.gid).and_then(|()| {
                 self.append(&mailbox, &mut wire)
                     .map_err(|failure| self.cannot_update(path, failure))
-                    .map(|()| (TO_MAILBOX, warnings))
+                    .map(|()| TO_MAILBOX)
             });
             // The locks are not this process's to release.
             std::mem::forget(mailbox);
@@ -139,12 +138,6 @@ impl Delivery<'_> {
         waitpid(Some(writer), WaitOptions::empty())?;
         drop(mailbox);
         wire.pass_on(&said)
-    }
-
-    /// Becomes the user and looks at the home.
-    fn become_with(&self, gid: u32) -> Result<Vec<String>, Failure> {
-        become_user(self.account, gid)?;
-        home::check(self.service, self.account, &self.request.extension)
     }
 
     fn append(&self, mailbox: &Mailbox, wire: &mut Wire) -> Result<(), Failure> {
@@ -164,8 +157,9 @@ fn answer(mut wire: Wire, result: Result<Success, Failure>) -> io::Result<()> {
 
 fn verdict(result: Result<Success, Failure>) -> Verdict {
     match result {
-        Ok((text, warnings)) => {
-            Verdict { code: Code::Ok, status: (2, 0, 0), text: text.into(), warnings }
+        Ok(text) => {
+            let (text, warnings) = (text.into(), Vec::new());
+            Verdict { code: Code::Ok, status: (2, 0, 0), text, warnings }
         }
         Err(failure) => failure.into(),
     }

@@ -13,15 +13,23 @@
 //! **Standards**: local(8) of Postfix 3.7; sysexits.h; RFC 3463.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail::Status;
+use mail::expand::expand;
 use privsep::alias::{AliasRules, ENVIRONMENT, Request};
 use privsep::{Code, Verdict};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use rustix::process::{getgid, getuid};
 
 use crate::account::Account;
+use crate::failure::{CONFIG, Failure, SYSTEM, reason};
+use crate::forward::Names;
 use crate::run::{End, Run};
 use crate::wire::Wire;
 
@@ -52,28 +60,78 @@ const SYSEXITS: [(i32, (u8, u16, u16), &str); 15] = [
 const SOFTWARE: &str = "internal software error";
 const UNKNOWN: &str = "unknown error";
 
-/// Delivers to `command` as the user this process is: what to say, and the command's own words.
-/// `account` is none for `default_privs`, who has no home here.
+/// A command that is delivered to as the user this process is.
+pub struct Command<'a> {
+    /// What it is.
+    pub text: &'a [u8],
+    /// What is known of the message.
+    pub request: &'a Request,
+    /// How.
+    pub rules: &'a AliasRules,
+    /// None for `default_privs`, who has no home here.
+    pub account: Option<&'a Account>,
+    /// Where it starts.
+    pub directory: &'a Path,
+}
+
+impl Command<'_> {
+    /// Runs it: what to say, and the command's own words.
+    ///
+    /// # Errors
+    /// The engine has gone.
+    pub fn deliver(&self, wire: &mut Wire) -> io::Result<(Verdict, String)> {
+        let Command { text, request, rules, account, directory } = *self;
+        let run = Run {
+            command: text,
+            environment: environment(request, rules, account),
+            directory,
+            shell: &rules.shell,
+            limit: Duration::from_secs(rules.time_limit_s.max(1).into()),
+        };
+        let head = [&request.from_line[..], b"\n"].concat();
+        let (end, output) = run.run(&head, wire)?;
+        Ok(meaning(end, &shown(&output), &String::from_utf8_lossy(text)))
+    }
+}
+
+/// Where a command starts: `command_execution_directory`; when that says nothing, the queue
+/// directory.
 ///
 /// # Errors
-/// The engine has gone.
-pub fn deliver(
-    command: &[u8],
+/// The parameter has no meaning, or this user cannot go there.
+pub fn directory(
     request: &Request,
     rules: &AliasRules,
     account: Option<&Account>,
-    wire: &mut Wire,
-) -> io::Result<(Verdict, String)> {
-    let run = Run {
-        command,
-        environment: environment(request, rules, account),
-        directory: &rules.directory,
-        shell: &rules.shell,
-        limit: Duration::from_secs(rules.time_limit_s.max(1).into()),
-    };
-    let head = [&request.from_line[..], b"\n"].concat();
-    let (end, output) = run.run(&head, wire)?;
-    Ok(meaning(end, &shown(&output), &String::from_utf8_lossy(command)))
+) -> Result<PathBuf, Failure> {
+    let mut names = Names { request, account, extended: false };
+    let (pattern, filter) = (&rules.execution_directory, rules.execution_filter.as_bytes());
+    let expanded = expand(pattern, Some(filter), &mut |name, how| names.value(name, how));
+    let expanded = expanded.map_err(|malformed| {
+        let what = "bad parameter value syntax for command_execution_directory";
+        Failure::new(Code::Config, CONFIG, "mail system configuration error")
+            .warn(malformed.to_string())
+            .warn(format!("{what}: {pattern}"))
+    })?;
+    if expanded.text.is_empty() {
+        return Ok(PathBuf::from(&rules.directory));
+    }
+    let directory = PathBuf::from(path(&expanded.text));
+    may_start_in(&directory).map_err(|error| {
+        let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+        let (shown, why) = (directory.display(), reason(&error));
+        let text = format!("cannot change directory to \"{shown}\" for uid={uid} gid={gid}: {why}");
+        // What a process says that cannot become the command.
+        Failure::new(Code::TempFail, SYSTEM, "temporary failure").warn(format!("fatal: {text}"))
+    })?;
+    Ok(directory)
+}
+
+fn may_start_in(directory: &Path) -> io::Result<()> {
+    if !fs::metadata(directory)?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    Ok(access(directory, Access::EXEC_OK)?)
 }
 
 /// What a command learns, sorted as it comes.
@@ -218,6 +276,38 @@ mod tests {
         let expected =
             [("PATH", PATH), ("EXTRA", "1"), ("ORIGINAL_RECIPIENT", ""), ("SENDER", "a___x__@b")];
         assert_eq!(made, expected.map(|(name, value)| (name.into(), value.into())));
+    }
+
+    #[test]
+    fn a_command_starts_where_the_parameter_says_and_else_in_the_queue_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("alice");
+        let account = Account { name: "alice".into(), uid: 1, gid: 1, home };
+        let mut asked = request(&[], Target::Command(b"x".into()));
+        let user = ENVIRONMENT.iter().position(|name| *name == "USER").unwrap();
+        asked.environment[user] = b"..ali;ce".into();
+        let at = |pattern: &str, account: Option<&Account>| {
+            let (directory, execution_directory) = ("/queue".into(), pattern.into());
+            let execution_filter = "abcdefghijklmnopqrstuvwxyz/.".into();
+            let rules = AliasRules {
+                directory,
+                execution_directory,
+                execution_filter,
+                ..AliasRules::default()
+            };
+            super::directory(&asked, &rules, account)
+        };
+        assert_eq!(at("", Some(&account)).unwrap(), Path::new("/queue"));
+        assert_eq!(at("$home", None).unwrap(), Path::new("/queue"), "whose home is not known");
+        let missing = at("/none/$user", None).unwrap_err();
+        assert_eq!((missing.status, missing.text.as_str()), (SYSTEM, "temporary failure"));
+        let start = "fatal: cannot change directory to \"/none/..ali_ce\" for uid=";
+        assert!(missing.warnings[0].starts_with(start), "{:?}", missing.warnings);
+        let odd = at("/${user", None).unwrap_err();
+        assert_eq!((odd.status, odd.warnings.len()), (CONFIG, 2));
+        fs::create_dir(&account.home).unwrap();
+        let parent = format!("{}/${{none:alice}}", dir.path().display());
+        assert_eq!(at(&parent, None).unwrap(), account.home);
     }
 
     #[test]

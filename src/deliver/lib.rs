@@ -29,7 +29,7 @@ mod command;
 mod copy;
 pub mod failure;
 mod fork;
-mod home;
+mod forward;
 mod lock;
 mod mailbox;
 mod maildir;

@@ -3,20 +3,61 @@
 //! The dotlock comes first and goes last; it is a file beside the mailbox, so it needs the right to
 //! make one there. One that has not changed for `stale_lock_time` belongs to nobody any more.
 //!
+//! Tables are read under the locks that their writers take.
+//!
 //! **Limits**: `deliver_lock_attempts`, `deliver_lock_delay`; then the mail waits (4.2.0).
+//! [`TABLE_PATIENCE`] for a table.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use privsep::{Code, Service};
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 
 use crate::failure::{Failure, MAILBOX, MAILBOX_BUSY};
+
+/// How long a table may be locked by who writes it, before it counts as one that cannot be read.
+/// The engine waits longer for this process.
+pub const TABLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is tried.
+const TABLE_PAUSE: Duration = Duration::from_millis(20);
+
+/// All bytes of a table's file, once nobody writes to it: Postfix's postmap(1) and postalias(1)
+/// change files in place, with a lock of one of two kinds on them.
+///
+/// # Errors
+/// As open(2) and read(2); or it stays locked.
+pub fn read_table(path: &str) -> io::Result<Vec<u8>> {
+    read_unlocked(Path::new(path), TABLE_PATIENCE)
+}
+
+fn read_unlocked(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    share(&file, Instant::now() + patience)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Shares the locks of those who read. They go when the file is closed.
+fn share(file: &File, deadline: Instant) -> io::Result<()> {
+    let shared = FlockOperation::NonBlockingLockShared;
+    loop {
+        match flock(file, shared).and_then(|()| fcntl_lock(file, shared)) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) if Instant::now() < deadline => {}
+            // A kind of file that has no locks has nobody who holds one.
+            Err(Errno::INVAL | Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        sleep(TABLE_PAUSE);
+    }
+}
 
 /// A dotlock; dropping it removes the file.
 #[derive(Debug)]
@@ -122,6 +163,23 @@ mod tests {
         drop(first);
         DotLock::take(&mailbox, &service).unwrap();
         assert!(!dir.path().join("alice.lock").exists());
+    }
+
+    #[test]
+    fn a_table_is_read_once_nobody_writes_it_and_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("aliases.db");
+        fs::write(&path, "table").unwrap();
+        let writer = File::options().read(true).write(true).open(&path).unwrap();
+        flock(&writer, FlockOperation::LockExclusive).unwrap();
+        let refused = read_unlocked(&path, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(Errno::from_io_error(&refused), Some(Errno::AGAIN));
+        let reader = {
+            let path = path.clone();
+            std::thread::spawn(move || read_unlocked(&path, TABLE_PATIENCE).unwrap())
+        };
+        drop(writer);
+        assert_eq!(reader.join().unwrap(), b"table");
     }
 
     #[test]

@@ -117,7 +117,6 @@ pub(crate) mod tests {
             home_mailbox: String::new(),
             mail_spool_directory: "/var/mail".into(),
             forward_path: "$home/.forward".into(),
-            recipient_delimiter: "+".into(),
             locks: Locks { fcntl: true, flock: false, dotlock: true },
             lock_attempts: 1,
             lock_delay_s: 0,

@@ -18,6 +18,7 @@ use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ pub struct Run<'a> {
     /// All of its environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Where it starts.
-    pub directory: &'a str,
+    pub directory: &'a Path,
     /// `local_command_shell`
     pub shell: &'a str,
     /// How long it may do nothing.
@@ -250,7 +251,8 @@ mod tests {
     fn run_with(command: &str, shell: &str, limit_ms: u64) -> (End, String) {
         let environment = vec![("PATH".into(), "/usr/bin:/bin".into()), ("A".into(), "b".into())];
         let limit = Duration::from_millis(limit_ms);
-        let run = Run { command: command.as_bytes(), environment, directory: "/", shell, limit };
+        let directory = Path::new("/");
+        let run = Run { command: command.as_bytes(), environment, directory, shell, limit };
         let line = [b'x'; 100_000];
         let mut wire = with_content(&[b"Subject: x\n\n", &line], true);
         let (end, said) = run.run(b"From a@b\n", &mut wire).unwrap();

@@ -1,9 +1,11 @@
-//! Whether what the engine asks for is spelled out in an alias, and whose rights it has.
+//! Whether what the engine asks for is spelled out in an alias or in a user's own file, and whose
+//! rights it has.
 //!
-//! deliver believes the engine nothing here: it opens the table that the rules name, looks the name
-//! up, and goes through the include files to the destination.
+//! deliver believes the engine nothing here: it opens the table that the rules name and looks the
+//! name up, or reads the file that the user has, and goes through the include files to the
+//! destination.
 //!
-//! | the table's file belongs to | rights |
+//! | the table's file belongs to, or the file is for | rights |
 //! | --- | --- |
 //! | root, or there is no file | those of root for reading lists; `default_privs` for the rest |
 //! | somebody else | that user's |
@@ -15,19 +17,20 @@
 //!
 //! **Diagnostics**: [`Failure`], in Postfix's words where it has them. A table that has changed
 //! since the engine looked defers.
-//! **Limits**: [`INCLUDE_BYTES_MAX`].
+//! **Limits**: [`INCLUDE_BYTES_MAX`]; [`crate::lock::TABLE_PATIENCE`] for a table that is written.
 //! **Standards**: local(8), delivery rights.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use mail::destination::{self, Destination};
-use privsep::alias::{AliasRules, Allowed, INCLUDE_BYTES_MAX, Request, Target};
+use privsep::alias::{AliasRules, Allowed, INCLUDE_BYTES_MAX, Request, Source, Target};
 use privsep::{Code, Service};
+use rustix::fs::OFlags;
 use tables::Lookup;
 use tables::catalog::{Catalog, Name, Opened, REMOTE, System, no_remote};
 use tables::fold::Folding;
@@ -35,13 +38,15 @@ use tables::fold::Folding;
 use crate::account::Account;
 use crate::as_user::{become_user, become_user_for_commands, is_root};
 use crate::failure::{CONFIG, Failure, SYSTEM, reason};
+use crate::forward;
+use crate::lock::read_table;
 
 const OTHERS_WRITE: u32 = 0o002;
 const CONFIG_FOR_GOOD: (u8, u16, u16) = (5, 3, 5);
 
 /// Files, the environment and chance, for tables.
 const SYSTEM_OF_TABLES: System = System {
-    read: |path| fs::read(path).map_err(|error| reason(&error)),
+    read: |path| read_table(path).map_err(|error| reason(&error)),
     stamp: |_| None,
     variable: |name| {
         std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(|value| value.as_bytes().to_vec())
@@ -53,8 +58,9 @@ const SYSTEM_OF_TABLES: System = System {
 /// Whose rights a destination has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// Nobody's yet: this process is root still.
-    Default,
+    /// Nobody's yet: this process is root still. root itself, when it is root's own file: its home
+    /// may be known, and nothing is done as root.
+    Default(Option<Account>),
     /// This user's, whom this process has become.
     User(Account),
 }
@@ -62,18 +68,24 @@ pub enum Rights {
 /// Goes to a destination.
 pub struct Walk<'a> {
     request: &'a Request,
-    rules: &'a AliasRules,
+    service: &'a Service,
     rights: Rights,
 }
 
 impl<'a> Walk<'a> {
-    /// Goes through alias and include files to what `request` asks for: whose rights it has.
+    /// Goes through alias or user's file and include files to what `request` asks for: whose rights
+    /// it has.
     ///
     /// # Errors
     /// It does not stand there, or may not; or nobody can tell now.
     pub fn to(request: &'a Request, service: &'a Service) -> Result<Rights, Failure> {
-        let mut walk = Walk { request, rules: &service.aliases, rights: Rights::Default };
-        let mut entries = walk.alias()?;
+        let mut walk = Walk { request, service, rights: Rights::Default(None) };
+        let mut entries = match request.source {
+            Source::Alias(place) => walk.alias(place)?,
+            Source::User => {
+                walk.own()?.map(|found| destination::lines(&found.text)).unwrap_or_default()
+            }
+        };
         for path in &request.includes {
             let wanted = Destination::Include(path.clone());
             entries.contains(&wanted).then_some(()).ok_or_else(changed)?;
@@ -83,7 +95,7 @@ impl<'a> Walk<'a> {
             Target::File(path) => Destination::File(path.clone()),
             Target::Command(text) => Destination::Command(text.clone()),
             Target::Include(path) => Destination::Include(path.clone()),
-            Target::Mailbox => return Err(changed()),
+            Target::Mailbox | Target::Forward => return Err(changed()),
         };
         entries.contains(&wanted).then_some(()).ok_or_else(changed)?;
         walk.may()?;
@@ -100,19 +112,32 @@ impl<'a> Walk<'a> {
         path: &[u8],
     ) -> Result<Vec<u8>, Failure> {
         let rights = Walk::to(request, service)?;
-        Walk { request, rules: &service.aliases, rights }.include(path)
+        Walk { request, service, rights }.include(path)
+    }
+
+    /// The file of the user that `request` names.
+    ///
+    /// # Errors
+    /// There is no such user; or nobody can tell now.
+    pub fn forward(
+        request: &'a Request,
+        service: &'a Service,
+    ) -> Result<Option<forward::Found>, Failure> {
+        Walk { request, service, rights: Rights::Default(None) }.own()
     }
 
     /// Whether such a destination may stand where it does.
     fn may(&self) -> Result<(), Failure> {
-        let within = |Allowed { alias, include }: Allowed| match self.request.includes.is_empty() {
-            true => alias,
-            false => include,
+        let within = |allowed: Allowed| match self.request.source {
+            _ if !self.request.includes.is_empty() => allowed.include,
+            Source::Alias(_) => allowed.alias,
+            Source::User => allowed.forward,
         };
+        let rules = &self.service.aliases;
         let (allowed, what) = match self.request.target {
-            Target::File(_) => (within(self.rules.files), "file"),
-            Target::Command(_) => (within(self.rules.commands), "command"),
-            Target::Include(_) | Target::Mailbox => (true, ""),
+            Target::File(_) => (within(rules.files), "file"),
+            Target::Command(_) => (within(rules.commands), "command"),
+            Target::Include(_) | Target::Mailbox | Target::Forward => (true, ""),
         };
         let text = || format!("mail to {what} is restricted");
         let refused = || Failure::new(Code::Config, (5, 7, 1), text());
@@ -120,10 +145,11 @@ impl<'a> Walk<'a> {
     }
 
     /// What the alias lists, and whose it is.
-    fn alias(&mut self) -> Result<Vec<Destination>, Failure> {
-        let word = self.rules.alias_maps.get(usize::from(self.request.table));
+    fn alias(&mut self, place: u16) -> Result<Vec<Destination>, Failure> {
+        let rules = &self.service.aliases;
+        let word = rules.alias_maps.get(usize::from(place));
         let word = word.ok_or_else(changed)?;
-        let (table, files) = open(word, self.rules)?;
+        let (table, files) = open(word, rules)?;
         let value = match table.table().lookup(&self.request.name) {
             Lookup::Found(value) => value.into_owned(),
             Lookup::NotFound => return Err(changed()),
@@ -138,6 +164,17 @@ impl<'a> Walk<'a> {
             self.become_with(account)?;
         }
         Ok(destination::list(&value))
+    }
+
+    /// The user's own file, read as the user, whose rights are meant from here on. root's is read
+    /// as root.
+    fn own(&mut self) -> Result<Option<forward::Found>, Failure> {
+        let account = Account::find(&self.request.name)?;
+        match account.uid {
+            0 => self.rights = Rights::Default(Some(account.clone())),
+            _ => self.become_with(account.clone())?,
+        }
+        forward::find(self.request, self.service, &account)
     }
 
     fn become_with(&mut self, account: Account) -> Result<(), Failure> {
@@ -160,7 +197,7 @@ impl<'a> Walk<'a> {
         if looked.mode() & OTHERS_WRITE != 0 {
             return Err(misconfigured(format!(":include: file {shown} is world writable")));
         }
-        if self.rights == Rights::Default && looked.uid() != 0 && is_root() {
+        if matches!(self.rights, Rights::Default(_)) && looked.uid() != 0 && is_root() {
             let account = Account::of_uid(looked.uid()).ok_or_else(|| {
                 let warning = format!("cannot find username for uid {}", looked.uid());
                 let text = format!("{shown}: cannot find :include: file owner username");
@@ -182,13 +219,18 @@ impl<'a> Walk<'a> {
 pub fn become_for(target: &Target, account: &Account) -> Result<(), Failure> {
     match target {
         Target::Command(_) | Target::Mailbox => become_user_for_commands(account),
-        Target::File(_) | Target::Include(_) => become_user(account, account.gid),
+        Target::File(_) | Target::Include(_) | Target::Forward => become_user(account, account.gid),
     }
 }
 
 /// Reads the file that was looked at, if it is still the same.
-fn read(path: &Path, looked_at: (u64, u64)) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+///
+/// # Errors
+/// As open(2) and read(2); it is another one, or longer than [`INCLUDE_BYTES_MAX`].
+pub fn read(path: &Path, looked_at: (u64, u64)) -> io::Result<Vec<u8>> {
+    // Nobody makes this process wait by putting a pipe in its place.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let open = file.metadata()?;
     if (open.dev(), open.ino()) != looked_at {
         return Err(io::Error::other("it has changed meanwhile"));
@@ -272,7 +314,7 @@ pub(crate) mod tests {
 
     /// A service with aliases in memory.
     pub fn with_aliases(inline: &str) -> Service {
-        let both = Allowed { alias: true, include: true };
+        let both = Allowed { alias: true, forward: true, include: true };
         let alias_maps = vec![format!("inline:{{ {inline} }}")];
         let aliases = AliasRules {
             alias_maps,
@@ -291,7 +333,7 @@ pub(crate) mod tests {
         let path = |path: &&Path| path.as_os_str().as_bytes().to_vec();
         Request {
             service: b"local".into(),
-            table: 0,
+            source: Source::Alias(0),
             name: b"list".into(),
             includes: includes.iter().map(path).collect(),
             target,
@@ -308,13 +350,13 @@ pub(crate) mod tests {
     fn only_what_the_alias_lists_is_found() {
         let service = with_aliases("{list=alice, /file, \"|run it\"}");
         let file = |path: &str| request(&[], Target::File(path.into()));
-        assert_eq!(Walk::to(&file("/file"), &service), Ok(Rights::Default));
+        assert_eq!(Walk::to(&file("/file"), &service), Ok(Rights::Default(None)));
         let command = request(&[], Target::Command(b"run it".into()));
-        assert_eq!(Walk::to(&command, &service), Ok(Rights::Default));
+        assert_eq!(Walk::to(&command, &service), Ok(Rights::Default(None)));
         assert_eq!(why(&file("/other"), &service), "the alias has changed meanwhile");
         let other = Request { name: b"other".into(), ..file("/file") };
         assert_eq!(why(&other, &service), "the alias has changed meanwhile");
-        let other = Request { table: 1, ..file("/file") };
+        let other = Request { source: Source::Alias(1), ..file("/file") };
         assert_eq!(why(&other, &service), "the alias has changed meanwhile");
         let mut strict = service;
         strict.aliases.files.alias = false;

@@ -117,7 +117,6 @@ fn mailbox_rules(service: &VirtualService) -> Service {
         home_mailbox: String::new(),
         mail_spool_directory: String::new(),
         forward_path: String::new(),
-        recipient_delimiter: String::new(),
         locks: service.locks,
         lock_attempts: service.lock_attempts,
         lock_delay_s: service.lock_delay_s,

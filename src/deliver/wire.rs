@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use privsep::reply::Forward;
 use privsep::{Asked, CodecError, Reply, Verdict, chunk, frame};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
@@ -46,7 +47,15 @@ impl Wire {
         Asked::decode(kind, &body).map_err(invalid)
     }
 
-    /// Sends a text the engine has asked for, after `Go`.
+    /// Says which file's text comes.
+    ///
+    /// # Errors
+    /// When the engine is gone.
+    pub fn forward(&mut self, forward: Forward) -> io::Result<()> {
+        self.stream.write_all(&Reply::Forward(forward).encode())
+    }
+
+    /// Sends a text the engine has asked for, after `Go` or the file's name.
     ///
     /// # Errors
     /// When the engine is gone.

@@ -1,6 +1,7 @@
 //! Delivery agents: the program behind a transport's master.cf entry makes the delivery.
 //!
 //! A program this engine does not have yet is a transport that is not available: its mail waits.
+//! lmtp is one of them: who speaks SMTP where LMTP is meant has mail returned that should wait.
 
 use crate::core::Core;
 use crate::delivery::{DeliverRequest, Outcome};
@@ -46,7 +47,7 @@ impl Agents {
     pub async fn deliver(&self, core: &Rc<Core>, request: DeliverRequest) -> Outcome {
         let snapshot = core.snapshot();
         match snapshot.program(&request.transport) {
-            Some("smtp" | "lmtp") => {
+            Some("smtp") => {
                 let client = self.smtp.borrow().clone();
                 client.deliver(request).await
             }

@@ -44,6 +44,8 @@ pub struct DeliverRequest {
     pub before_queue: std::time::Duration,
     /// Whether the connection should be kept for the next delivery to the same destination.
     pub keep_connection: bool,
+    /// How many agents have handed it on to another transport.
+    pub handovers: u32,
 }
 
 /// What became of one recipient.
@@ -85,7 +87,7 @@ pub struct RecipientResult {
     pub dsn: Dsn,
     /// Whether the next hop has taken over the duty to report success (RFC 3461).
     pub dsn_passed_on: bool,
-    /// For a report of success: who has it now.
+    /// For a report of success: who has it now. One that has failed has one when it was expanded.
     pub receipt: Option<Receipt>,
     /// What of it failed for good, when it is more than one recipient by now: reports name these,
     /// whatever became of the rest.
@@ -108,6 +110,9 @@ pub struct Receipt {
     pub relay: String,
     /// [`Action::Delivered`], [`Action::Relayed`] or [`Action::Expanded`].
     pub action: Action,
+    /// What is reported, when that is not what became of the recipient: that a list was expanded
+    /// is true whatever became of its members.
+    pub told: Option<Dsn>,
 }
 
 /// The end of a delivery: every recipient of the request has exactly one result.

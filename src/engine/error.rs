@@ -113,7 +113,8 @@ pub fn finish(
             text: &dsn.reason,
         });
     }
-    let delivered = Receipt { relay: relay.to_string(), action: Action::Delivered };
+    let (relay, action) = (relay.to_string(), Action::Delivered);
+    let delivered = Receipt { relay, action, told: None };
     let receipt = (disposition == Disposition::Sent).then_some(delivered);
     let result = |index: &u32| RecipientResult {
         index: *index,

@@ -82,6 +82,10 @@ pub const HELPER_ROOM: Duration = Duration::from_secs(30);
 /// How often it looks whether there is room.
 pub const HELPER_RETRY: Duration = Duration::from_millis(100);
 
+/// How often a delivery may be handed on to another transport: a transport that leads back to
+/// itself ends here.
+pub const HANDOVERS_MAX: u32 = 4;
+
 const _: () = assert!(COMMAND_LINE_MAX < INPUT_BYTES);
 const _: () = assert!(EXTENT_BYTES <= SPARE_BUFFER_BYTES);
 const _: () = assert!(OUTBOX_HIGH_WATER < runtime::lane::LANE_CAPACITY);

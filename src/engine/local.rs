@@ -4,28 +4,31 @@
 //! result for each recipient. A recipient is expanded ([`expand`]) and everything it becomes is
 //! done, one thing after the other. What needs a user's rights is done by the delivery helper: this
 //! module names the user or the place in an alias and hands over the message, it opens nothing
-//! itself.
+//! itself. Before a mailbox and in its absence another transport may be asked (`handover`).
 //!
 //! | step | ends with |
 //! | --- | --- |
 //! | the message has been here before | 5.4.6, bounced |
 //! | a table cannot tell | 4.3.0, deferred |
-//! | a file, a command, an include file | what the helper says |
+//! | a file, a command, an include file, a user's own file | what the helper says |
 //! | other addresses | forwarded, once all else is done and nothing of it waits |
-//! | a parameter would send it elsewhere and is not obeyed yet | 4.3.5, deferred |
+//! | `mailbox_transport` and its maps | what that transport's agent says |
 //! | the helper: the user's mailbox | what the helper says |
+//! | no such user: `fallback_transport` and its maps | what that transport's agent says |
+//! | no such user: `luser_relay` | as that address does |
 //! | no such user: postmaster, mailer-daemon | 2.0.0, discarded with a warning |
 //! | no such user | 5.1.1, bounced |
 //!
 //! **Diagnostics**: a helper that is not there or dies is a deferral (4.3.0) and a warning, never a
 //! bounce. **Limits**: [`crate::limits::HELPER_ANSWER`], [`crate::limits::HELPER_ROOM`],
-//! [`content::PIECE_MAX`], those of [`expand`] and `forward`. **Standards**: local(8) of Postfix
-//! 3.7, without `.forward` files.
+//! [`content::PIECE_MAX`], those of [`expand`], `handover` and `forward`.
+//! **Standards**: local(8) of Postfix 3.7.
 
 pub mod content;
 mod environment;
 pub mod expand;
 mod forward;
+mod handover;
 pub mod helper;
 pub mod recipient;
 pub mod report;
@@ -35,10 +38,10 @@ mod tests;
 
 use crate::bounce::{self, Action, Entry, Occasion, Reader};
 use crate::core::Core;
-use crate::delivery::{DeliverRequest, Disposition, Outcome};
+use crate::delivery::{DeliverRequest, Disposition, Outcome, RecipientResult};
 use crate::error;
 use crate::lookup::servers;
-use crate::maillog::Daemon;
+use crate::maillog::{Daemon, Event};
 use crate::parcel::Notice;
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
@@ -57,10 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tables::Lookup;
 
-pub use settings::Settings;
-
-/// Names that must have an alias.
-const REQUIRED: [&[u8]; 2] = [b"postmaster", b"mailer-daemon"];
+pub use settings::{Settings, Transports};
 
 /// Delivers to the users that the recipients name.
 pub async fn deliver(core: &Rc<Core>, request: DeliverRequest) -> Outcome {
@@ -94,6 +94,30 @@ impl From<Dsn> for Ending {
     }
 }
 
+/// What a step has come to.
+enum Taken {
+    /// There is more to be done now.
+    More,
+    /// There is not: what is known already goes on.
+    Same,
+    /// Sent on, once all else is done.
+    Forward(Box<Branch>),
+    /// Another transport has it, and has said so.
+    Handed(Box<Branch>, RecipientResult),
+    /// It is over.
+    Ended(Box<Branch>, Ending),
+}
+
+/// What a mailbox has come to.
+enum Mailed {
+    /// It is over.
+    Ended(Ending),
+    /// Another transport has taken it.
+    Handed(RecipientResult),
+    /// It goes to this address in the place of a user that is nobody.
+    Relayed(Address),
+}
+
 struct Delivery<'a> {
     core: &'a Rc<Core>,
     snapshot: &'a Snapshot,
@@ -115,7 +139,8 @@ impl Delivery<'_> {
             self.delivered_to.contains(&address)
         };
         let (alias, resolve, canonical) = (&alias, &resolve, &canonical);
-        let world = World { alias, resolve, canonical, has_been_at: &has_been_at };
+        let id = self.request.message.id;
+        let world = World { alias, resolve, canonical, has_been_at: &has_been_at, id };
         let mut expansion = Expansion::new(self.settings, world, self.recipient);
         let (mut tally, mut forwarded) = (Tally::default(), Vec::new());
         self.rehearse(&expansion).await;
@@ -123,34 +148,66 @@ impl Delivery<'_> {
             for warning in expansion.warnings.drain(..) {
                 self.core.log.warn(Daemon::Local, &warning);
             }
-            let (branch, ending) = match step {
-                Step::Forward(branch) => {
-                    forwarded.push(*branch);
-                    continue;
-                }
-                Step::Include(branch, path) => match self.include(&branch, &path).await {
-                    Err(ending) => (branch, ending),
-                    Ok(text) => {
-                        expansion.included(branch, path, &text);
-                        self.rehearse(&expansion).await;
-                        continue;
+            match self.take(&mut expansion, step).await {
+                Taken::Same => {}
+                Taken::More => self.rehearse(&expansion).await,
+                Taken::Forward(branch) => forwarded.push(*branch),
+                Taken::Handed(branch, result) => {
+                    if result.disposition == Disposition::Deferred {
+                        expansion.deferred();
                     }
-                },
-                Step::Ended(branch, dsn) => (branch, dsn.into()),
-                Step::Mailbox(branch) => self.mailbox(&branch).await.within(branch),
-                Step::File(branch, path) => {
-                    self.by_alias(&branch, Target::File(path)).await.within(branch)
+                    report.count_handed(&mut tally, &branch.recipient, result);
                 }
-                Step::Command(branch, text) => {
-                    self.by_alias(&branch, Target::Command(text)).await.within(branch)
+                Taken::Ended(branch, ending) => {
+                    let settled = self.settle(report, &mut tally, &branch, ending).await;
+                    if settled == Disposition::Deferred {
+                        expansion.deferred();
+                    }
                 }
-            };
-            self.settle(report, &mut tally, &branch, ending).await;
+            }
         }
         if !tally.is_deferred() {
             self.forward(report, &mut tally, forwarded).await;
         }
         (tally, expansion.expanded)
+    }
+
+    /// Does what a step says.
+    async fn take(&self, expansion: &mut Expansion<'_>, step: Step) -> Taken {
+        match step {
+            Step::Forward(branch) => Taken::Forward(branch),
+            Step::Ended(branch, dsn) => Taken::Ended(branch, dsn.into()),
+            Step::Include(branch, path) => match self.include(&branch, &path).await {
+                Err(ending) => Taken::Ended(branch, ending),
+                Ok(text) => {
+                    expansion.included(branch, path, &text);
+                    Taken::More
+                }
+            },
+            Step::Dotforward(branch) => match self.dotforward(&branch).await {
+                Err(ending) => Taken::Ended(branch, ending),
+                Ok(found) => match expansion.forwarded(branch, found) {
+                    true => Taken::More,
+                    false => Taken::Same,
+                },
+            },
+            Step::Mailbox(branch) => match self.mailbox(&branch).await {
+                Mailed::Ended(ending) => Taken::Ended(branch, ending),
+                Mailed::Handed(result) => Taken::Handed(branch, result),
+                Mailed::Relayed(address) => {
+                    expansion.relayed(branch, address);
+                    Taken::More
+                }
+            },
+            Step::File(branch, path) => {
+                let ending = self.listed(&branch, Target::File(path)).await;
+                Taken::Ended(branch, ending)
+            }
+            Step::Command(branch, text) => {
+                let ending = self.listed(&branch, Target::Command(text)).await;
+                Taken::Ended(branch, ending)
+            }
+        }
     }
 
     async fn rehearse(&self, expansion: &Expansion<'_>) {
@@ -181,14 +238,14 @@ impl Delivery<'_> {
     }
 
     /// Logs an ending and counts it. What fails in the name of a list's owner is reported to that
-    /// owner at once: the queue manager would tell the sender.
+    /// owner at once: the queue manager would tell the sender. What it has come to.
     async fn settle(
         &self,
         report: &mut Report<'_>,
         tally: &mut Tally,
         branch: &Branch,
         ending: Ending,
-    ) {
+    ) -> Disposition {
         let (mut disposition, mut dsn) = report.log(&branch.recipient, self.started, ending);
         if let (Disposition::Bounced, Some(owner)) = (disposition, &branch.sender) {
             let told = self.tell_owner(owner, branch, &dsn).await;
@@ -198,6 +255,7 @@ impl Delivery<'_> {
             };
         }
         report.count(tally, &branch.recipient, (disposition, dsn));
+        disposition
     }
 
     /// Whether the owner's notice is durable.
@@ -228,49 +286,61 @@ impl Delivery<'_> {
         }
     }
 
-    async fn mailbox(&self, branch: &Branch) -> Ending {
+    /// The user's mailbox, or who takes it in its place.
+    async fn mailbox(&self, branch: &Branch) -> Mailed {
         let user = User::of(&branch.recipient.address, self.settings);
-        if let Some(name) = self.settings.before_mailbox {
-            return not_supported(name).into();
+        if let Some(mailed) = self.before_mailbox(branch, &user).await {
+            return mailed;
         }
         let sender = &self.request.message.envelope.sender;
         let service = self.settings.service.clone().into_bytes();
         let from_line = recipient::from_line(sender, self.core);
-        let (name, extension) = (user.name.clone(), user.extension.clone());
-        let asked = Request { service, user: name, extension, from_line };
+        let asked = Request { service, user: user.name.clone(), from_line };
         // A name too long, or with control characters, is nobody's.
         if !asked.is_valid() {
-            return self.unknown(&user).into();
+            return self.unknown(branch, &user).await;
         }
         let (frame, wait) = match self.settings.mailbox_command {
             false => (asked.encode(), self.settings.lock_wait),
-            true => match self.mailbox_command(branch, &user, asked.from_line) {
+            true => match self.of_user(branch, &user, Target::Mailbox, asked.from_line) {
                 Some(frame) => (frame, self.settings.lock_wait + self.settings.command_time_limit),
-                None => return self.unknown(&user).into(),
+                None => return self.unknown(branch, &user).await,
             },
         };
         let headed = self.settings.delivered_header;
         let headed = if self.settings.mailbox_command { headed.command } else { headed.file };
         match self.ask(frame, branch, headed, wait).await {
-            Ok((verdict, _)) if verdict.code == Code::NoUser => self.unknown(&user).into(),
-            Ok(answer) => self.ending(answer).into(),
-            Err(trouble) => self.in_trouble(&trouble),
+            Ok((verdict, _)) if verdict.code == Code::NoUser => self.unknown(branch, &user).await,
+            Ok(answer) => Mailed::Ended(self.ending(answer).into()),
+            Err(trouble) => Mailed::Ended(self.in_trouble(&trouble)),
         }
     }
 
-    /// The request for the command that takes a user's mail.
-    fn mailbox_command(&self, branch: &Branch, user: &User, from: Vec<u8>) -> Option<Vec<u8>> {
+    /// A request about the user.
+    fn of_user(
+        &self,
+        branch: &Branch,
+        user: &User,
+        target: Target,
+        from: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let envelope = &self.request.message.envelope;
-        let request = privsep::alias::Request {
-            service: self.settings.service.clone().into_bytes(),
-            table: 0,
-            name: user.name.clone(),
-            includes: Vec::new(),
-            target: Target::Mailbox,
-            from_line: from,
-            environment: environment::values(envelope, &envelope.sender, branch, user),
-        };
-        request.is_valid().then(|| request.encode())
+        let values = environment::values(envelope, &envelope.sender, branch, user);
+        let request = environment::of_user(&self.settings.service, user, target, from, values)?;
+        Some(request.encode())
+    }
+
+    /// The user's own file; none when there is no such user, whom the mailbox finds out about.
+    async fn dotforward(&self, branch: &Branch) -> Result<Option<expand::Forward>, Ending> {
+        let user = User::of(&branch.recipient.address, self.settings);
+        let frame = self.of_user(branch, &user, Target::Forward, Vec::new());
+        let Some(frame) = frame else { return Ok(None) };
+        match helper::forward(&self.core.rt, frame).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(verdict)) if verdict.code == Code::NoUser => Ok(None),
+            Ok(Err(verdict)) => Err(self.ending((verdict, None)).into()),
+            Err(trouble) => Err(self.in_trouble(&trouble)),
+        }
     }
 
     async fn include(&self, branch: &Branch, path: &[u8]) -> Result<Vec<u8>, Ending> {
@@ -283,8 +353,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// A file or a command.
-    async fn by_alias(&self, branch: &Branch, target: Target) -> Ending {
+    /// A file or a command of a list.
+    async fn listed(&self, branch: &Branch, target: Target) -> Ending {
         let headed = self.settings.delivered_header;
         let (headed, wait) = match target {
             Target::Command(_) => (headed.command, self.settings.command_time_limit),
@@ -300,13 +370,11 @@ impl Delivery<'_> {
     fn frame(&self, branch: &Branch, target: Target) -> Option<Vec<u8>> {
         let envelope = &self.request.message.envelope;
         let sender = branch.sender.as_ref().unwrap_or(&envelope.sender);
-        let (from_line, values) = match target {
-            Target::Include(_) => Default::default(),
-            _ => {
-                let user = User::of(&branch.recipient.address, self.settings);
-                let values = environment::values(envelope, sender, branch, &user);
-                (recipient::from_line(sender, self.core), values)
-            }
+        let user = User::of(&branch.recipient.address, self.settings);
+        let values = environment::values(envelope, sender, branch, &user);
+        let from_line = match target {
+            Target::Include(_) => Vec::new(),
+            _ => recipient::from_line(sender, self.core),
         };
         let service = &self.settings.service;
         let request = environment::request(service, branch, target, from_line, values);
@@ -329,7 +397,11 @@ impl Delivery<'_> {
 
     fn ending(&self, (verdict, said): Answer) -> Dsn {
         for warning in &verdict.warnings {
-            self.core.log.warn(Daemon::Local, warning);
+            match warning.strip_prefix("fatal: ") {
+                // A process of Postfix's would have ended with it.
+                Some(text) => self.core.log.log(&Event::Fatal { daemon: Daemon::Local, text }),
+                None => self.core.log.warn(Daemon::Local, warning),
+            }
         }
         let dsn = helper::dsn(verdict);
         match said {
@@ -338,38 +410,13 @@ impl Delivery<'_> {
         }
     }
 
-    /// Nobody of that name.
-    fn unknown(&self, user: &User) -> Dsn {
-        if let Some(name) = self.settings.for_unknown {
-            return not_supported(name);
-        }
-        let name = user.to_string();
-        if REQUIRED.contains(&user.name.as_slice()) {
-            self.core.log.warn(Daemon::Local, &format!("required alias not found: {name}"));
-            return Dsn::local(Status::new(2, 0, 0), "discarded");
-        }
-        Dsn::local(Status::new(5, 1, 1), format!("unknown user: \"{name}\""))
-    }
-
     fn in_trouble(&self, trouble: &Trouble) -> Ending {
         self.core.log.warn(Daemon::Local, &trouble.to_string());
         trouble.ending()
     }
 }
 
-impl Ending {
-    /// With what it is the end of.
-    fn within(self, branch: Box<Branch>) -> (Box<Branch>, Ending) {
-        (branch, self)
-    }
-}
-
 /// A path or a command has more than its bound.
 fn too_long() -> Dsn {
     Dsn::local(Status::new(4, 3, 0), "a destination of the alias is too long")
-}
-
-/// The configuration wants something that is not there: the mail waits.
-fn not_supported(name: &str) -> Dsn {
-    Dsn::local(Status::new(4, 3, 5), format!("{name} is not supported yet"))
 }

@@ -18,7 +18,7 @@ use crate::cleanup::commit::{Name, Patience, Start, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::{Copies, Trouble, blind_copy};
 use crate::cleanup::orders::Orders;
-use crate::cleanup::rewrite::{Context, Rewriting};
+use crate::cleanup::rewrite::{Context, LOCAL_CONTEXT, REWRITE_CONTEXT, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::delivery::REFUSED;
@@ -284,6 +284,9 @@ async fn take(core: &Rc<Core>, submission: Submission) -> Result<(), Refused> {
     scene.complete(&message, &mut parsed.envelope);
     let Parsed { mut envelope, .. } = parsed;
     orders.route(&mut envelope);
+    if context == Context::Local {
+        envelope.attributes.push((REWRITE_CONTEXT.into(), LOCAL_CONTEXT.to_vec()));
+    }
     describe(core, name, &mut envelope, &message.content);
     let start = if orders.hold { Start::Held } else { Start::Incoming };
     // However long the disk takes: the file waits in maildrop as well as anywhere.

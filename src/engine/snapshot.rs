@@ -133,6 +133,7 @@ impl Snapshot {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
+        let local = local_services(&params, master, &opener)?;
         let virtuals = virtual_services(&params, master, &opener)?;
         let mapping = Mapping::new(&params, &opener)?;
         let checks = Checks::new(&params, &opener)?;
@@ -171,7 +172,7 @@ impl Snapshot {
             queue_minfree: params.int("queue_minfree")?.unsigned_abs(),
             transports,
             smtp,
-            local: local_services(&params, master)?,
+            local,
             virtuals,
             closed,
             warnings,
@@ -269,12 +270,14 @@ fn pickup<T>(
 fn local_services(
     params: &Params,
     master: &MasterCf,
+    opener: &Opener,
 ) -> Result<Vec<(String, Arc<local::Settings>)>, BadValue> {
     let services = master.services().iter();
     let local = services.filter(|service| service.endpoint.is_none() && service.command == "local");
     let read = |service: &config::master_cf::Service| {
         let params = params.of_service(service);
-        let settings = local::Settings::read(&service.name, &params)?;
+        let mut settings = local::Settings::read(&service.name, &params)?;
+        settings.transports = local::Transports::open(&params, opener)?;
         Ok((service.name.clone(), Arc::new(settings)))
     };
     local.map(read).collect()

@@ -55,10 +55,15 @@ pub fn list(text: &[u8]) -> Vec<Destination> {
     out
 }
 
-/// The entries of an include file: every line a list, those that begin with `#` none.
-pub fn lines(text: &[u8]) -> Vec<Destination> {
+/// The entries of a file, line by line: every line a list, those that begin with `#` none.
+pub fn by_line(text: &[u8]) -> impl Iterator<Item = Vec<Destination>> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
-    lines.flat_map(list).collect()
+    lines.map(list).filter(|line| !line.is_empty())
+}
+
+/// The entries of a file.
+pub fn lines(text: &[u8]) -> Vec<Destination> {
+    by_line(text).flatten().collect()
 }
 
 fn starts_with_include(text: &[u8]) -> bool {

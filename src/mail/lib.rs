@@ -14,6 +14,7 @@ pub mod date;
 pub mod destination;
 pub mod dsn;
 pub mod envelope;
+pub mod expand;
 pub mod extension;
 mod fuzz;
 pub mod header;

@@ -53,7 +53,6 @@ fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fata
         home_mailbox: text("home_mailbox")?,
         mail_spool_directory: text("mail_spool_directory")?,
         forward_path: params.raw("forward_path").map_err(Fatal::config)?,
-        recipient_delimiter: text("recipient_delimiter")?,
         aliases: aliases(&params)?,
         locks: locks(&params)?,
         lock_attempts: number(int("deliver_lock_attempts")?),
@@ -65,7 +64,7 @@ fn rules_of(params: &Params, service: &Service) -> Result<privsep::Service, Fata
     })
 }
 
-/// What deliver may do for aliases, and for `mailbox_command`.
+/// What deliver may do for aliases, for users' own files, and for `mailbox_command`.
 fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
     let text = |name: &str| params.text(name).map_err(Fatal::config);
     let list = |name: &str| params.list(name).map_err(Fatal::config);
@@ -73,7 +72,7 @@ fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
     let allowed = |name: &str| -> Result<Allowed, Fatal> {
         let words = list(name)?;
         let has = |word: &str| words.iter().any(|it| it.eq_ignore_ascii_case(word));
-        Ok(Allowed { alias: has("alias"), include: has("include") })
+        Ok(Allowed { alias: has("alias"), forward: has("forward"), include: has("include") })
     };
     Ok(AliasRules {
         alias_maps: list("alias_maps")?,
@@ -86,6 +85,9 @@ fn aliases(params: &Params) -> Result<AliasRules, Fatal> {
         // What looks like a parameter is the shell's.
         mailbox_command: params.raw("mailbox_command").map_err(Fatal::config)?,
         directory: text("queue_directory")?,
+        execution_directory: params.raw("command_execution_directory").map_err(Fatal::config)?,
+        execution_filter: text("execution_directory_expansion_filter")?,
+        forward_filter: text("forward_expansion_filter")?,
         time_limit_s: u32::try_from(seconds).unwrap_or(u32::MAX),
         utf8: params.flag("smtputf8_enable").map_err(Fatal::config)?,
         files: allowed("allow_mail_to_files")?,
@@ -143,7 +145,7 @@ mod tests {
         let locks = Locks { flock: true, fcntl: false, dotlock: true };
         assert_eq!((local.locks, local.stale_lock_s), (locks, 60));
         assert_eq!(local.home_mailbox, "");
-        assert_eq!(local.aliases.commands, Allowed { alias: true, include: false });
+        assert_eq!(local.aliases.commands, Allowed { alias: true, forward: true, include: false });
         assert_eq!(local.aliases.default_privs, "nobody");
         assert_eq!(local.mail_spool_directory, "/var/mail");
         let home = rules.service(b"home").unwrap();

@@ -1,13 +1,16 @@
-//! What the engine asks deliver for when an alias, or `mailbox_command`, is behind it.
+//! What the engine asks deliver for when an alias, a `.forward` file or `mailbox_command` is behind
+//! it.
 //!
-//! The engine says where the destination stands: in which table, under which name, through which
-//! include files. deliver goes that way itself, so that nothing is read, written or run that an
-//! administrator or the owner of a list has not written down.
+//! The engine says where the destination stands: in which table under which name, or in which
+//! user's file, and through which include files. deliver goes that way itself, so that nothing is
+//! read, written or run that an administrator, the user or the owner of a list has not written
+//! down.
 //!
 //! | target | after the request | the answer |
 //! | --- | --- | --- |
 //! | file, command, mailbox | content, as for a mailbox | [`crate::Reply`] |
 //! | include file | nothing | `Go` and the file in [`crate::chunk`]s, or `Done` |
+//! | the user's own file | nothing | `Forward` and the file in chunks; `Done`: none, or why not |
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -28,7 +31,7 @@ pub const INCLUDES_MAX: usize = 10;
 /// The longest include file; one that is longer defers.
 pub const INCLUDE_BYTES_MAX: usize = 32 << 20;
 /// Frames of requests.
-pub const KIND: Kind = Kind { letters: *b"RPa1", body_max: BODY_MAX };
+pub const KIND: Kind = Kind { letters: *b"RPa2", body_max: BODY_MAX };
 
 /// What a command learns from its environment; most empty values are left out.
 pub const ENVIRONMENT: [&str; 13] = [
@@ -67,6 +70,17 @@ pub enum Target {
     Include(Vec<u8>),
     /// Run the mailbox command of the user that the request names.
     Mailbox,
+    /// Read the first file of `forward_path` that the user has.
+    Forward,
+}
+
+/// In what the first of the entries stands that lead to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In an alias: the place of its table in `alias_maps`, from 0.
+    Alias(u16),
+    /// In a file of the user's that `forward_path` names.
+    User,
 }
 
 /// A request.
@@ -74,15 +88,15 @@ pub enum Target {
 pub struct Request {
     /// The master.cf service, whose rules hold.
     pub service: Vec<u8>,
-    /// The place of the table in `alias_maps`, from 0.
-    pub table: u16,
-    /// The name that has the alias; the user's, for a mailbox.
+    /// In what it stands; for a mailbox and the user's own file, the user.
+    pub source: Source,
+    /// The name that has the alias, or the user's.
     pub name: Vec<u8>,
     /// The include files on the way.
     pub includes: Vec<Vec<u8>>,
     /// What.
     pub target: Target,
-    /// As in [`crate::Request`]; empty for an include file.
+    /// As in [`crate::Request`]; empty where a file is to be read.
     pub from_line: Vec<u8>,
     /// Values in the order of [`ENVIRONMENT`].
     pub environment: [Vec<u8>; ENVIRONMENT.len()],
@@ -95,7 +109,14 @@ impl Request {
             Target::Command(text) => (1, text),
             Target::Include(path) => (2, path),
             Target::Mailbox => (3, &[]),
+            Target::Forward => (4, &[]),
         }
+    }
+
+    /// A value of [`ENVIRONMENT`]; nothing when it is empty.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        let at = ENVIRONMENT.iter().position(|it| *it == name)?;
+        Some(self.environment[at].as_slice()).filter(|value| !value.is_empty())
     }
 
     /// Whether every field is within its bounds and [`Request::encode`] may be called.
@@ -109,9 +130,11 @@ impl Request {
             && self.includes.len() <= INCLUDES_MAX
             && self.includes.iter().all(|path| text(path, TARGET_MAX))
             && text(target, TARGET_MAX)
-            && target.is_empty() == (kind == 3)
+            && target.is_empty() == matches!(kind, 3 | 4)
+            && (self.source == Source::User || !matches!(kind, 3 | 4))
+            && (self.includes.is_empty() || !matches!(kind, 3 | 4))
             && text(&self.from_line, FROM_LINE_MAX)
-            && self.from_line.starts_with(b"From ") == (kind != 2)
+            && self.from_line.starts_with(b"From ") != matches!(kind, 2 | 4)
             && self.environment.iter().all(|value| text(value, VALUE_MAX))
     }
 
@@ -120,7 +143,13 @@ impl Request {
         assert!(self.is_valid(), "a request within its bounds");
         let mut out = Writer::default();
         out.bytes(&self.service);
-        out.u16(self.table);
+        match self.source {
+            Source::User => out.u8(0),
+            Source::Alias(table) => {
+                out.u8(1);
+                out.u16(table);
+            }
+        }
         out.bytes(&self.name);
         out.u8(self.includes.len() as u8);
         self.includes.iter().for_each(|path| out.bytes(path));
@@ -139,7 +168,11 @@ impl Request {
     pub fn decode(body: &[u8]) -> Result<Request, CodecError> {
         let mut fields = Reader(body);
         let service = fields.text(NAME_MAX)?.into();
-        let table = fields.u16()?;
+        let source = match fields.u8()? {
+            0 => Source::User,
+            1 => Source::Alias(fields.u16()?),
+            _ => return Err(CodecError::Value),
+        };
         let name = fields.text(NAME_MAX)?.into();
         let count = usize::from(fields.u8()?);
         if count > INCLUDES_MAX {
@@ -154,6 +187,7 @@ impl Request {
             1 => Target::Command(text),
             2 => Target::Include(text),
             3 if text.is_empty() => Target::Mailbox,
+            4 if text.is_empty() => Target::Forward,
             _ => return Err(CodecError::Value),
         };
         let from_line = fields.text(FROM_LINE_MAX)?.into();
@@ -162,7 +196,7 @@ impl Request {
             *value = fields.text(VALUE_MAX)?.into();
         }
         fields.finish()?;
-        let request = Request { service, table, name, includes, target, from_line, environment };
+        let request = Request { service, source, name, includes, target, from_line, environment };
         if request.is_valid() { Ok(request) } else { Err(CodecError::Value) }
     }
 }
@@ -172,11 +206,20 @@ impl Request {
 pub struct Allowed {
     /// In an alias.
     pub alias: bool,
+    /// In a user's `.forward` file.
+    pub forward: bool,
     /// In an include file.
     pub include: bool,
 }
 
-/// What deliver may do for aliases of one service, and how.
+impl Allowed {
+    fn decode(fields: &mut Reader<'_>) -> Result<Allowed, CodecError> {
+        let (alias, forward, include) = (fields.flag()?, fields.flag()?, fields.flag()?);
+        Ok(Allowed { alias, forward, include })
+    }
+}
+
+/// What deliver may do for aliases and users' own files of one service, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AliasRules {
     /// `alias_maps`
@@ -197,6 +240,12 @@ pub struct AliasRules {
     pub mailbox_command: String,
     /// `queue_directory`: where commands start.
     pub directory: String,
+    /// `command_execution_directory`: where they start when it says something.
+    pub execution_directory: String,
+    /// `execution_directory_expansion_filter`
+    pub execution_filter: String,
+    /// `forward_expansion_filter`
+    pub forward_filter: String,
     /// `command_time_limit`, seconds
     pub time_limit_s: u32,
     /// `smtputf8_enable`
@@ -217,7 +266,7 @@ impl AliasRules {
         [&self.alias_maps, &self.mailbox_command_maps, &self.export_environment]
     }
 
-    fn values(&self) -> [&String; 6] {
+    fn values(&self) -> [&String; 9] {
         [
             &self.default_type,
             &self.default_privs,
@@ -225,6 +274,9 @@ impl AliasRules {
             &self.shell,
             &self.mailbox_command,
             &self.directory,
+            &self.execution_directory,
+            &self.execution_filter,
+            &self.forward_filter,
         ]
     }
 
@@ -244,9 +296,10 @@ impl AliasRules {
         }
         self.values().iter().for_each(|value| out.bytes(value.as_bytes()));
         out.u32(self.time_limit_s);
-        let Allowed { alias, include } = self.files;
-        let flags = [self.utf8, alias, include, self.commands.alias, self.commands.include];
-        flags.iter().for_each(|flag| out.u8(u8::from(*flag)));
+        out.u8(u8::from(self.utf8));
+        for Allowed { alias, forward, include } in [self.files, self.commands] {
+            [alias, forward, include].iter().for_each(|flag| out.u8(u8::from(*flag)));
+        }
     }
 
     pub(crate) fn decode(fields: &mut Reader<'_>) -> Result<AliasRules, CodecError> {
@@ -266,10 +319,13 @@ impl AliasRules {
             shell: value()?,
             mailbox_command: value()?,
             directory: value()?,
+            execution_directory: value()?,
+            execution_filter: value()?,
+            forward_filter: value()?,
             time_limit_s: fields.u32()?,
             utf8: fields.flag()?,
-            files: Allowed { alias: fields.flag()?, include: fields.flag()? },
-            commands: Allowed { alias: fields.flag()?, include: fields.flag()? },
+            files: Allowed::decode(fields)?,
+            commands: Allowed::decode(fields)?,
         };
         if rules.is_valid() { Ok(rules) } else { Err(CodecError::TooLong) }
     }
@@ -283,7 +339,7 @@ mod tests {
     fn request() -> Request {
         Request {
             service: b"local".into(),
-            table: 1,
+            source: Source::Alias(1),
             name: b"list".into(),
             includes: alloc::vec![b"/etc/list".to_vec()],
             target: Target::Command(b"/bin/x a".into()),
@@ -308,24 +364,33 @@ mod tests {
             Request { target: Target::File(Vec::new()), ..good.clone() },
             Request { target: Target::Command(b"a\nb".into()), ..good.clone() },
             Request { from_line: Vec::new(), ..good.clone() },
+            Request { target: Target::Mailbox, includes: Vec::new(), ..good.clone() },
+            Request { target: Target::Mailbox, source: Source::User, ..good.clone() },
             long,
         ];
         assert!(bad.iter().all(|request| !request.is_valid()));
-        assert!(Request { target: include, from_line: Vec::new(), ..good }.is_valid());
+        let read = Request { target: include, from_line: Vec::new(), ..good };
+        assert!(read.is_valid());
+        let (target, source, includes) = (Target::Forward, Source::User, Vec::new());
+        assert!(Request { target, source, includes, ..read }.is_valid());
     }
 
     proptest! {
         #[test]
-        fn any_target_comes_back(kind in 0u8..4, text in "[ -~]{1,40}", name in "[ -~]{1,20}") {
+        fn any_target_comes_back(kind in 0u8..5, text in "[ -~]{1,40}", name in "[ -~]{1,20}") {
             let bytes = text.into_bytes();
             let target = match kind {
                 0 => Target::File(bytes),
                 1 => Target::Command(bytes),
                 2 => Target::Include(bytes),
-                _ => Target::Mailbox,
+                3 => Target::Mailbox,
+                _ => Target::Forward,
             };
-            let from_line = if kind == 2 { Vec::new() } else { b"From x".into() };
-            let request = Request { target, from_line, name: name.into(), ..request() };
+            let from_line = if matches!(kind, 2 | 4) { Vec::new() } else { b"From x".into() };
+            let mut request = Request { target, from_line, name: name.into(), ..request() };
+            if kind > 2 {
+                (request.source, request.includes) = (Source::User, Vec::new());
+            }
             let frame = request.encode();
             prop_assert_eq!(Request::decode(frame::whole(KIND, &frame).unwrap()), Ok(request));
         }

@@ -3,8 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::alias::Target;
-use crate::reply::TEXT_MAX;
+use crate::alias::{Source, Target};
+use crate::reply::{Forward, TEXT_MAX};
 use crate::{
     Asked, Code, Reply, Request, Rules, Verdict, VirtualRequest, alias, chunk, frame, reply,
     request, rules, virtual_request,
@@ -36,6 +36,7 @@ pub fn fuzz_privsep_request(data: &[u8]) {
     write_alias_request(data);
     write_virtual(data);
     write_verdict(data);
+    write_forward(data);
 }
 
 fn read_request(body: &[u8]) {
@@ -101,8 +102,8 @@ fn read_content(mut data: &[u8]) {
 fn write_request(data: &[u8]) {
     let mut fields = data.split(|byte| *byte == 0).map(<[u8]>::to_vec);
     let mut field = || fields.next().unwrap_or_default();
-    let (service, user, extension) = (field(), field(), field());
-    let request = Request { service, user, extension, from_line: field() };
+    let (service, user) = (field(), field());
+    let request = Request { service, user, from_line: field() };
     if request.is_valid() {
         let bytes = request.encode();
         let body = frame::whole(request::KIND, &bytes).expect("a frame");
@@ -117,16 +118,19 @@ fn write_alias_request(data: &[u8]) {
     let mut fields = fields.split(|byte| *byte == 0).map(<[u8]>::to_vec);
     let mut field = || fields.next().unwrap_or_default();
     let (service, name, from_line, text) = (field(), field(), field(), field());
-    let target = match kind & 3 {
+    let target = match kind % 5 {
         0 => Target::File(text),
         1 => Target::Command(text),
         2 => Target::Include(text),
-        _ => Target::Mailbox,
+        3 => Target::Mailbox,
+        _ => Target::Forward,
     };
     let mut environment: [Vec<u8>; alias::ENVIRONMENT.len()] = Default::default();
     environment.iter_mut().for_each(|value| *value = field());
-    let (table, includes) = (u16::from(*place), fields.collect());
-    let request = alias::Request { service, table, name, includes, target, from_line, environment };
+    let source = if *place == 255 { Source::User } else { Source::Alias(u16::from(*place)) };
+    let includes = fields.collect();
+    let request =
+        alias::Request { service, source, name, includes, target, from_line, environment };
     if request.is_valid() {
         let bytes = request.encode();
         let body = frame::whole(alias::KIND, &bytes).expect("a frame");
@@ -163,6 +167,21 @@ fn write_verdict(data: &[u8]) {
     let Ok(Reply::Done(read)) = Reply::decode(body) else { return };
     assert_eq!((read.code, read.status), (code, status), "what was said");
     for text in read.warnings.iter().chain([&read.text]) {
+        assert!(text.len() <= TEXT_MAX && !text.bytes().any(|byte| byte.is_ascii_control()));
+    }
+}
+
+/// A flag, then texts with NULs between them, as deliver says which file of a user's it gives.
+fn write_forward(data: &[u8]) {
+    let [extended, texts @ ..] = data else { return };
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let mut texts: Vec<String> = texts.split(|byte| *byte == 0).map(text).collect();
+    let (path, extended) = (texts.remove(0), extended & 1 == 1);
+    let bytes = Reply::Forward(Forward { path, extended, warnings: texts }).encode();
+    let body = frame::whole(reply::KIND, &bytes).expect("a frame");
+    let Ok(Reply::Forward(read)) = Reply::decode(body) else { panic!("what was said") };
+    assert_eq!(read.extended, extended);
+    for text in read.warnings.iter().chain([&read.path]) {
         assert!(text.len() <= TEXT_MAX && !text.bytes().any(|byte| byte.is_ascii_control()));
     }
 }

@@ -8,8 +8,8 @@
 //! | engine | deliver | [`chunk`]s of the content | after `Go` |
 //! | deliver | engine | [`Reply::Done`] | last; instead of `Go` when there is nothing to write to |
 //!
-//! What is asked is a [`Request`] of local(8), an [`alias::Request`] when an alias is behind it,
-//! or a [`VirtualRequest`] of virtual(8).
+//! What is asked is a [`Request`] of local(8), an [`alias::Request`] when an alias or a file of the
+//! user's is behind it, or a [`VirtualRequest`] of virtual(8).
 //!
 //! Every message is a [`frame`]: four letters that name its kind, the length of its body, the body.
 //! A body is fields in a fixed order, each with its length; text fields have no control characters.

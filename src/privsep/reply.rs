@@ -66,6 +66,17 @@ pub struct Verdict {
     pub warnings: Vec<String>,
 }
 
+/// A file of a user's that `forward_path` names; its text follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Its name.
+    pub path: String,
+    /// Whether the address extension is a part of the name.
+    pub extended: bool,
+    /// Lines an administrator should see: why it is not obeyed, when no text follows.
+    pub warnings: Vec<String>,
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -75,6 +86,8 @@ pub enum Reply {
     Done(Verdict),
     /// The same, of a command, with what it said itself or what its end means.
     Command(Verdict, String),
+    /// The text of this file comes.
+    Forward(Forward),
 }
 
 impl Reply {
@@ -92,6 +105,12 @@ impl Reply {
                 verdict.encode(&mut out);
                 out.bytes(line(said).as_bytes());
             }
+            Reply::Forward(Forward { path, extended, warnings: lines }) => {
+                out.u8(3);
+                out.bytes(line(path).as_bytes());
+                out.u8(u8::from(*extended));
+                write_warnings(lines, &mut out);
+            }
         }
         frame::build(KIND, &out.finish())
     }
@@ -106,6 +125,11 @@ impl Reply {
             0 => Reply::Go,
             1 => Reply::Done(Verdict::decode(&mut fields)?),
             2 => Reply::Command(Verdict::decode(&mut fields)?, fields.string(TEXT_MAX)?),
+            3 => Reply::Forward(Forward {
+                path: fields.string(TEXT_MAX)?,
+                extended: fields.flag()?,
+                warnings: warnings(&mut fields)?,
+            }),
             _ => return Err(CodecError::Value),
         };
         fields.finish()?;
@@ -121,9 +145,7 @@ impl Verdict {
         out.u16(subject);
         out.u16(detail);
         out.bytes(line(&self.text).as_bytes());
-        let warnings = &self.warnings[..self.warnings.len().min(WARNINGS_MAX)];
-        out.u8(warnings.len() as u8);
-        warnings.iter().for_each(|warning| out.bytes(line(warning).as_bytes()));
+        write_warnings(&self.warnings, out);
     }
 
     fn decode(fields: &mut Reader<'_>) -> Result<Verdict, CodecError> {
@@ -131,11 +153,7 @@ impl Verdict {
         let code = *CODES.iter().find(|code| **code as u8 == byte).ok_or(CodecError::Value)?;
         let status = (fields.u8()?, fields.u16()?, fields.u16()?);
         let text = fields.string(TEXT_MAX)?;
-        let count = usize::from(fields.u8()?);
-        if count > WARNINGS_MAX {
-            return Err(CodecError::TooLong);
-        }
-        let warnings = (0..count).map(|_| fields.string(TEXT_MAX)).collect::<Result<_, _>>()?;
+        let warnings = warnings(fields)?;
         let (class, subject, detail) = status;
         let known = matches!(class, 2 | 4 | 5) && subject <= 999 && detail <= 999;
         if !known || (class == 2) != (code == Code::Ok) {
@@ -143,6 +161,20 @@ impl Verdict {
         }
         Ok(Verdict { code, status, text, warnings })
     }
+}
+
+fn write_warnings(warnings: &[String], out: &mut Writer) {
+    let warnings = &warnings[..warnings.len().min(WARNINGS_MAX)];
+    out.u8(warnings.len() as u8);
+    warnings.iter().for_each(|warning| out.bytes(line(warning).as_bytes()));
+}
+
+fn warnings(fields: &mut Reader<'_>) -> Result<Vec<String>, CodecError> {
+    let count = usize::from(fields.u8()?);
+    if count > WARNINGS_MAX {
+        return Err(CodecError::TooLong);
+    }
+    (0..count).map(|_| fields.string(TEXT_MAX)).collect()
 }
 
 /// `text` as one line within its bound.
@@ -179,6 +211,13 @@ mod tests {
             prop_assert_eq!(Reply::decode(body), Ok(reply));
             let more = [body, b"x"].concat();
             prop_assert_eq!(Reply::decode(&more), Err(CodecError::LeftOver));
+        }
+
+        #[test]
+        fn a_users_file_comes_back(path in "[ -~]{0,200}", extended: bool) {
+            let reply = Reply::Forward(Forward { path, extended, warnings: Vec::new() });
+            let bytes = reply.encode();
+            prop_assert_eq!(Reply::decode(frame::whole(KIND, &bytes).unwrap()), Ok(reply));
         }
 
         #[test]

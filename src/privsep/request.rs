@@ -10,14 +10,14 @@ use crate::frame::{self, Kind};
 
 /// The longest body.
 pub const BODY_MAX: usize = 16 * 1024;
-/// The longest service name, user name or address extension.
+/// The longest service name or user name.
 pub const NAME_MAX: usize = 1024;
 /// The longest From_ line.
 pub const FROM_LINE_MAX: usize = 8 * 1024;
 /// Frames of requests.
-pub const KIND: Kind = Kind { letters: *b"RPq1", body_max: BODY_MAX };
+pub const KIND: Kind = Kind { letters: *b"RPq2", body_max: BODY_MAX };
 
-const _: () = assert!(FROM_LINE_MAX + 3 * NAME_MAX + 64 <= BODY_MAX);
+const _: () = assert!(FROM_LINE_MAX + 2 * NAME_MAX + 64 <= BODY_MAX);
 
 /// A delivery to a user's mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,6 @@ pub struct Request {
     pub service: Vec<u8>,
     /// The user's login name.
     pub user: Vec<u8>,
-    /// The address extension.
-    pub extension: Vec<u8>,
     /// The line in front of a message in an mbox, without its end: `From sender  date`.
     pub from_line: Vec<u8>,
 }
@@ -35,7 +33,7 @@ pub struct Request {
 impl Request {
     /// Whether every field is within its bounds and [`Request::encode`] may be called.
     pub fn is_valid(&self) -> bool {
-        let names = [&self.service, &self.user, &self.extension];
+        let names = [&self.service, &self.user];
         let text = |bytes: &[u8]| !bytes.iter().any(u8::is_ascii_control);
         names.iter().all(|name| name.len() <= NAME_MAX && text(name))
             && !self.service.is_empty()
@@ -49,9 +47,7 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         assert!(self.is_valid(), "a request within its bounds");
         let mut out = Writer::default();
-        [&self.service, &self.user, &self.extension, &self.from_line]
-            .iter()
-            .for_each(|field| out.bytes(field));
+        [&self.service, &self.user, &self.from_line].iter().for_each(|field| out.bytes(field));
         frame::build(KIND, &out.finish())
     }
 
@@ -64,7 +60,6 @@ impl Request {
         let request = Request {
             service: fields.text(NAME_MAX)?.into(),
             user: fields.text(NAME_MAX)?.into(),
-            extension: fields.text(NAME_MAX)?.into(),
             from_line: fields.text(FROM_LINE_MAX)?.into(),
         };
         fields.finish()?;
@@ -84,10 +79,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_request_comes_back_and_a_byte_more_or_less_is_refused(
-            service in text(40), user in text(300), extension in text(20), line in text(200),
+            service in text(40), user in text(300), line in text(200),
         ) {
             let from_line = [b"From ", line.as_slice()].concat();
-            let request = Request { service, user, extension, from_line };
+            let request = Request { service, user, from_line };
             let bytes = request.encode();
             let body = frame::whole(KIND, &bytes).unwrap();
             prop_assert_eq!(Request::decode(body), Ok(request));
@@ -110,7 +105,6 @@ mod tests {
         let good = Request {
             service: b"local".into(),
             user: b"alice".into(),
-            extension: Vec::new(),
             from_line: b"From a@b  Sun Nov 22 11:44:06 2026".into(),
         };
         assert!(good.is_valid());
@@ -124,7 +118,7 @@ mod tests {
         assert!(bad.iter().all(|request| !request.is_valid()));
         let wrong = [b"RPr1".as_slice(), &[0; 4]].concat();
         assert_eq!(frame::whole(KIND, &wrong), Err(CodecError::Kind));
-        let long = [b"RPq1".as_slice(), &[255; 4]].concat();
+        let long = [b"RPq2".as_slice(), &[255; 4]].concat();
         assert_eq!(frame::whole(KIND, &long), Err(CodecError::TooLong));
     }
 }

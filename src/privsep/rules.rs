@@ -19,9 +19,9 @@ pub const SERVICES_MAX: usize = 32;
 /// The longest parameter value.
 pub const VALUE_MAX: usize = 1024;
 /// Frames of rules.
-pub const KIND: Kind = Kind { letters: *b"RPR1", body_max: BODY_MAX };
+pub const KIND: Kind = Kind { letters: *b"RPR2", body_max: BODY_MAX };
 
-const LOCAL_BYTES_MAX: usize = 5 * (VALUE_MAX + 4) + RULES_BYTES_MAX + 128;
+const LOCAL_BYTES_MAX: usize = 4 * (VALUE_MAX + 4) + RULES_BYTES_MAX + 128;
 const _: () = assert!(SERVICES_MAX * (LOCAL_BYTES_MAX + virtual_rules::BYTES_MAX) + 64 <= BODY_MAX);
 
 /// Everything deliver goes by.
@@ -46,8 +46,6 @@ pub struct Service {
     pub mail_spool_directory: String,
     /// `forward_path`
     pub forward_path: String,
-    /// `recipient_delimiter`
-    pub recipient_delimiter: String,
     /// `mailbox_delivery_lock`
     pub locks: Locks,
     /// `deliver_lock_attempts`
@@ -151,14 +149,8 @@ fn several<T>(
 }
 
 impl Service {
-    fn values(&self) -> [&String; 5] {
-        [
-            &self.name,
-            &self.home_mailbox,
-            &self.mail_spool_directory,
-            &self.forward_path,
-            &self.recipient_delimiter,
-        ]
+    fn values(&self) -> [&String; 4] {
+        [&self.name, &self.home_mailbox, &self.mail_spool_directory, &self.forward_path]
     }
 
     /// Whether its values are short lines.
@@ -188,7 +180,6 @@ impl Service {
             home_mailbox: fields.string(VALUE_MAX)?,
             mail_spool_directory: fields.string(VALUE_MAX)?,
             forward_path: fields.string(VALUE_MAX)?,
-            recipient_delimiter: fields.string(VALUE_MAX)?,
             locks: Locks { fcntl: fields.flag()?, flock: fields.flag()?, dotlock: fields.flag()? },
             lock_attempts: fields.u32()?,
             lock_delay_s: fields.u32()?,
@@ -207,11 +198,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn service() -> impl Strategy<Value = Service> {
-        let texts = proptest::array::uniform5("[ -~]{0,50}");
+        let texts = proptest::array::uniform4("[ -~]{0,50}");
         (texts, any::<[bool; 5]>(), any::<[u32; 3]>(), any::<u64>()).prop_map(
             |(texts, flags, numbers, mailbox_size_limit)| {
-                let [name, home_mailbox, mail_spool_directory, rest @ ..] = texts;
-                let [forward_path, recipient_delimiter] = rest;
+                let [name, home_mailbox, mail_spool_directory, forward_path] = texts;
                 let [fcntl, flock, dotlock, require_home_directory, strict] = flags;
                 let [lock_attempts, lock_delay_s, stale_lock_s] = numbers;
                 Service {
@@ -219,7 +209,6 @@ mod tests {
                     home_mailbox,
                     mail_spool_directory,
                     forward_path,
-                    recipient_delimiter,
                     locks: Locks { fcntl, flock, dotlock },
                     lock_attempts,
                     lock_delay_s,

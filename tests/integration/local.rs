@@ -19,7 +19,7 @@ const MAIN_CF: &str = "mydestination = example.test\nlocal_recipient_maps =\n\
     deliver_lock_delay = 1s\ntransport_retry_time = 1s\n";
 
 /// A system with a local service and a spool directory of its own, not started yet.
-fn installed(extra: &str) -> System {
+pub(super) fn installed(extra: &str) -> System {
     let system = System::new(MAIN_CF);
     let spool = system.path("spool");
     fs::create_dir(&spool).unwrap();
@@ -38,7 +38,7 @@ fn started(extra: &str) -> System {
 }
 
 /// A user whose mailbox can be written here, and its id.
-fn user() -> (String, u32) {
+pub(super) fn user() -> (String, u32) {
     let name = if is_root() { "daemon".to_string() } else { id(&["-un"]) };
     let uid = id(&["-u", &name]).parse().unwrap();
     (name, uid)
@@ -50,7 +50,7 @@ fn id(arguments: &[&str]) -> String {
 }
 
 /// The process that runs `program` for this system, once there is one.
-fn process(system: &System, program: &str) -> u32 {
+pub(super) fn process(system: &System, program: &str) -> u32 {
     let path = system.path("bin").join(program);
     let of = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == path);
     let mut found = None;
@@ -61,7 +61,7 @@ fn process(system: &System, program: &str) -> u32 {
     found.unwrap()
 }
 
-fn mailbox(system: &System, user: &str) -> String {
+pub(super) fn mailbox(system: &System, user: &str) -> String {
     fs::read_to_string(system.path("spool").join(user)).unwrap_or_default()
 }
 
@@ -72,7 +72,7 @@ fn wait_for(system: &System, count: usize) {
     system.wait_until_empty();
 }
 
-fn send(system: &System, user: &str, subject: &str) {
+pub(super) fn send(system: &System, user: &str, subject: &str) {
     submit(system.port, "sender@source.example", &format!("{user}@example.test"), subject);
 }
 

@@ -138,7 +138,9 @@ impl<'a> Writer<'a> {
         for entry in entries {
             let recipient = entry.recipient(&self.notice.about);
             let original = &recipient.original;
-            let expanded = match recipient.address.same_as(original) || original.is_null() {
+            // An owner is told of it even where it is the same, as in Postfix.
+            let same = recipient.address.same_as(original) && self.notice.owner.is_none();
+            let expanded = match same || original.is_null() {
                 true => String::new(),
                 false => format!(" (expanded from <{}>)", recipient.original),
             };

@@ -22,6 +22,12 @@ use std::sync::Arc;
 /// Bytes of a line that is written anew, its tab not counted.
 const LINE_BYTES: usize = 70;
 
+/// The envelope's attribute that says [`Context::Local`] of a message that is forwarded later;
+/// without it, it came from elsewhere.
+pub const REWRITE_CONTEXT: &str = "rewrite_context";
+/// Its value.
+pub const LOCAL_CONTEXT: &[u8] = b"local";
+
 /// By which domain names are qualified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {

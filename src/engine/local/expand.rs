@@ -2,14 +2,20 @@
 //!
 //! Called by the delivery of one recipient, which does what each [`Step`] says and asks for the
 //! next one. Nothing here waits, reads files or writes: tables are asked through [`World`], and the
-//! text of an include file comes back by [`Expansion::included`].
+//! text of a file comes back by [`Expansion::included`] and [`Expansion::forwarded`].
 //!
 //! | a recipient here | becomes |
 //! | --- | --- |
 //! | it has an alias, with or without its extension | what the alias lists |
 //! | its alias lists itself | the user of that name |
 //! | its alias has an owner, or it stands in an include file | forwarded, with its own status |
+//! | it stands in another user's `.forward` file | the same |
+//! | it has a `.forward` file that lists something | what that lists |
+//! | its `.forward` file lists itself | a mailbox |
 //! | otherwise | a mailbox |
+//! | there is no mailbox, and `luser_relay` is set | that address, once |
+//!
+//! | it begins with a backslash | the mailbox of the rest, whatever lists there are |
 //!
 //! | an address of a list | becomes |
 //! | --- | --- |
@@ -21,16 +27,23 @@
 //! are remembered, later ones may come twice.
 //! **Standards**: local(8), aliases(5) of Postfix 3.7.
 
+mod alias;
+mod branch;
+mod world;
+
 use super::recipient::User;
 use super::settings::{Origin, Settings};
 use mail::address::Printable;
 use mail::destination::{self, Destination};
-use mail::envelope::notify;
 use mail::{Address, Dsn, Recipient, Status};
 use std::collections::BTreeSet;
 
-/// How deep aliases may lead to aliases, in `HOP`s and `INCLUDE`s; then the recipient is
-/// bounced. 25 aliases of aliases, as in Postfix.
+use branch::Owner;
+pub use branch::{Branch, Proof};
+pub use world::{Alias, Place, World};
+
+/// How deep aliases and users' files may lead to more of them, in `HOP`s and `INCLUDE`s; then the
+/// recipient is bounced. 25 aliases of aliases, as in Postfix.
 pub const LEVELS_MAX: u32 = 100;
 /// What an alias counts.
 const HOP: u32 = 4;
@@ -41,74 +54,20 @@ pub const ENTRIES_MAX: usize = 1 << 20;
 /// How deep include files may name include files; then the entry is deferred.
 pub const INCLUDES_MAX: usize = privsep::alias::INCLUDES_MAX;
 
-/// What an alias table says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Alias {
-    /// There is one: its value, and which of the tables it comes from.
-    Found(Vec<u8>, usize),
-    /// There is none.
-    NotFound,
-    /// Nobody can tell now, and why.
-    Retry(String),
-}
+/// What is remembered of a user's file when all of it is done.
+const FORWARDED: &[u8] = b"forward-done";
 
-/// Where an address of a list is delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// By this service; the address in its final form.
-    Here(Address),
-    /// By another one.
-    Elsewhere(Address),
-    /// Nowhere: its domain is not one.
-    BadSyntax,
-    /// Nobody can tell now, and why.
-    Unknown(String),
-}
-
-/// What the expansion asks.
-#[derive(Clone, Copy)]
-pub struct World<'a> {
-    /// The alias of a name.
-    pub alias: &'a dyn Fn(&[u8]) -> Alias,
-    /// Where an address goes that is not qualified yet.
-    pub resolve: &'a dyn Fn(&Address) -> Place,
-    /// An address in canonical form.
-    pub canonical: &'a dyn Fn(&Address) -> Address,
-    /// Whether the message has been delivered to an address before.
-    pub has_been_at: &'a dyn Fn(&Address) -> bool,
-}
-
-/// By what an entry may ask for a file or a command: where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// Which of `alias_maps`.
-    pub table: usize,
-    /// The name that was looked up there.
-    pub name: Vec<u8>,
-    /// The include files that lead from there to the entry.
-    pub includes: Vec<Vec<u8>>,
-}
-
-/// One recipient on its way, and how it came about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Branch {
-    /// The address now; what it was; how reports about it are wanted.
-    pub recipient: Recipient,
-    /// For `Delivered-To:`.
-    pub delivered: Address,
-    /// The sender from here on, when an `owner-` alias has changed it.
-    pub sender: Option<Address>,
-    /// Set where a local recipient is to be forwarded, not delivered.
-    owner: bool,
-    /// The list it stands in.
-    pub origin: Origin,
-    /// Where files and commands have their rights from.
-    pub proof: Option<Proof>,
-    /// The name whose value is being expanded.
-    expanding: Vec<u8>,
-    /// An extension that goes on to what is listed, with its delimiter.
-    unmatched: Vec<u8>,
-    level: u32,
+/// A file of a user's that `forward_path` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Its name.
+    pub path: Vec<u8>,
+    /// Whether the address extension is a part of the name.
+    pub extended: bool,
+    /// What it says; nothing when it is not obeyed.
+    pub text: Vec<u8>,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
 }
 
 /// What is to be done next.
@@ -122,6 +81,8 @@ pub enum Step {
     Command(Box<Branch>, Vec<u8>),
     /// Read a list; it comes back by [`Expansion::included`].
     Include(Box<Branch>, Vec<u8>),
+    /// Read the user's own file; it comes back by [`Expansion::forwarded`].
+    Dotforward(Box<Branch>),
     /// Send to an address.
     Forward(Box<Branch>),
     /// This is what became of it.
@@ -141,6 +102,13 @@ pub enum Expanded {
 enum Work {
     Recipient(Box<Branch>),
     Entry(Box<Branch>, Destination),
+    /// Lines of a file, the next one last; no more of them once something waits that did not when
+    /// the file was begun.
+    Lines(Box<Branch>, Vec<Vec<Destination>>, usize),
+    Mailbox(Box<Branch>),
+    /// Everything that this user's file lists is done.
+    Forwarded(Vec<u8>),
+    Ended(Box<Branch>, Dsn),
 }
 
 /// The expansion of one recipient.
@@ -152,45 +120,12 @@ pub struct Expansion<'a> {
     work: Vec<Work>,
     seen: BTreeSet<Vec<u8>>,
     entries: usize,
+    /// How much of it waits.
+    deferred: usize,
     /// Set once an alias was expanded that is to be reported.
     pub expanded: Option<Expanded>,
     /// What an administrator should know; the caller takes them.
     pub warnings: Vec<String>,
-}
-
-impl Branch {
-    fn new(recipient: &Recipient) -> Branch {
-        Branch {
-            delivered: recipient.address.clone(),
-            recipient: recipient.clone(),
-            sender: None,
-            owner: false,
-            origin: Origin::Message,
-            proof: None,
-            expanding: Vec::new(),
-            unmatched: Vec::new(),
-            level: 0,
-        }
-    }
-
-    /// A branch somewhere in an expansion.
-    #[cfg(test)]
-    pub fn for_tests(recipient: Recipient, delivered: Address, sender: Option<Address>) -> Branch {
-        Branch { delivered, sender, ..Branch::new(&recipient) }
-    }
-
-    /// Whose rights it has, as far as that matters for twice the same.
-    fn rights(&self) -> Vec<u8> {
-        let Some(proof) = &self.proof else { return Vec::new() };
-        let first = proof.includes.first().map(Vec::as_slice).unwrap_or_default();
-        [proof.table.to_string().as_bytes(), b" ", first].concat()
-    }
-
-    fn ended(self: Box<Self>, status: (u8, u16, u16), text: impl Into<String>) -> Option<Step> {
-        let (class, subject, detail) = status;
-        let dsn = Dsn::local(Status::new(class, subject, detail), text);
-        Some(Step::Ended(self, dsn))
-    }
 }
 
 impl<'a> Expansion<'a> {
@@ -202,6 +137,7 @@ impl<'a> Expansion<'a> {
             work: vec![Work::Recipient(Box::new(Branch::new(recipient)))],
             seen: BTreeSet::new(),
             entries: 0,
+            deferred: 0,
             expanded: None,
             warnings: Vec::new(),
         }
@@ -213,6 +149,16 @@ impl<'a> Expansion<'a> {
             let step = match work {
                 Work::Recipient(branch) => self.recipient(branch),
                 Work::Entry(branch, destination) => self.entry(branch, destination),
+                Work::Lines(branch, lines, before) => {
+                    self.line(branch, lines, before);
+                    None
+                }
+                Work::Mailbox(branch) => self.mailbox(branch),
+                Work::Forwarded(path) => {
+                    self.been_here(FORWARDED, &path);
+                    None
+                }
+                Work::Ended(branch, dsn) => Some(Step::Ended(branch, dsn)),
             };
             if step.is_some() {
                 return step;
@@ -230,27 +176,103 @@ impl<'a> Expansion<'a> {
     pub fn included(&mut self, mut branch: Box<Branch>, path: Vec<u8>, text: &[u8]) {
         branch.origin = Origin::Include;
         branch.level += INCLUDE;
-        branch.owner = true;
+        if branch.owner == Owner::None {
+            branch.owner = Owner::List;
+        }
         branch.expanding = branch.recipient.address.local_part().to_ascii_lowercase();
         branch.proof.iter_mut().for_each(|proof| proof.includes.push(path.clone()));
         if !self.settings.propagates_include {
             branch.unmatched.clear();
         }
-        let _any = self.list(&branch, destination::lines(text));
+        let lines = destination::by_line(text).collect();
+        self.file(branch, lines);
+    }
+
+    /// What came of [`Step::Dotforward`]: a file, or none. Whether that lists something new.
+    pub fn forwarded(&mut self, branch: Box<Branch>, found: Option<Forward>) -> bool {
+        let before = self.entries;
+        match found {
+            Some(found) => self.own_file(branch, found),
+            None => self.work.push(Work::Mailbox(branch)),
+        }
+        self.entries > before
+    }
+
+    fn own_file(&mut self, mut branch: Box<Branch>, found: Forward) {
+        let Forward { path, extended, text, warnings } = found;
+        if self.been_here(b"forward", &path) {
+            // Who stands in it before all is done is the user; after that, a duplicate.
+            if !self.seen.contains(&key(FORWARDED, &path)) {
+                self.work.push(Work::Mailbox(branch));
+            }
+            return;
+        }
+        self.warnings.extend(warnings);
+        let lines: Vec<Vec<Destination>> = destination::by_line(&text).collect();
+        if lines.is_empty() {
+            return self.work.push(Work::Mailbox(branch));
+        }
+        if branch.level > LEVELS_MAX {
+            let text = format!("mail forwarding loop for {}", branch.recipient.address);
+            let dsn = Dsn::local(Status::new(5, 4, 6), text);
+            return self.work.push(Work::Ended(branch, dsn));
+        }
+        self.work.push(Work::Forwarded(path));
+        let user = User::of(&branch.recipient.address, self.settings);
+        branch.unmatched.clear();
+        if self.settings.propagates_forward && !extended {
+            branch.unmatched = user.local[user.name.len()..].to_vec();
+        }
+        branch.origin = Origin::Forward;
+        branch.owner = Owner::User(user.name.clone());
+        branch.expanding = user.local;
+        branch.proof = Some(Proof { table: None, name: user.name, includes: Vec::new() });
+        self.note_success(&mut branch, false);
+        self.thaw(&mut branch);
+        self.file(branch, lines);
+    }
+
+    /// Something of it waits: the rest of the files that have led there is left for the next
+    /// attempt, which would do it twice otherwise.
+    pub fn deferred(&mut self) {
+        self.deferred += 1;
+    }
+
+    /// A recipient that is nobody goes to another address, which is that of `luser_relay`.
+    pub fn relayed(&mut self, mut branch: Box<Branch>, address: Address) {
+        branch.relayed = true;
+        branch.unmatched.clear();
+        self.work.push(Work::Entry(branch, Destination::Address(address)));
+    }
+
+    fn file(&mut self, branch: Box<Branch>, mut lines: Vec<Vec<Destination>>) {
+        self.entries += lines.iter().map(Vec::len).sum::<usize>();
+        lines.reverse();
+        self.work.push(Work::Lines(branch, lines, self.deferred));
+    }
+
+    fn line(&mut self, branch: Box<Branch>, mut lines: Vec<Vec<Destination>>, before: usize) {
+        let Some(line) = lines.pop().filter(|_| self.deferred == before) else { return };
+        self.work.push(Work::Lines(branch.clone(), lines, before));
+        self.push(&branch, line);
     }
 
     /// Puts entries before what is left to do; whether there are any.
     fn list(&mut self, branch: &Branch, entries: Vec<Destination>) -> bool {
         let any = !entries.is_empty();
         self.entries += entries.len();
+        self.push(branch, entries);
+        any
+    }
+
+    fn push(&mut self, branch: &Branch, entries: Vec<Destination>) {
         let work = entries.into_iter().rev().map(|it| Work::Entry(Box::new(branch.clone()), it));
         self.work.extend(work);
-        any
     }
 
     /// Whether this was done before; it is from now on.
     fn been_here(&mut self, what: &[u8], name: &[u8]) -> bool {
-        let key = [what, b" ", name].concat().to_ascii_lowercase();
+        let key = key(what, name);
         let limit = self.settings.duplicate_filter_limit;
         if self.seen.contains(&key) {
             return true;
@@ -337,10 +359,21 @@ impl<'a> Expansion<'a> {
             return None;
         }
         if (self.world.has_been_at)(address) {
-            let text = format!("mail forwarding loop for {address}");
-            return branch.ended((5, 4, 6), text);
+            return self.been_at(branch);
+        }
+        if let [b'\\', _, ..] = address.as_bytes() {
+            branch.recipient.address = Address::from_internal(&address.as_bytes()[1..]);
+            return self.mailbox(branch);
         }
         let user = User::of(address, self.settings);
+        if user.name.is_empty() {
+            let text = format!("null username in \"{address}\"");
+            return branch.ended((5, 1, 3), text);
+        }
+        if let Some(whole) = &user.illegal {
+            let (id, whole) = (self.world.id, Printable(whole));
+            self.warnings.push(format!("{id}: address with illegal extension: {whole}"));
+        }
         branch.unmatched.clear();
         if let Some(end) = self.alias(&mut branch, &user.local) {
             return end;
@@ -353,86 +386,26 @@ impl<'a> Expansion<'a> {
                 return end;
             }
         }
-        if branch.owner || branch.origin == Origin::Include {
+        if branch.owner.is_other_than(&user.name) || branch.origin == Origin::Include {
             return self.forward(branch);
         }
+        match self.settings.looks_at_homes {
+            true => Some(Step::Dotforward(branch)),
+            false => self.mailbox(branch),
+        }
+    }
+
+    fn mailbox(&mut self, mut branch: Box<Branch>) -> Option<Step> {
+        let user = User::of(&branch.recipient.address, self.settings);
+        self.thaw(&mut branch);
         let twice = self.been_here(b"mailbox", &user.local);
         (!twice).then_some(Step::Mailbox(branch))
     }
+}
 
-    /// Expands the alias `name`; `None` when there is none. What was listed is next then.
-    fn alias(&mut self, branch: &mut Box<Branch>, name: &[u8]) -> Option<Option<Step>> {
-        // Who lists itself means the user.
-        if !name.is_empty() && branch.expanding.eq_ignore_ascii_case(name) {
-            return None;
-        }
-        let (value, table) = match (self.world.alias)(name) {
-            Alias::Found(value, table) => (value, table),
-            Alias::NotFound => return None,
-            Alias::Retry(why) => return Some(self.unavailable(branch.clone(), why)),
-        };
-        if branch.level > LEVELS_MAX {
-            let text = format!("alias database loop for {}", Printable(name));
-            self.warnings.push(text.clone());
-            return Some(branch.clone().ended((5, 4, 6), text));
-        }
-        let mut branch = branch.clone();
-        branch.expanding = name.to_vec();
-        branch.origin = Origin::Alias;
-        branch.proof = Some(Proof { table, name: name.to_vec(), includes: Vec::new() });
-        let owned = match self.owner(&mut branch, name) {
-            Ok(owned) => owned,
-            Err(why) => return Some(self.unavailable(branch, why)),
-        };
-        self.note_success(&mut branch, owned);
-        if !self.settings.frozen_delivered_to {
-            branch.delivered = branch.recipient.address.clone();
-        }
-        if self.list(&branch, destination::list(&value)) {
-            return Some(None);
-        }
-        let why = format!("no recipient in alias lookup result for {}", Printable(name));
-        Some(self.unavailable(branch, why))
-    }
-
-    fn unavailable(&mut self, branch: Box<Branch>, why: String) -> Option<Step> {
-        self.warnings.push(why);
-        branch.ended((4, 3, 0), "alias database unavailable")
-    }
-
-    /// The alias's owner gets the reports of its members from here on: whether there is one.
-    ///
-    /// Errors: why nobody can tell.
-    fn owner(&mut self, branch: &mut Branch, name: &[u8]) -> Result<bool, String> {
-        let settings = self.settings;
-        if !settings.splitting.owner_request_special {
-            return Ok(false);
-        }
-        let owner = [b"owner-", name].concat();
-        let members = match (self.world.alias)(&owner) {
-            Alias::Found(members, _) => members,
-            Alias::NotFound => {
-                branch.owner &= !settings.reset_owner_alias;
-                return Ok(false);
-            }
-            Alias::Retry(why) => return Err(why),
-        };
-        let sender = if settings.expand_owner_alias { members } else { owner };
-        branch.sender = Some((self.world.canonical)(&Address::from_internal(&sender)));
-        branch.owner = true;
-        branch.recipient.original = Address::null();
-        branch.recipient.dsn_orcpt = None;
-        Ok(true)
-    }
-
-    /// Who wants to know of success is told of the expansion, and of nothing behind it.
-    fn note_success(&mut self, branch: &mut Branch, owned: bool) {
-        let bits = &mut branch.recipient.notify;
-        if *bits & notify::SUCCESS != 0 {
-            self.expanded = Some(if owned { Expanded::ByOwner } else { Expanded::Plain });
-            *bits = if *bits == notify::SUCCESS { notify::NEVER } else { *bits & !notify::SUCCESS };
-        }
-    }
+/// Under which name something is remembered.
+fn key(what: &[u8], name: &[u8]) -> Vec<u8> {
+    [what, b" ", name].concat().to_ascii_lowercase()
 }
 
 /// An address with an extension at the end of its local part.

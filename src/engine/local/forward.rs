@@ -16,16 +16,22 @@ use super::recipient::external;
 use super::settings::Settings;
 use crate::cleanup::commit::{Name, Patience, Start, commit, describe};
 use crate::cleanup::envelope::drop_duplicates;
-use crate::cleanup::mapping::Copies;
+use crate::cleanup::mapping::{Copies, Trouble};
+use crate::cleanup::receive::Receive;
+use crate::cleanup::rewrite::{Context, LOCAL_CONTEXT, REWRITE_CONTEXT, Rewriting};
 use crate::cleanup::{Message, Origin};
 use crate::core::Core;
 use crate::delivery::DeliverRequest;
+use crate::head;
 use crate::lookup::servers;
 use crate::maillog::Daemon;
 use mail::date::HeaderDate;
 use mail::queue_id::QueueId;
 use mail::{Address, Dsn, Envelope, Recipient, Status};
 use std::rc::Rc;
+
+/// Bytes of a header whose addresses are asked for before it is written anew.
+const HEADER_MAX: usize = 256 * 1024;
 
 /// One message to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,12 +83,17 @@ pub async fn send(
         attributes: old.attributes.clone(),
         ..Envelope::default()
     };
+    let rewritten = rewriting(core, name.id, old).is_some();
+    let header = if rewritten { head::read(&request.content, HEADER_MAX) } else { Vec::new() };
     servers::rehearse(core.agents.asker(&Daemon::Cleanup), || {
-        let _verdict = mapped(core, name.id, &envelope.sender, &recipients);
+        let mut envelope = envelope.clone();
+        let _verdict = map(core, name.id, &mut envelope, &recipients);
+        if let Some(rewriting) = rewriting(core, name.id, old) {
+            rewriting.look_up(&header);
+        }
     })
     .await;
-    let mapped = mapped(core, name.id, &envelope.sender, &recipients);
-    envelope.recipients = mapped.map_err(|()| unable())?;
+    map(core, name.id, &mut envelope, &recipients).map_err(|()| unable())?;
     drop_duplicates(&mut envelope, core.snapshot().cleanup.duplicate_filter_limit);
     let to = settings.delivered_header.forward.then_some(&delivered);
     let mut message = content(core, name, &envelope.sender, to, request)?;
@@ -98,32 +109,42 @@ pub async fn send(
     })
 }
 
-/// The recipients as cleanup's tables have them; the original ones stay.
+/// Sender and recipients as cleanup's tables have them; the original recipients stay.
 ///
 /// Errors: it has been said that a table cannot answer.
-fn mapped(
+fn map(
     core: &Core,
     id: QueueId,
-    sender: &Address,
+    envelope: &mut Envelope,
     recipients: &[Recipient],
-) -> Result<Vec<Recipient>, ()> {
+) -> Result<(), ()> {
     let snapshot = core.snapshot();
+    let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    let told = |trouble: Trouble| drop(trouble.told(core, id));
+    mapping.sender(core, resolver, id, &mut envelope.sender).map_err(told)?;
     let mut out = Vec::with_capacity(recipients.len());
     for recipient in recipients {
         // Tables are asked for the address; the recipient it came from is only remembered.
         let asked = Recipient { original: recipient.address.clone(), ..recipient.clone() };
-        let sender = sender.clone();
+        let sender = envelope.sender.clone();
         let mut one = Envelope { sender, recipients: vec![asked], ..Envelope::default() };
-        let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-        let result = mapping.recipients(core, resolver, id, &mut one, Copies::None);
-        result.map_err(|trouble| drop(trouble.told(core, id)))?;
+        mapping.recipients(core, resolver, id, &mut one, Copies::None).map_err(told)?;
         let original = || recipient.original.clone();
         out.extend(one.recipients.into_iter().map(|it| Recipient { original: original(), ..it }));
     }
-    Ok(out)
+    envelope.recipients = out;
+    Ok(())
 }
 
-/// The old content behind what is new. Its header has been through cleanup before.
+/// What rewrites the header, as it was when the message came in.
+fn rewriting<'a>(core: &'a Core, id: QueueId, old: &Envelope) -> Option<Rewriting<'a>> {
+    let local = old.attribute(REWRITE_CONTEXT) == Some(LOCAL_CONTEXT);
+    let context = if local { Context::Local } else { Context::Remote };
+    Rewriting::new(core, id, context, Receive::default())
+}
+
+/// The old content behind what is new. Its header has been through cleanup before, and goes through
+/// its mappings again.
 fn content(
     core: &Core,
     name: Name,
@@ -139,12 +160,15 @@ fn content(
     let received = format_args!("Received: by {host} ({mail_name})\r\n\tid {id}; {date}\r\n");
     let mut message = Message::new(Vec::new(), received);
     if let Some(address) = delivered {
-        let line = [b"Delivered-To: ", external(address).as_slice(), b"\r\n"].concat();
+        // In lower case here, and nowhere else, as in Postfix.
+        let address = external(address).to_ascii_lowercase();
+        let line = [b"Delivered-To: ", address.as_slice(), b"\r\n"].concat();
         message.content.extend_from_slice(&line);
     }
     for piece in request.content.pieces() {
         message.content.extend_from_slice(&piece);
     }
+    let rewriting = rewriting(core, id, &request.message.envelope);
     let origin = Origin {
         id,
         sender,
@@ -152,11 +176,14 @@ fn content(
         unix,
         zone: &zone,
         add_missing: false,
-        rewriting: None,
+        rewriting,
         inspector: None,
     };
     let finished = message.finish(&snapshot.cleanup, &origin);
-    finished.map(|()| message).map_err(|_| Dsn::local(Status::new(5, 4, 6), "too many hops"))
+    finished.map(|()| message).map_err(|reply| match reply.code() {
+        400..500 => Dsn::local(Status::new(4, 3, 0), "unable to forward message"),
+        _ => Dsn::local(Status::new(5, 4, 6), "too many hops"),
+    })
 }
 
 #[cfg(test)]

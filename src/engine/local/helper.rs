@@ -5,6 +5,7 @@
 //! | request sent | `Go` | content is sent, then the answer awaited |
 //! | request sent, or content sent | `Done` | over |
 //! | include file asked for | `Go` | the file is read |
+//! | user's file asked for | `Forward` | the same |
 //! | any | anything else, end, deadline | [`Trouble::Lost`] |
 //!
 //! **Diagnostics**: [`Trouble`]. The message may have been delivered when an answer is lost: twice
@@ -12,6 +13,7 @@
 
 use super::Ending;
 use super::content::{PIECE_MAX, Pieces};
+use super::expand::Forward;
 use crate::delivery::TRANSPORT_UNAVAILABLE;
 use crate::limits::{HELPER_ANSWER, HELPER_RETRY, HELPER_ROOM};
 use mail::dsn::Diagnostic;
@@ -102,6 +104,20 @@ pub async fn read(rt: &Rt, request: Vec<u8>) -> Result<Result<Vec<u8>, Verdict>,
     helper.text(request).await.map_err(Trouble::Lost)
 }
 
+/// Asks for a user's own file, if there is one; what the helper says instead when that cannot be
+/// known.
+///
+/// # Errors
+/// When the helper does not say.
+pub async fn forward(
+    rt: &Rt,
+    request: Vec<u8>,
+) -> Result<Result<Option<Forward>, Verdict>, Trouble> {
+    let stream = connect(rt).await.map_err(Trouble::Absent)?;
+    let mut helper = Helper { rt, stream, patience: HELPER_ANSWER, input: Vec::new() };
+    helper.forward(request).await.map_err(Trouble::Lost)
+}
+
 async fn connect(rt: &Rt) -> io::Result<Stream> {
     let deadline = rt.now() + HELPER_ROOM;
     loop {
@@ -129,6 +145,7 @@ impl Helper<'_> {
             Reply::Done(verdict) => return Ok((verdict, None)),
             Reply::Command(verdict, said) => return Ok((verdict, Some(said))),
             Reply::Go => {}
+            Reply::Forward(_) => return Err(invalid(CodecError::Value)),
         }
         for piece in content {
             for part in piece.chunks(PIECE_MAX) {
@@ -140,7 +157,7 @@ impl Helper<'_> {
         match self.reply().await? {
             Reply::Done(verdict) => Ok((verdict, None)),
             Reply::Command(verdict, said) => Ok((verdict, Some(said))),
-            Reply::Go => Err(invalid(CodecError::Value)),
+            Reply::Go | Reply::Forward(_) => Err(invalid(CodecError::Value)),
         }
     }
 
@@ -148,14 +165,32 @@ impl Helper<'_> {
         self.send(request).await?;
         match self.reply().await? {
             Reply::Done(verdict) => return Ok(Err(verdict)),
-            Reply::Command(..) => return Err(invalid(CodecError::Value)),
+            Reply::Command(..) | Reply::Forward(_) => return Err(invalid(CodecError::Value)),
             Reply::Go => {}
         }
+        self.pieces().await.map(Ok)
+    }
+
+    async fn forward(&mut self, request: Vec<u8>) -> io::Result<Result<Option<Forward>, Verdict>> {
+        self.send(request).await?;
+        match self.reply().await? {
+            Reply::Done(verdict) if verdict.code == Code::Ok => Ok(Ok(None)),
+            Reply::Done(verdict) => Ok(Err(verdict)),
+            Reply::Command(..) | Reply::Go => Err(invalid(CodecError::Value)),
+            Reply::Forward(reply::Forward { path, extended, warnings }) => {
+                let text = self.pieces().await?;
+                Ok(Ok(Some(Forward { path: path.into_bytes(), extended, text, warnings })))
+            }
+        }
+    }
+
+    /// A text in pieces.
+    async fn pieces(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         loop {
             let header = self.bytes(chunk::HEADER_BYTES).await?;
             let header = header.try_into().map_err(|_| invalid(CodecError::Short))?;
-            let Some(len) = chunk::len(header).map_err(invalid)? else { return Ok(Ok(text)) };
+            let Some(len) = chunk::len(header).map_err(invalid)? else { return Ok(text) };
             if text.len() + len > INCLUDE_BYTES_MAX {
                 return Err(invalid(CodecError::TooLong));
             }

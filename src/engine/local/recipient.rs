@@ -24,19 +24,30 @@ pub struct User {
     pub name: Vec<u8>,
     /// The extension, without its delimiter.
     pub extension: Vec<u8>,
+    /// The local part, when its extension would be a path in a file's name: there is none then.
+    pub illegal: Option<Vec<u8>>,
 }
 
 impl User {
     /// The user that an address names.
     pub fn of(address: &Address, settings: &Settings) -> User {
-        let local = address.local_part().to_ascii_lowercase();
+        let mut local = address.local_part().to_ascii_lowercase();
         let mut name = local.clone();
         let mut extension = Vec::new();
         if let Some(at) = settings.splitting.at(&name) {
             extension = name.split_off(at + 1);
             name.pop();
         }
-        User { local, name, extension }
+        let illegal = extension.contains(&b'/').then(|| {
+            extension.clear();
+            std::mem::replace(&mut local, name.clone())
+        });
+        User { local, name, extension, illegal }
+    }
+
+    /// The character between name and extension.
+    pub fn delimiter(&self) -> Option<u8> {
+        self.local.get(self.name.len()).copied()
     }
 }
 
@@ -106,6 +117,17 @@ mod tests {
         assert_eq!(user("list-request@c", &plus), pair("list-request", ""));
         assert_eq!(user("Mailer-Daemon@c", &plus), pair("mailer-daemon", ""));
         assert_eq!(user("a+b@c", &settings("")), pair("a+b", ""));
+    }
+
+    #[test]
+    fn an_extension_with_a_slash_is_none() {
+        let user =
+            User::of(&Address::from_internal(b"A+../x@c"), &settings("recipient_delimiter=+"));
+        assert_eq!(
+            (&user.local[..], &user.name[..], &user.extension[..]),
+            (&b"a"[..], &b"a"[..], &b""[..])
+        );
+        assert_eq!((user.illegal.as_deref(), user.delimiter()), (Some(&b"a+../x"[..]), None));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Tally {
     failures: Vec<PartFailure>,
     /// The last that got it.
     sent: Option<Dsn>,
+    /// What another transport has said of a success, and whether the next hop reports it.
+    handed: Option<(Option<Receipt>, bool)>,
 }
 
 impl Tally {
@@ -110,9 +112,23 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Counts what another transport has made of `recipient`, or of a part of it; that has logged
+    /// it.
+    pub fn count_handed(&self, tally: &mut Tally, recipient: &Recipient, result: RecipientResult) {
+        let RecipientResult { disposition, dsn, dsn_passed_on, receipt, failures, .. } = result;
+        if disposition == Disposition::Sent {
+            tally.handed = Some((receipt, dsn_passed_on));
+        }
+        let told = disposition == Disposition::Bounced && !failures.is_empty();
+        tally.failures.extend(failures);
+        if !told {
+            self.count(tally, recipient, (disposition, dsn));
+        }
+    }
+
     /// A recipient's delivery is over.
     pub fn conclude(&mut self, index: u32, tally: Tally, expanded: Option<Expanded>) {
-        let Tally { deferred, failures, sent } = tally;
+        let Tally { deferred, failures, sent, handed } = tally;
         let failed = failures.first().map(|failure| failure.dsn.clone());
         let (disposition, dsn) = match (deferred, failed) {
             (Some(dsn), _) => (Disposition::Deferred, dsn),
@@ -124,12 +140,16 @@ impl<'a> Report<'a> {
             Some(Expanded::ByOwner) | None => Action::Delivered,
         };
         let relay = self.request.transport.to_string();
-        let receipt = (disposition == Disposition::Sent).then_some(Receipt { relay, action });
-        let dsn = match (&receipt, expanded) {
-            (Some(_), Some(_)) => Dsn::local(Status::new(2, 0, 0), "alias expanded"),
-            _ => dsn,
+        let (handed, dsn_passed_on) = handed.unwrap_or_default();
+        let receipt = match (disposition, expanded) {
+            (Disposition::Deferred, _) | (Disposition::Bounced, None) => None,
+            (Disposition::Sent, None) => handed.or(Some(Receipt { relay, action, told: None })),
+            (_, Some(_)) => {
+                let told = Some(Dsn::local(Status::new(2, 0, 0), "alias expanded"));
+                Some(Receipt { relay, action, told })
+            }
         };
-        let dsn_passed_on = false;
+        let dsn_passed_on = dsn_passed_on && expanded.is_none();
         let result = RecipientResult { index, disposition, dsn, dsn_passed_on, receipt, failures };
         self.results.push(result);
     }

@@ -1,6 +1,7 @@
 //! Parameters of a local service, as far as the engine decides by them; the rest are the helper's
 //! rules, which master reads.
 
+use crate::lookup::{Maps, Opener};
 use config::Params;
 use config::params::BadValue;
 use mail::extension::Splitting;
@@ -14,6 +15,8 @@ pub enum Origin {
     Message,
     /// An alias.
     Alias,
+    /// A user's `.forward` file.
+    Forward,
     /// An include file.
     Include,
 }
@@ -39,13 +42,14 @@ impl Places {
         match origin {
             Origin::Message => false,
             Origin::Alias => self.0.alias,
+            Origin::Forward => self.0.forward,
             Origin::Include => self.0.include,
         }
     }
 }
 
 /// One service's settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Settings {
     /// Its name in master.cf.
     pub service: String,
@@ -57,8 +61,12 @@ pub struct Settings {
     pub commands: Places,
     /// `propagate_unmatched_extensions` has `alias`.
     pub propagates_alias: bool,
+    /// `propagate_unmatched_extensions` has `forward`.
+    pub propagates_forward: bool,
     /// `propagate_unmatched_extensions` has `include`.
     pub propagates_include: bool,
+    /// `forward_path` or `require_home_directory`: homes decide what becomes of mail.
+    pub looks_at_homes: bool,
     /// `expand_owner_alias`
     pub expand_owner_alias: bool,
     /// `reset_owner_alias`
@@ -77,14 +85,40 @@ pub struct Settings {
     pub soft_bounce: bool,
     /// How long the helper may wait for locks.
     pub lock_wait: Duration,
-    /// A parameter that is set, would take every local recipient elsewhere and is not obeyed yet.
-    pub before_mailbox: Option<&'static str>,
-    /// The same for recipients that are not users.
-    pub for_unknown: Option<&'static str>,
+    /// `mailbox_transport`
+    pub mailbox_transport: String,
+    /// `fallback_transport`
+    pub fallback_transport: String,
+    /// `luser_relay`, names not filled in.
+    pub luser_relay: String,
+    /// Tables of transports.
+    pub transports: Transports,
+}
+
+/// Which transport takes which user's mail.
+#[derive(Debug, Default)]
+pub struct Transports {
+    /// `mailbox_transport_maps`
+    pub mailbox: Maps,
+    /// `fallback_transport_maps`, for names that are nobody's.
+    pub fallback: Maps,
+}
+
+impl Transports {
+    /// Opens the tables.
+    ///
+    /// # Errors
+    /// The first parameter whose value is not valid.
+    pub fn open(params: &Params, opener: &Opener) -> Result<Transports, BadValue> {
+        Ok(Transports {
+            mailbox: opener.sensitive_maps(params, "mailbox_transport_maps")?,
+            fallback: opener.sensitive_maps(params, "fallback_transport_maps")?,
+        })
+    }
 }
 
 impl Settings {
-    /// Reads the parameters of the service `name`.
+    /// Reads the parameters of the service `name`; its tables are opened apart.
     ///
     /// # Errors
     /// The first whose value is not valid.
@@ -93,7 +127,8 @@ impl Settings {
             Ok(params.list(name)?.iter().any(|it| it.eq_ignore_ascii_case(word)))
         };
         let places = |name: &str| -> Result<Places, BadValue> {
-            Ok(Places(Allowed { alias: has(name, "alias")?, include: has(name, "include")? }))
+            let (alias, forward) = (has(name, "alias")?, has(name, "forward")?);
+            Ok(Places(Allowed { alias, forward, include: has(name, "include")? }))
         };
         let header = "prepend_delivered_header";
         let propagated = "propagate_unmatched_extensions";
@@ -109,7 +144,10 @@ impl Settings {
             files: places("allow_mail_to_files")?,
             commands: places("allow_mail_to_commands")?,
             propagates_alias: has(propagated, "alias")?,
+            propagates_forward: has(propagated, "forward")?,
             propagates_include: has(propagated, "include")?,
+            looks_at_homes: !params.raw("forward_path")?.trim().is_empty()
+                || params.flag("require_home_directory")?,
             expand_owner_alias: params.flag("expand_owner_alias")?,
             reset_owner_alias: params.flag("reset_owner_alias")?,
             frozen_delivered_to: params.flag("frozen_delivered_to")?,
@@ -126,20 +164,10 @@ impl Settings {
             soft_bounce: params.flag("soft_bounce")?,
             // The dotlock, then flock and fcntl, each with as many attempts.
             lock_wait: Duration::from_secs(attempts.saturating_mul(delay).saturating_mul(3)),
-            before_mailbox: first_set(params, &["mailbox_transport_maps", "mailbox_transport"])?,
-            for_unknown: first_set(
-                params,
-                &["fallback_transport_maps", "fallback_transport", "luser_relay"],
-            )?,
+            mailbox_transport: params.text("mailbox_transport")?,
+            fallback_transport: params.text("fallback_transport")?,
+            luser_relay: params.raw("luser_relay")?,
+            transports: Transports::default(),
         })
     }
-}
-
-fn first_set(params: &Params, names: &[&'static str]) -> Result<Option<&'static str>, BadValue> {
-    for name in names {
-        if !params.text(name)?.is_empty() {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
 }

@@ -2,7 +2,9 @@
 
 use super::helper::SOCKET;
 use crate::testing::{World, world_of};
-use privsep::{Code, Reply, Request, Verdict, chunk, frame, request};
+use privsep::alias::Target;
+use privsep::reply::Forward;
+use privsep::{Asked, Code, Reply, Request, Verdict, alias, chunk, frame};
 use runtime::net::{Arrived, Listener, Stream};
 use runtime::{Chunk, Rt};
 use std::cell::RefCell;
@@ -30,8 +32,17 @@ enum Script {
 #[derive(Debug)]
 struct Told {
     request: Option<Request>,
+    /// The last that was asked about a list or a user's own file.
+    listed: Option<alias::Request>,
     content: String,
     lines: Vec<String>,
+}
+
+#[derive(Default)]
+struct Heard {
+    request: Option<Request>,
+    listed: Option<alias::Request>,
+    content: Vec<u8>,
 }
 
 fn verdict(code: Code, status: (u8, u16, u16), text: &str) -> Verdict {
@@ -42,26 +53,51 @@ fn taken() -> Script {
     Script::Take(verdict(Code::Ok, (2, 0, 0), "delivered to mailbox"))
 }
 
-/// Sends one message to `recipient`.
+/// Sends one message to `recipient`, who has no file of its own; parameters may stand behind it.
 fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
+    run_at(None, main_cf, recipient, content, script)
+}
+
+/// The same where every user has the same file.
+fn run_at(
+    own: Option<&'static str>,
+    main_cf: &str,
+    recipient: &str,
+    content: &str,
+    script: Script,
+) -> Told {
+    run_with(MASTER_CF, own, main_cf, recipient, content, script)
+}
+
+/// The same with services of its own.
+fn run_with(
+    services: &str,
+    own: Option<&'static str>,
+    main_cf: &str,
+    recipient: &str,
+    content: &str,
+    script: Script,
+) -> Told {
     let directory = tempfile::tempdir().unwrap();
-    let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), MASTER_CF, 1);
+    let world = world_of(directory.path(), &format!("{MAIN_CF}{main_cf}"), services, 1);
     let (core, sock) = (world.core.clone(), world.helper);
-    let told: Rc<RefCell<(Option<Request>, Vec<u8>)>> = Rc::default();
+    let told: Rc<RefCell<Heard>> = Rc::default();
     let helper_told = told.clone();
     let rt = core.rt.clone();
     rt.clone().spawn(async move {
         let listener = Listener::new(&rt, sock);
         let mut connections = Vec::new();
         while let Ok(stream) = listener.accept().await {
-            let mut helper = Helper { rt: rt.clone(), stream, input: Vec::new() };
-            helper.serve(&script, &helper_told).await;
+            let mut helper = Helper { rt: rt.clone(), stream, input: Vec::new(), own };
+            let asked_about_file = helper.serve(&script, &helper_told).await;
             // A helper that hangs does not close either.
-            connections.extend(matches!(script, Script::Hang).then_some(helper));
+            let hangs = matches!(script, Script::Hang) && !asked_about_file;
+            connections.extend(hangs.then_some(helper));
         }
     });
+    let (recipient, parameters) = recipient.split_once(' ').unwrap_or((recipient, ""));
     let input = format!(
-        "EHLO c\r\nMAIL FROM:<s@example.org>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n\
+        "EHLO c\r\nMAIL FROM:<s@example.org>\r\nRCPT TO:<{recipient}> {parameters}\r\nDATA\r\n\
          {content}.\r\nQUIT\r\n"
     );
     world.run(async move {
@@ -69,31 +105,61 @@ fn run(main_cf: &str, recipient: &str, content: &str, script: Script) -> Told {
         World::client(&core, "127.0.0.1:40000", input.as_bytes(), patience).await;
         core.rt.sleep_until(core.rt.now() + Duration::from_secs(400)).await;
     });
-    let (request, content) = told.take();
-    Told { request, content: String::from_utf8(content).unwrap(), lines: world.lines() }
+    let Heard { request, listed, content } = told.take();
+    Told { request, listed, content: String::from_utf8(content).unwrap(), lines: world.lines() }
 }
 
 struct Helper {
     rt: Rt,
     stream: Stream,
     input: Vec<u8>,
+    own: Option<&'static str>,
 }
 
 impl Helper {
-    async fn serve(&mut self, script: &Script, told: &RefCell<(Option<Request>, Vec<u8>)>) {
+    /// Whether it was asked about a user's own file.
+    async fn serve(&mut self, script: &Script, told: &RefCell<Heard>) -> bool {
         let header: [u8; 8] = self.take(frame::HEADER_BYTES).await.try_into().unwrap();
-        let body = self.take(frame::body_len(request::KIND, header).unwrap()).await;
-        told.borrow_mut().0 = Some(Request::decode(&body).unwrap());
+        let (kind, len) = Asked::kind(header).unwrap();
+        let body = self.take(len).await;
+        match Asked::decode(kind, &body).unwrap() {
+            Asked::Local(request) => told.borrow_mut().request = Some(request),
+            Asked::Alias(request) => {
+                let own = request.target == Target::Forward;
+                told.borrow_mut().listed = Some(*request);
+                if own {
+                    self.give_own_file().await;
+                    return true;
+                }
+            }
+            Asked::Virtual(_) => panic!("of another agent"),
+        }
         match script {
             Script::Refuse(verdict) => self.say(&Reply::Done(verdict.clone())).await,
             Script::Take(verdict) => {
                 self.say(&Reply::Go).await;
                 let content = self.content().await;
-                told.borrow_mut().1.extend_from_slice(&content);
+                told.borrow_mut().content.extend_from_slice(&content);
                 self.say(&Reply::Done(verdict.clone())).await;
             }
             Script::Die | Script::Hang => {}
         }
+        false
+    }
+
+    async fn give_own_file(&mut self) {
+        let Some(text) = self.own else {
+            return self.say(&Reply::Done(verdict(Code::Ok, (2, 0, 0), "none"))).await;
+        };
+        let (path, warnings) = ("/home/.forward".into(), vec!["about the file".into()]);
+        self.say(&Reply::Forward(Forward { path, extended: false, warnings })).await;
+        let pieces = match text.len() {
+            0 => chunk::END.to_vec(),
+            len => [&chunk::header(len)[..], text.as_bytes(), &chunk::END].concat(),
+        };
+        let deadline = self.rt.now() + Duration::from_secs(30);
+        self.stream.send(vec![Chunk::Owned(pieces)], deadline).await.unwrap();
+        self.stream.drained(deadline).await.unwrap();
     }
 
     async fn content(&mut self) -> Vec<u8> {
@@ -146,7 +212,8 @@ fn the_helper_is_told_the_user_and_gets_the_message_as_lines() {
     let told = run("", "Alice+Ext@example.test", CONTENT, taken());
     let request = told.request.as_ref().unwrap();
     assert_eq!((&request.service[..], &request.user[..]), (&b"local"[..], &b"alice"[..]));
-    assert_eq!(request.extension, b"ext");
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!(asked.value("EXTENSION"), Some(&b"ext"[..]), "for its own file");
     assert!(request.from_line.starts_with(b"From s@example.org  "));
     let header = "Return-Path: <s@example.org>\nX-Original-To: Alice+Ext@example.test\n\
                   Delivered-To: Alice+Ext@example.test\nReceived: from c (";
@@ -216,16 +283,104 @@ fn a_loop_is_broken_without_the_helper() {
 }
 
 #[test]
-fn what_is_configured_and_not_supported_makes_mail_wait() {
-    let told = run("mailbox_transport = x:\n", "alice@example.test", CONTENT, taken());
-    let text = "dsn=4.3.5, status=deferred (mailbox_transport is not supported yet)";
-    assert_eq!(told.ending(), text);
-    assert!(told.request.is_none());
-    let nobody = Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
-    let told = run("luser_relay = x\n", "alice@example.test", CONTENT, nobody);
-    assert_eq!(told.ending(), "dsn=4.3.5, status=deferred (luser_relay is not supported yet)");
+fn a_table_that_cannot_tell_makes_mail_wait() {
     let told = run("alias_maps = hash:/nowhere/x\n", "alice@example.test", CONTENT, taken());
     assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (alias database unavailable)");
+    let maps = "mailbox_transport_maps = hash:/nowhere/x\n";
+    let told = run(maps, "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (table lookup failure)");
+    assert!(told.request.is_none());
+}
+
+#[test]
+fn another_transport_takes_a_mailbox_and_says_what_becomes_of_it() {
+    let maps = "mailbox_transport_maps = inline:{ {alice=error:5.7.1 no} {bob=discard:bye} }\n\
+                mailbox_transport = retry:\nalias_maps = inline:{list=bob}\n\
+                transport_maps = inline:{example.org=discard:}\n";
+    let told = run(maps, "Alice+x@example.test", CONTENT, taken());
+    assert!(
+        told.logged(": passing <Alice+x@example.test> to transport=error"),
+        "{:#?}",
+        told.lines
+    );
+    let line = ": to=<Alice+x@example.test>, relay=none, ";
+    assert_eq!(told.lines.iter().filter(|it| it.contains(line)).count(), 1);
+    assert!(told.logged("dsn=5.7.1, status=bounced (no)"));
+    assert!(told.logged("sender non-delivery notification: "), "{:#?}", told.lines);
+    let told = run(maps, "list@example.test", CONTENT, taken());
+    let line = "postfix/discard[1]: ";
+    let to = ": to=<bob@mx.example.test>, orig_to=<list@example.test>, relay=none, ";
+    assert!(told.lines.iter().any(|it| it.contains(line) && it.contains(to)), "{:#?}", told.lines);
+    assert!(told.logged("dsn=2.0.0, status=sent (bye)") && told.logged(": removed"));
+    let told = run(maps, "postmaster@example.test", CONTENT, taken());
+    assert!(told.logged("dsn=4.0.0, status=deferred ("), "{:#?}", told.lines);
+    assert!(told.request.is_none());
+}
+
+#[test]
+fn a_transport_that_is_none_or_leads_back_makes_mail_wait() {
+    let told = run("mailbox_transport = none:\n", "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=4.3.0, status=deferred (mail transport unavailable)");
+    let warning = "warning: connect #1 to subsystem private/none: No such file or directory";
+    assert!(told.logged(warning), "{:#?}", told.lines);
+    let services = format!("{MASTER_CF}lmtp unix - - n - - lmtp\n");
+    let main_cf = "mailbox_transport = lmtp:unix:/run/lmtp\n";
+    let told = run_with(&services, None, main_cf, "alice@example.test", CONTENT, taken());
+    let line = "dsn=4.3.0, status=deferred (mail transport unavailable)";
+    assert!(told.logged(line), "{:#?}", told.lines);
+    for value in ["local", ":x"] {
+        let main_cf = format!("mailbox_transport = {value}\n");
+        let told = run(&main_cf, "alice@example.test", CONTENT, taken());
+        let ending = "dsn=4.3.5, status=deferred (mail system configuration error)";
+        assert_eq!(told.ending(), ending);
+    }
+}
+
+#[test]
+fn who_is_nobody_goes_where_the_parameters_say() {
+    let nobody = || Script::Refuse(verdict(Code::NoUser, (5, 1, 1), "x"));
+    let maps = "fallback_transport_maps = inline:{a=discard:map}\n\
+                luser_relay = lost+$user=$extension@there.example\n\
+                transport_maps = inline:{there.example=discard:}\n";
+    let told = run(maps, "a@example.test", CONTENT, nobody());
+    assert!(told.logged("status=sent (map)"), "{:#?}", told.lines);
+    let told = run(maps, "b+x@example.test", CONTENT, nobody());
+    let to = ": to=<lost+b=x@there.example>, orig_to=<b+x@example.test>, relay=none, ";
+    assert!(told.logged(to), "{:#?}", told.lines);
+    let both = format!("{maps}fallback_transport = discard:all\n");
+    let told = run(&both, "b@example.test", CONTENT, nobody());
+    assert!(told.logged("status=sent (all)"), "{:#?}", told.lines);
+    let told = run("luser_relay = lost\n", "b@example.test", CONTENT, nobody());
+    assert_eq!(told.ending(), "dsn=5.1.1, status=bounced (unknown user: \"lost\")");
+    assert!(told.logged("to=<lost@mx.example.test>, orig_to=<b@example.test>, relay=local, "));
+    let told = run("luser_relay = ${user\n", "b@example.test", CONTENT, nobody());
+    let ending = "dsn=4.3.5, status=deferred (mail system configuration error)";
+    assert_eq!(told.ending(), ending);
+}
+
+#[test]
+fn a_users_own_file_is_obeyed() {
+    let maps = "transport_maps = inline:{there.example=discard:}\n";
+    let own = Some("\\alice, x@there.example\n");
+    let told = run_at(own, maps, "alice+e@example.test", CONTENT, taken());
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!((asked.source, &asked.name[..]), (alias::Source::User, &b"alice"[..]));
+    let header = "Return-Path: <s@example.org>\nX-Original-To: alice+e@example.test\n\
+                  Delivered-To: alice+e@example.test\nReceived: from c (";
+    assert!(told.content.starts_with(header), "{}", told.content);
+    assert_eq!(told.content.matches("Return-Path").count(), 1);
+    let to = "to=<alice@mx.example.test>, orig_to=<alice+e@example.test>, relay=local, ";
+    assert!(told.logged(to), "{:#?}", told.lines);
+    assert!(told.logged("status=sent (forwarded as "));
+    assert!(told.logged(": to=<x@there.example>, orig_to=<alice+e@example.test>, relay=none, "));
+    let warnings = told.lines.iter().filter(|line| line.contains("warning: about the file"));
+    assert_eq!(warnings.count(), 1, "once, though it is read twice: {:#?}", told.lines);
+    let told = run_at(Some(""), "", "alice@example.test", CONTENT, taken());
+    assert_eq!(told.ending(), "dsn=2.0.0, status=sent (delivered to mailbox)");
+    let told = run_at(Some("\"|run it\"\n"), "", "alice@example.test", CONTENT, taken());
+    let asked = told.listed.as_ref().unwrap();
+    assert_eq!(asked.target, Target::Command(b"run it".into()));
+    assert_eq!(asked.value("RECIPIENT"), Some(&b"alice@example.test"[..]));
 }
 
 #[test]
@@ -272,7 +427,7 @@ fn nothing_is_forwarded_while_something_waits_and_failures_are_reported_all_the_
 fn members_of_a_list_with_an_owner_are_forwarded_in_its_name() {
     let aliases = "alias_maps = inline:{ {list=alice, x@there.example} {owner-list=bob} }\n\
                    transport_maps = inline:{there.example=discard:}\n";
-    let told = run(aliases, "list@example.test", CONTENT, taken());
+    let told = run(aliases, "List@Example.Test", CONTENT, taken());
     assert!(told.logged(": from=<owner-list@mx.example.test>, size="), "{:#?}", told.lines);
     assert!(told.logged(": to=<x@there.example>, relay=none, "));
     let header = "Return-Path: <owner-list@mx.example.test>\n\
@@ -292,4 +447,16 @@ fn an_owner_hears_of_what_the_list_may_not_do_and_the_sender_does_not() {
     assert!(told.content.contains("\nTo: owner-list@mx.example.test\n"), "{}", told.content);
     assert!(told.content.contains("<list@example.test>: mail to command is restricted"));
     assert!(!told.logged("to=<s@example.org>"));
+}
+
+#[test]
+fn that_a_list_was_expanded_is_reported_whatever_became_of_its_members() {
+    let aliases = "alias_maps = inline:{ {list=alice, |x} }\nallow_mail_to_commands =\n\
+                   transport_maps = inline:{example.org=discard:}\n";
+    let told = run(aliases, "list@example.test NOTIFY=SUCCESS,FAILURE", CONTENT, taken());
+    assert!(told.logged("status=bounced (mail to command is restricted)"), "{:#?}", told.lines);
+    assert!(told.logged(": sender non-delivery notification: "), "{:#?}", told.lines);
+    assert!(told.logged(": sender delivery status notification: "), "{:#?}", told.lines);
+    let told = run(aliases, "list@example.test NOTIFY=FAILURE", CONTENT, taken());
+    assert!(!told.logged(": sender delivery status notification: "), "{:#?}", told.lines);
 }

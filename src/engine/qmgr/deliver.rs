@@ -43,6 +43,7 @@ impl Qmgr {
                 activated: active.activated,
                 before_queue: active.before_queue,
                 keep_connection: selected.keep_connection,
+                handovers: 0,
             };
             self.under_way += 1;
             core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
@@ -163,11 +164,13 @@ impl Active {
         let bits = self.info.envelope.recipients[result.index as usize].notify;
         let asked = bits & notify::SUCCESS != 0 && !result.dsn_passed_on;
         let warned = cleared && (bits == 0 || bits & notify::DELAY != 0);
-        if result.disposition != Disposition::Sent || !(asked || warned) {
+        let sent = result.disposition == Disposition::Sent;
+        if !(asked || warned && sent) {
             return None;
         }
-        let reason = format!("delivery via {}: {}", receipt.relay, result.dsn.reason);
-        let dsn = Arc::new(Dsn { reason, ..result.dsn.clone() });
+        let told = receipt.told.as_ref().or(sent.then_some(&result.dsn))?;
+        let reason = format!("delivery via {}: {}", receipt.relay, told.reason);
+        let dsn = Arc::new(Dsn { reason, ..told.clone() });
         Some(Entry { index: result.index, part: None, dsn, action: receipt.action })
     }
 }

@@ -102,7 +102,7 @@ impl<'a> Report<'a> {
         on: PassedOn,
     ) {
         let relay = self.settle(&settings.daemon, index, Some(relay), "sent", &dsn);
-        let receipt = relay.map(|relay| Receipt { relay, action: Action::Relayed });
+        let receipt = relay.map(|relay| Receipt { relay, action: Action::Relayed, told: None });
         let dsn_passed_on = on == PassedOn::Yes;
         self.results.push(RecipientResult {
             index,

@@ -185,6 +185,7 @@ fn request(rt: &Rt, queue: &mut Log, mail: Mail) -> DeliverRequest {
         activated: rt.now(),
         before_queue: Duration::ZERO,
         keep_connection: mail.keep,
+        handovers: 0,
     }
 }
 

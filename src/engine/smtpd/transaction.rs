@@ -9,7 +9,7 @@ use crate::cleanup::envelope::drop_duplicates;
 use crate::cleanup::mapping::{Copies, blind_copy};
 use crate::cleanup::orders::Orders;
 use crate::cleanup::receive::Receive;
-use crate::cleanup::rewrite::{Context, Rewriting};
+use crate::cleanup::rewrite::{Context, LOCAL_CONTEXT, REWRITE_CONTEXT, Rewriting};
 use crate::cleanup::{self, Message, Origin};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -185,6 +185,9 @@ impl Transaction {
         ];
         let owned = attributes.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         self.envelope.attributes.extend(owned);
+        if self.context == Context::Local {
+            self.envelope.attributes.push((REWRITE_CONTEXT.into(), LOCAL_CONTEXT.to_vec()));
+        }
     }
 
     /// Asks the tables that map the sender, and changes nothing.

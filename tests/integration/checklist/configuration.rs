@@ -110,7 +110,7 @@ fn with_aliases(aliases: &[&str], extra: &str) -> System {
 }
 
 /// A user whose mailbox can be written here.
-fn local_user() -> String {
+pub(super) fn local_user() -> String {
     if is_root() {
         return "daemon".into();
     }

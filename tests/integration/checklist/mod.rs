@@ -2,6 +2,7 @@
 
 mod configuration;
 mod controls;
+mod forwarding;
 mod identity;
 mod receiving;
 mod virtual_domains;
