@@ -7,7 +7,7 @@
 //! Binds are simple or none; SASL is not there. The protocol is version 3, also where version 2 is
 //! asked for, and referrals are not followed.
 //!
-//! **Diagnostics**: a mistake of the file, SASL and what asks for TLS, at open. Failures of servers
+//! **Diagnostics**: a mistake of the file, and SASL, at open. Failures of servers
 //! in Postfix's words, with OpenLDAP's result codes and texts.
 //! **Limits**: `timeout` for each step, [`LOOKUP_LIMIT`] for all, [`SEARCHES_MAX`],
 //! `recursion_limit`, `expansion_limit`, `size_limit`.
@@ -205,13 +205,22 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_as_postfix_tells_them() {
-        let tls = "TLS to ldap servers is not supported";
         for (text, what) in [
             ("bind = maybe\n", "unsupported parameter value: bind = maybe".to_owned()),
             ("bind = sasl\n", "unsupported parameter value: bind = sasl".to_owned()),
             ("recursion_limit = 0\n", "invalid recursion_limit parameter value 0 < 1".to_owned()),
-            ("start_tls = yes\n", format!("start_tls: {tls}")),
-            ("server_host = ldaps://h\n", format!("ldaps://h: {tls}")),
+            (
+                "start_tls = yes\ntls_ca_cert_file = /none\ntls_require_cert = yes\n",
+                "open /none: No such file or directory".to_owned(),
+            ),
+            (
+                "server_host = ldaps://h\ntls_cipher_suite = HIGH\n",
+                "unsupported parameter value: tls_cipher_suite = HIGH".to_owned(),
+            ),
+            (
+                "server_host = ldaps://h\ntls_key = /k\n",
+                "tls_cert and tls_key belong together".to_owned(),
+            ),
             ("server_host = http://h\n", "http://h: not an LDAP URL".to_owned()),
         ] {
             assert_eq!(refused("ldap", text), format!("FILE: {what}"), "{text}");

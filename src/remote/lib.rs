@@ -9,8 +9,8 @@
 //! **Diagnostics**: a mistake of the configuration is [`BadTable`], worded as Postfix words it
 //! after `fatal: `; a server that cannot answer is [`Answer::Retry`] with what Postfix would warn,
 //! never "not found". Warnings beside an answer go to [`Setting::warn`].
-//! **Limits**: time limits and sizes are in each type's module, connections in [`pool`]. None of
-//! the types has TLS: what asks for it cannot be opened.
+//! **Limits**: time limits and sizes are in each type's module, connections in [`pool`]. TLS is for
+//! mysql, pgsql and ldap; OpenSSL's names of ciphers mean nothing here and are refused.
 //! **Standards**: tcp_table(5), socketmap_table(5), memcache_table(5), mysql_table(5),
 //! pgsql_table(5), sqlite_table(5), ldap_table(5) of Postfix 3.7; [`redis`] says what its file has.
 #![forbid(unsafe_code)]
@@ -53,6 +53,8 @@ pub mod tcp;
 mod template;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
 pub use blocking::{Blocking, blocking, blocking_in};

@@ -7,7 +7,10 @@
 //! file does not have: `user`, `password`, `port`, `socket`. The files that MySQL's own library
 //! reads without being told are not read.
 //!
-//! **Diagnostics**: a mistake of the file, and what asks for TLS, at open. Failures of servers in
+//! TLS is used when a `tls_` parameter is set: what `tls_CAfile` and `tls_CApath` have vouches for
+//! the server, `tls_verify_cert` asks for its name too.
+//!
+//! **Diagnostics**: a mistake of the file at open. Failures of servers in
 //! Postfix's words.
 //! **Limits**: those of [`crate::hosts`]; [`QUERY_LIMIT`]; [`crate::shape::ANSWER_BYTES_MAX`].
 //! **Standards**: mysql_table(5).
@@ -15,10 +18,11 @@
 mod options;
 
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder, Row, Value};
+use mysql_async::{ClientIdentity, Conn, Error, IoError, Opts, OptsBuilder, Row, SslOpts, Value};
 use tables::catalog::{BadTable, Name};
 use tokio::time::timeout;
 
@@ -29,6 +33,7 @@ use crate::hosts::{Failure, Hosts, Protocol, Values};
 use crate::quote;
 use crate::shape::{self, ANSWER_BYTES_MAX, Shape};
 use crate::template::Template;
+use crate::tls::{Tls, Verify};
 use options::Options;
 
 /// To answer one query.
@@ -39,8 +44,6 @@ const PORT: u16 = 3306;
 const SOCKET: &str = "/run/mysqld/mysqld.sock";
 /// Character sets in which no other character has the byte of a quote or a backslash.
 const CHARSETS: [&str; 7] = ["utf8mb4", "utf8", "utf8mb3", "latin1", "latin2", "ascii", "binary"];
-/// Parameters that ask for TLS.
-const TLS: [&str; 5] = ["tls_cert_file", "tls_key_file", "tls_CAfile", "tls_CApath", "tls_ciphers"];
 
 /// A table.
 pub(crate) struct Mysql {
@@ -56,6 +59,7 @@ struct Server {
     password: String,
     database: String,
     options: Options,
+    ssl: Option<SslOpts>,
     charset: String,
     requires_result_set: bool,
 }
@@ -74,7 +78,7 @@ impl Mysql {
         let (user, password) = (cf.text("user", ""), cf.text("password", ""));
         let database = cf.filled("dbname", "")?;
         let result = cf.filled("result_format", "%s")?;
-        refuse_tls(&cf)?;
+        let ssl = ssl(&cf)?;
         let charset = cf.text("charset", "utf8mb4").to_ascii_lowercase();
         if !CHARSETS.contains(&charset.as_str()) {
             return Err(cf.bad(&format!("unsupported parameter value: charset = {charset}")));
@@ -99,6 +103,7 @@ impl Mysql {
             password,
             database,
             options,
+            ssl,
             charset,
             requires_result_set,
         };
@@ -118,13 +123,42 @@ impl Mysql {
     }
 }
 
-fn refuse_tls(cf: &Cf<'_>) -> Result<(), BadTable> {
-    let named = TLS.iter().find(|name| cf.get(name).is_some_and(|text| !text.is_empty()));
-    let asks = named.copied().or(cf.flag("tls_verify_cert", false)?.then_some("tls_verify_cert"));
-    match asks {
-        Some(name) => Err(cf.bad(&format!("{name}: TLS to mysql servers is not supported"))),
-        None => Ok(()),
+/// What the `tls_` parameters ask for; nothing when none is set.
+fn ssl(cf: &Cf<'_>) -> Result<Option<SslOpts>, BadTable> {
+    let given = |name: &str| cf.get(name).filter(|text| !text.is_empty());
+    if let Some(ciphers) = given("tls_ciphers") {
+        return Err(cf.bad(&format!("unsupported parameter value: tls_ciphers = {ciphers}")));
     }
+    let identity = match (given("tls_cert_file"), given("tls_key_file")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        _ => return Err(cf.bad("tls_cert_file and tls_key_file belong together")),
+    };
+    let (ca_file, ca_directory) = (given("tls_CAfile"), given("tls_CApath"));
+    let verify = match (cf.flag("tls_verify_cert", false)?, &ca_file, &ca_directory) {
+        (true, ..) => Verify::ChainAndName,
+        (false, None, None) if identity.is_none() => return Ok(None),
+        (false, None, None) => Verify::Nothing,
+        (false, ..) => Verify::Chain,
+    };
+    let tls = Tls { verify, ca_file, ca_directory, identity };
+    tls.config().map_err(|why| cf.bad(&why))?;
+    let authorities = match verify {
+        Verify::Nothing => Vec::new(),
+        _ => tls.authorities().map_err(|why| cf.bad(&why))?,
+    };
+    let authorities = authorities.into_iter().map(|it| it.as_ref().to_vec().into());
+    let own = tls.identity.map(|(certificate, key)| {
+        ClientIdentity::new(PathBuf::from(certificate).into(), PathBuf::from(key).into())
+    });
+    Ok(Some(
+        SslOpts::default()
+            .with_root_certs(authorities.collect())
+            .with_disable_built_in_roots(verify != Verify::Nothing)
+            .with_client_identity(own)
+            .with_danger_accept_invalid_certs(verify == Verify::Nothing)
+            .with_danger_skip_domain_validation(verify != Verify::ChainAndName),
+    ))
 }
 
 impl Server {
@@ -141,6 +175,7 @@ impl Server {
             .db_name(Some(&self.database))
             .prefer_socket(false)
             .stmt_cache_size(0)
+            .ssl_opts(self.ssl.clone())
             .setup(vec![format!("SET NAMES {}", self.charset)]);
         let text = host.strip_prefix("inet:").unwrap_or(host);
         let socket = || options.socket.clone().unwrap_or_else(|| SOCKET.to_owned());

@@ -3,12 +3,17 @@
 //! The query goes out as text, as libpq sends it: several statements may stand in it, the rows of
 //! the last one count, all values are text. The connection's encoding is UTF-8.
 //!
-//! **Diagnostics**: a host or URI that cannot be used, and what asks for TLS, at open. Failures of
-//! servers in Postfix's words.
+//! TLS is used where the server has it, as libpq does, or as a URI asks for it (`secure`).
+//!
+//! **Diagnostics**: a host or URI that cannot be used, or names a file that cannot, at open.
+//! Failures of servers in Postfix's words.
 //! **Limits**: those of [`crate::hosts`]; [`QUERY_LIMIT`]; [`crate::shape::ANSWER_BYTES_MAX`].
 //! **Standards**: pgsql_table(5).
 
+mod secure;
+
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tables::catalog::{BadTable, Name};
@@ -22,6 +27,7 @@ use crate::hosts::{Failure, Hosts, Protocol, Values};
 use crate::quote;
 use crate::shape::{self, ANSWER_BYTES_MAX, Shape};
 use crate::template::Template;
+use secure::{Asked, Secure};
 
 /// To answer one query.
 pub const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -68,7 +74,9 @@ impl Pgsql {
         }
         let server = Server { query, has_escape_strings, user, password, database };
         for host in &hosts {
-            server.config(host).map_err(|why| cf.bad(&format!("{}: {why}", shown(host))))?;
+            let bad = |why: String| cf.bad(&format!("{}: {why}", shown(host)));
+            let (_, asked) = server.config(host).map_err(bad)?;
+            asked.tls.config().map_err(bad)?;
         }
         Ok(Self { shape, hosts: Hosts::new(server, hosts) })
     }
@@ -103,17 +111,15 @@ fn has_escape_strings(sql: &str) -> bool {
 
 impl Server {
     /// How a host is connected; why it cannot be.
-    fn config(&self, host: &str) -> Result<Config, String> {
+    fn config(&self, host: &str) -> Result<(Config, Asked), String> {
         let is_uri = host.starts_with("postgresql://") || host.starts_with("postgres://");
-        let mut config = if is_uri {
-            host.parse::<Config>().map_err(|error| words(&error))?
+        let (mut config, asked) = if is_uri {
+            let (rest, asked) = Asked::split(host)?;
+            (rest.parse::<Config>().map_err(|error| words(&error))?, asked)
         } else {
-            plain_host(host)?
+            (plain_host(host)?, Asked::nothing())
         };
-        let needs_tls = !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer);
-        if needs_tls {
-            return Err("TLS to pgsql servers is not supported".to_owned());
-        }
+        config.ssl_mode(asked.mode);
         if config.get_user().is_none() && !self.user.is_empty() {
             config.user(&self.user);
         }
@@ -123,7 +129,7 @@ impl Server {
         if config.get_dbname().is_none() {
             config.dbname(&self.database);
         }
-        Ok(config)
+        Ok((config, asked))
     }
 }
 
@@ -201,11 +207,19 @@ impl Protocol for Server {
 
     async fn connect(&self, host: &str) -> Result<Connection, String> {
         let failed = |why: String| format!("connect to pgsql server {}: {why}", shown(host));
-        let config = self.config(host).map_err(failed)?;
-        let connected = config.connect(NoTls).await;
-        let (client, driver) = connected.map_err(|error| failed(connect_words(&error, &config)))?;
-        // Ends when the client is dropped or the server goes away.
-        tokio::spawn(driver);
+        let (config, asked) = self.config(host).map_err(failed)?;
+        let not = |error: tokio_postgres::Error| failed(connect_words(&error, &config));
+        // The driver ends when the client is dropped or the server goes away.
+        let client = if asked.mode == SslMode::Disable {
+            let (client, driver) = config.connect(NoTls).await.map_err(not)?;
+            tokio::spawn(driver);
+            client
+        } else {
+            let tls = Secure(Arc::new(asked.tls.config().map_err(failed)?));
+            let (client, driver) = config.connect(tls).await.map_err(not)?;
+            tokio::spawn(driver);
+            client
+        };
         let shown = client.simple_query("SHOW standard_conforming_strings").await;
         let shown = shown.map_err(|error| failed(words(&error)))?;
         let standard_strings = shown.iter().any(|message| match message {
@@ -284,8 +298,13 @@ mod tests {
                 "FILE: h:x: invalid integer value \"x\" for connection option \"port\"",
             ),
             (
-                "dbname = d\nquery = x\nhosts = postgresql://h/d?sslmode=require\n",
-                "FILE: postgresql://h/d?sslmode=require: TLS to pgsql servers is not supported",
+                "dbname = d\nquery = x\nhosts = postgresql://h/d?sslmode=odd\n",
+                "FILE: postgresql://h/d?sslmode=odd: invalid sslmode value: \"odd\"",
+            ),
+            (
+                "dbname = d\nquery = x\nhosts = postgres://h/d?sslmode=verify-ca&sslrootcert=/no\n",
+                "FILE: postgres://h/d?sslmode=verify-ca&sslrootcert=/no: open /no: No such file or \
+                 directory",
             ),
         ] {
             assert_eq!(refused("pgsql", text), what, "{text}");
@@ -318,14 +337,14 @@ mod tests {
             ("unix:/a:b", vec![Host::Unix("/a:b".into())], 5432),
             ("postgresql://x:y@h:3/z", tcp("h"), 3),
         ] {
-            let config = server().config(host).unwrap();
+            let config = server().config(host).unwrap().0;
             assert_eq!((config.get_hosts(), config.get_ports()), (&*hosts, &[port][..]), "{host}");
         }
-        let uri = server().config("postgresql://x:y@h/z").unwrap();
+        let uri = server().config("postgresql://x:y@h/z").unwrap().0;
         assert_eq!((uri.get_user(), uri.get_dbname()), (Some("x"), Some("z")));
         assert_eq!(shown("postgresql://x:y@h/z"), "postgresql://x@h/z");
         assert_eq!(shown("inet:h:1"), "inet:h:1");
-        let bare = server().config("postgresql://h").unwrap();
+        let bare = server().config("postgresql://h").unwrap().0;
         assert_eq!((bare.get_user(), bare.get_dbname()), (Some("u"), Some("d")));
     }
 

@@ -4,6 +4,8 @@
 //! Each test starts its server in a directory of its own, as `nobody` where this is root, asks it,
 //! stops it, and starts it again. What is not installed is skipped with a printed reason.
 
+mod secure;
+
 use crate::support::process::end;
 use crate::support::system::{System, is_root};
 use crate::support::{PATIENCE, skip, wait, within};

@@ -7,15 +7,18 @@
 //! **Limits**: `timeout` seconds to connect, to bind and to search; `size_limit` entries.
 //! **Standards**: ldap_table(5); RFC 4511 section 4.1.9 and Appendix A.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3::{DerefAliases, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchOptions};
+use rustls::ClientConfig;
 use tables::catalog::BadTable;
 use tokio::time::timeout;
 
 use super::attributes::{Entry, entry};
 use crate::cf::Cf;
 use crate::pool::Idle;
+use crate::tls::{Tls, Verify};
 
 /// The base of a search, or an entry, is not there.
 pub(super) const NO_SUCH_OBJECT: i32 = 32;
@@ -48,6 +51,8 @@ pub(super) enum Failure {
 /// All servers of one table.
 pub(super) struct Server {
     urls: Vec<String>,
+    tls: Option<Arc<ClientConfig>>,
+    starts_tls: bool,
     binds: bool,
     dn: String,
     password: String,
@@ -64,14 +69,16 @@ impl Server {
         if !matches!(version, 2 | 3) {
             warn(&format!(" Unknown version {version}, using 3."));
         }
-        let tls = "TLS to ldap servers is not supported";
-        if cf.flag("start_tls", false)? {
-            return Err(cf.bad(&format!("start_tls: {tls}")));
-        }
         let urls = urls(cf)?;
-        if let Some(url) = urls.iter().find(|url| url.to_ascii_lowercase().starts_with("ldaps:")) {
-            return Err(cf.bad(&format!("{url}: {tls}")));
+        let starts_tls = cf.flag("start_tls", false)?;
+        if starts_tls && version < 3 {
+            warn(" start_tls requires protocol version 3");
         }
+        let over_tls = |url: &String| url.to_ascii_lowercase().starts_with("ldaps:");
+        let tls = match starts_tls || urls.iter().any(over_tls) {
+            true => Some(tls(cf)?),
+            false => None,
+        };
         let bind = cf.text("bind", "yes");
         let binds = match bind.to_ascii_lowercase().as_str() {
             "yes" | "simple" => true,
@@ -82,6 +89,8 @@ impl Server {
         let expansion_limit = cf.number("expansion_limit", 0, i32::MIN)?;
         Ok(Self {
             urls,
+            tls,
+            starts_tls,
             binds,
             dn: cf.text("bind_dn", ""),
             password: cf.text("bind_pw", ""),
@@ -154,7 +163,12 @@ impl Server {
     }
 
     async fn connect_one(&self, url: &str) -> Result<ldap3::Ldap, i32> {
-        let settings = LdapConnSettings::new().set_conn_timeout(self.time);
+        let mut settings = LdapConnSettings::new().set_conn_timeout(self.time);
+        if let Some(tls) = &self.tls {
+            // Over a socket of this host there is nothing to hide.
+            let starts = self.starts_tls && url.to_ascii_lowercase().starts_with("ldap:");
+            settings = settings.set_config(tls.clone()).set_starttls(starts);
+        }
         let connected = LdapConnAsync::with_settings(settings, url).await;
         let (driver, mut ldap) = connected.map_err(|error| code(&error))?;
         // Ends when the handle is dropped or the server goes away; then the next search says so.
@@ -168,6 +182,27 @@ impl Server {
         }
         Ok(ldap)
     }
+}
+
+/// TLS as the file has it.
+fn tls(cf: &Cf<'_>) -> Result<Arc<ClientConfig>, BadTable> {
+    let given = |name: &str| cf.get(name).filter(|text| !text.is_empty());
+    if let Some(ciphers) = given("tls_cipher_suite") {
+        let what = format!("unsupported parameter value: tls_cipher_suite = {ciphers}");
+        return Err(cf.bad(&what));
+    }
+    let identity = match (given("tls_cert"), given("tls_key")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        _ => return Err(cf.bad("tls_cert and tls_key belong together")),
+    };
+    let verify = match cf.flag("tls_require_cert", false)? {
+        true => Verify::ChainAndName,
+        false => Verify::Nothing,
+    };
+    let (ca_file, ca_directory) = (given("tls_ca_cert_file"), given("tls_ca_cert_dir"));
+    let tls = Tls { verify, ca_file, ca_directory, identity };
+    tls.config().map(Arc::new).map_err(|why| cf.bad(&why))
 }
 
 fn urls(cf: &Cf<'_>) -> Result<Vec<String>, BadTable> {

@@ -32,7 +32,8 @@ impl Options {
         for group in ["client".to_owned(), cf.text("option_group", "client")] {
             for (name, value) in group_options(&text, &group) {
                 if !out.set(&name, value) {
-                    let what = format!("{file}: {name}: TLS to mysql servers is not supported");
+                    let what =
+                        format!("{file}: {name}: TLS is asked for with tls_ parameters, not here");
                     return Err(cf.bad(&what));
                 }
             }

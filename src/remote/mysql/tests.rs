@@ -13,13 +13,14 @@ fn what_the_file_must_have_is_told_as_postfix_tells_it() {
             "bad boolean configuration: require_result_set = maybe",
         ),
         ("dbname = d\nquery = x\ncharset = gbk\n", "unsupported parameter value: charset = gbk"),
+        ("dbname = d\nquery = x\ntls_CAfile = /x\n", "open /x: No such file or directory"),
         (
-            "dbname = d\nquery = x\ntls_CAfile = /x\n",
-            "tls_CAfile: TLS to mysql servers is not supported",
+            "dbname = d\nquery = x\ntls_cert_file = /x\n",
+            "tls_cert_file and tls_key_file belong together",
         ),
         (
-            "dbname = d\nquery = x\ntls_verify_cert = yes\n",
-            "tls_verify_cert: TLS to mysql servers is not supported",
+            "dbname = d\nquery = x\ntls_ciphers = HIGH\n",
+            "unsupported parameter value: tls_ciphers = HIGH",
         ),
         ("dbname = d\nquery = x\nhosts = h:nosuchport\n", "h:nosuchport: unknown service"),
     ] {
@@ -35,6 +36,7 @@ fn server(options: Options) -> Server {
         password: "own".into(),
         database: "d".into(),
         options,
+        ssl: None,
         charset: "utf8mb4".into(),
         requires_result_set: true,
     }
