@@ -164,7 +164,8 @@ fn a_helper_that_is_killed_again_and_again_loses_nothing() {
 
 #[test]
 fn a_delivery_that_is_killed_in_its_middle_is_deferred_and_made_again() {
-    let system = started("");
+    // Nobody is asked for a file first: the one process there is is the one that waits.
+    let system = started("forward_path =\n");
     let (user, _) = user();
     // It waits for this lock.
     let lock = system.path("spool").join(format!("{user}.lock"));

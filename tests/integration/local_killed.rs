@@ -6,7 +6,7 @@ use crate::support::process::{children, signal};
 use crate::support::system::System;
 use crate::support::wait;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -27,6 +27,12 @@ fn with_alias(value: &str, locks: &str) -> System {
     system.configure(&format!("alias_maps = {table}\nmailbox_delivery_lock = {locks}\n"));
     system.start();
     system
+}
+
+/// A delivery may be over before it is killed.
+fn kill_if_there(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a child has an id");
+    let _over_already = kill_process(pid, Signal::KILL);
 }
 
 fn out(system: &System, name: &str) -> String {
@@ -58,7 +64,7 @@ fn those_that_write_an_aliass_file_are_made_again() {
     for number in 0..MESSAGES {
         send(&system, "it", &format!("no {number}."));
         // Whatever they are doing.
-        children(helper).into_iter().for_each(|child| signal(child, Signal::KILL));
+        children(helper).into_iter().for_each(kill_if_there);
     }
     wait("all deliveries", || system.logged("status=sent (delivered to file: ") == MESSAGES);
     system.wait_until_empty();

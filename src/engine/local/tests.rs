@@ -460,3 +460,19 @@ fn that_a_list_was_expanded_is_reported_whatever_became_of_its_members() {
     let told = run(aliases, "list@example.test NOTIFY=FAILURE", CONTENT, taken());
     assert!(!told.logged(": sender delivery status notification: "), "{:#?}", told.lines);
 }
+
+#[test]
+fn what_is_forwarded_goes_through_cleanups_mappings() {
+    let unmapped = "smtp inet n - n - - smtpd -o receive_override_options=no_address_mappings\n\
+                    local unix - n n - - local\n";
+    let maps = "alias_maps = inline:{ {list=alice} {owner-list=bob} }\n\
+                sender_canonical_maps = inline:{ {owner-list@mx.example.test=boss@example.org} \
+                 {s@example.org=mapped@example.org} }\n\
+                virtual_alias_maps = inline:{alice@mx.example.test=carol@example.test}\n";
+    let content = "From: s@example.org\r\nSubject: x\r\n\r\nx\r\n";
+    let told = run_with(unmapped, None, maps, "list@example.test", content, taken());
+    assert!(told.logged(": from=<s@example.org>, size="), "{:#?}", told.lines);
+    assert!(told.logged(": from=<boss@example.org>, size="), "{:#?}", told.lines);
+    assert!(told.logged(": to=<carol@example.test>, orig_to=<alice@mx.example.test>, "));
+    assert!(told.content.contains("\nFrom: mapped@example.org\n"), "{}", told.content);
+}
