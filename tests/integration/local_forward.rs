@@ -4,7 +4,7 @@
 //! caller's.
 
 use super::local::{installed, mailbox, send, user};
-use crate::support::client::submit;
+use crate::support::client::{submit, submit_again};
 use crate::support::keeper::Keeper;
 use crate::support::process::{runs, signal};
 use crate::support::system::System;
@@ -122,7 +122,7 @@ fn a_file_that_is_obeyed_while_engines_are_killed_loses_nothing() {
     system.start();
     for number in 0..MESSAGES {
         let to = format!("{user}@example.test");
-        submit(system.port, "s@source.example", &to, &format!("no {number}."));
+        submit_again(system.port, "s@source.example", &to, &format!("no {number}."));
         if number % 6 == 5 {
             // The next client is for the next engine: master keeps the socket.
             let engine = system.engine();

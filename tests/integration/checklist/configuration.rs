@@ -2,7 +2,7 @@
 //! do is tested with them, in `tools/tests`.
 
 use super::rcpt;
-use crate::support::client::{Client, submit};
+use crate::support::client::{Client, submit, submit_again};
 use crate::support::process::{runs, signal};
 use crate::support::system::{System, is_root};
 use crate::support::{skip, wait};
@@ -224,7 +224,12 @@ fn s51_a_forward_that_is_interrupted_loses_nothing() {
          transport_retry_time = 1s\n",
     );
     for number in 0..MESSAGES {
-        submit(system.port, "s@source.example", "list@here.example", &format!("no {number}."));
+        submit_again(
+            system.port,
+            "s@source.example",
+            "list@here.example",
+            &format!("no {number}."),
+        );
         if number % 6 == 5 {
             // The next client is for the next engine: master keeps the socket.
             let engine = system.engine();
