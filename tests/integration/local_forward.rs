@@ -4,7 +4,7 @@
 //! caller's.
 
 use super::local::{installed, mailbox, send, user};
-use crate::support::client::{submit, submit_again};
+use crate::support::client::submit_again;
 use crate::support::keeper::Keeper;
 use crate::support::process::{runs, signal};
 use crate::support::system::System;
