@@ -3,6 +3,7 @@
 mod servers;
 
 use super::*;
+use crate::custody::Estate;
 use crate::delivery::{DeliverRequest, Disposition, MessageInfo, Outcome};
 use crate::localtime::LocalTime;
 use crate::maillog::{Identity, Sink};
@@ -120,8 +121,9 @@ fn run_on(
     let local = Rc::new(LocalTime::system());
     let log = Rc::new(Maillog::new(identity, Sink::Memory(text.clone()), local));
     let resolver = Rc::new(Resolver::new(rt, Source::Script(script)));
+    let custody = Custody::new(rt, &log, &Estate::none(), 0, 1);
     let service = [("smtp".to_string(), Arc::new(settings(main_cf)))];
-    let client = Client::new(rt, log.clone(), resolver, service, 1);
+    let client = Client::new(rt, log.clone(), resolver, custody, service, 1);
     let heard: Vec<_> = servers.into_iter().map(|(server, sock)| server.start(rt, sock)).collect();
     let requests: Vec<DeliverRequest> =
         mails.into_iter().map(|mail| request(rt, &mut queue, mail)).collect();
@@ -576,7 +578,8 @@ fn a_service_that_does_not_exist_defers() {
     let sink = Sink::Memory(Rc::default());
     let log = Rc::new(Maillog::new(identity, sink, Rc::new(LocalTime::system())));
     let resolver = Rc::new(Resolver::new(&rt, Source::Script(Script::new())));
-    let client = Client::new(&rt, log, resolver, [], 1);
+    let custody = Custody::new(&rt, &log, &Estate::none(), 0, 1);
+    let client = Client::new(&rt, log, resolver, custody, [], 1);
     let finished = Rc::new(Cell::new(false));
     let done = finished.clone();
     rt.spawn(async move {
