@@ -22,6 +22,7 @@ mod integration {
     mod hostile;
     mod local;
     mod operator;
+    mod orphans;
     mod relay;
     mod reload;
     mod remote_tables;

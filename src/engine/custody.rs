@@ -40,6 +40,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// What the engine before has left, as master hands it over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
