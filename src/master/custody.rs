@@ -3,7 +3,8 @@
 //!
 //! Owned by [`crate::supervise`]; `privsep::custody` has the table of a slot's states. Master
 //! neither reads from these sockets nor writes to them, nor looks into the records: it holds,
-//! hands over and closes. Every engine has a channel of its own, whose last packets are read when
+//! hands over and closes. It takes TCP sockets and nothing else, and closes them without waiting
+//! for their last bytes, so that an engine in wrong hands cannot make it wait. Every engine has a channel of its own, whose last packets are read when
 //! it has ended; one engine at a time, so that nobody else speaks for its slots.
 //!
 //! **Diagnostics**: a packet that is no request is dropped, as is a socket that is too many: the
@@ -24,7 +25,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags,
-    SocketType,
+    SocketType, sockopt,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -37,11 +38,15 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// Descriptors for everything else.
 const RESERVED: usize = 256;
 
+/// A socket that came from an engine.
+#[derive(Debug)]
+struct Socket(OwnedFd);
+
 /// One slot.
 #[derive(Debug)]
 struct Kept {
     /// Until its answer has come.
-    socket: Option<OwnedFd>,
+    socket: Option<Socket>,
     record: Vec<u8>,
     until: Instant,
 }
@@ -81,14 +86,19 @@ impl Custody {
             net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let mut orphans = File::from(memfd_create("orphans", MemfdFlags::CLOEXEC)?);
         for (slot, Kept { socket, record, .. }) in &self.kept {
-            let descriptor = socket.as_ref().map(|socket| socket.as_raw_fd().cast_unsigned());
+            let descriptor =
+                socket.as_ref().map(|Socket(socket)| socket.as_raw_fd().cast_unsigned());
             let orphan = Orphan { slot: *slot, descriptor, record: record.clone() };
             orphans.write_all(&orphan.encode())?;
         }
         orphans.rewind()?;
         self.channel = Some(own);
         let sockets = self.kept.values().filter_map(|kept| kept.socket.as_ref());
-        Ok(Inheritance { channel, orphans, sockets: sockets.map(AsFd::as_fd).collect() })
+        Ok(Inheritance {
+            channel,
+            orphans,
+            sockets: sockets.map(|socket| socket.0.as_fd()).collect(),
+        })
     }
 
     /// What to poll for packets.
@@ -129,7 +139,7 @@ impl Custody {
         }
     }
 
-    fn handle(&mut self, packet: &[u8], socket: Option<OwnedFd>, now: Instant) {
+    fn handle(&mut self, packet: &[u8], socket: Option<Socket>, now: Instant) {
         match (Request::decode(packet), socket) {
             (Ok(Request::Keep { slot, seconds, record }), Some(socket)) => {
                 if self.kept.is_empty() {
@@ -153,8 +163,25 @@ impl Custody {
     }
 }
 
-/// The next packet and the descriptor that came with it, if one did; nothing at the end.
-fn receive(channel: &OwnedFd) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>, Errno> {
+impl Socket {
+    /// What came, if it is what may be kept.
+    fn new(descriptor: OwnedFd) -> Option<Socket> {
+        let inet = sockopt::socket_domain(&descriptor)
+            .is_ok_and(|domain| [AddressFamily::INET, AddressFamily::INET6].contains(&domain));
+        let stream = sockopt::socket_type(&descriptor).is_ok_and(|kind| kind == SocketType::STREAM);
+        (inet && stream).then_some(Socket(descriptor))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Or closing might wait as long as the engine has told the socket to.
+        let _not_set = sockopt::set_socket_linger(&self.0, None);
+    }
+}
+
+/// The next packet and the socket that came with it, if one did; nothing at the end.
+fn receive(channel: &OwnedFd) -> Result<Option<(Vec<u8>, Option<Socket>)>, Errno> {
     // One byte more than any request: what is longer is no request.
     let mut bytes = vec![0; HEADER_BYTES + BODY_MAX + 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -166,7 +193,7 @@ fn receive(channel: &OwnedFd) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>, Errn
         _ => None,
     });
     // The kernel closes what has no room; should there have been room for more, so do we.
-    let socket = rights.flatten().collect::<Vec<_>>().into_iter().next();
+    let socket = rights.flatten().collect::<Vec<_>>().into_iter().next().and_then(Socket::new);
     bytes.truncate(received.bytes);
     Ok((received.bytes > 0).then_some((bytes, socket)))
 }
@@ -189,6 +216,7 @@ mod tests {
     use super::*;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
     use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
 
     fn ask(channel: &OwnedFd, packet: &[u8], sockets: &[BorrowedFd<'_>]) {
@@ -222,7 +250,14 @@ mod tests {
         found.iter().map(|orphan| (orphan.slot, orphan.descriptor.is_some())).collect()
     }
 
-    fn is_open(ours: &mut UnixStream) -> bool {
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, theirs)
+    }
+
+    /// Whether somebody has the other end open; its close takes the kernel no time.
+    fn is_open(ours: &mut TcpStream) -> bool {
         ours.set_nonblocking(true).unwrap();
         ours.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -231,7 +266,7 @@ mod tests {
     fn a_socket_is_kept_until_it_is_answered_and_its_record_until_it_is_forgotten() {
         let mut custody = Custody::new(10);
         let engine = custody.bequeath().unwrap().channel;
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let (mut ours, theirs) = pair();
         ask(&engine, &keep(1, 60), &[theirs.as_fd()]);
         drop(theirs);
         custody.serve(Instant::now());
@@ -248,7 +283,7 @@ mod tests {
     fn what_the_engine_said_last_is_heard_and_every_engine_gets_what_is_left() {
         let mut custody = Custody::new(10);
         let engine = custody.bequeath().unwrap().channel;
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let (mut ours, theirs) = pair();
         for slot in 1..=3 {
             ask(&engine, &keep(slot, 60), &[theirs.as_fd()]);
         }
@@ -270,7 +305,7 @@ mod tests {
     fn there_is_a_bound_to_how_much_is_kept_and_for_how_long() {
         let mut custody = Custody::new(2);
         let engine = custody.bequeath().unwrap().channel;
-        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let (_ours, theirs) = pair();
         for slot in [1, 2, 3, 2] {
             ask(&engine, &keep(slot, if slot == 1 { u32::MAX } else { 5 }), &[theirs.as_fd()]);
         }
@@ -291,11 +326,14 @@ mod tests {
     fn what_is_no_request_is_dropped_with_its_descriptors() {
         let mut custody = Custody::new(10);
         let engine = custody.bequeath().unwrap().channel;
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let other = UnixStream::pair().unwrap().0;
+        let (mut ours, theirs) = pair();
+        let (local, file) = (UnixStream::pair().unwrap().0, File::open("/dev/null").unwrap());
+        let (_peer, other) = pair();
         ask(&engine, b"what is this", &[theirs.as_fd()]);
         ask(&engine, &[0; HEADER_BYTES + BODY_MAX + 100], &[theirs.as_fd()]);
         ask(&engine, &keep(1, 60), &[]);
+        ask(&engine, &keep(3, 60), &[local.as_fd()]);
+        ask(&engine, &keep(4, 60), &[file.as_fd()]);
         ask(&engine, &forget(&[1]), &[theirs.as_fd()]);
         ask(&engine, &keep(2, 60), &[other.as_fd(), theirs.as_fd(), theirs.as_fd()]);
         drop(theirs);
