@@ -3,7 +3,8 @@
 //! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
 //! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves,
 //! `RINGPOST_MAILLOG_FD` the log file. `RINGPOST_CUSTODY_FD` is the channel to master about sockets
-//! that outlive the engine, `RINGPOST_ORPHANS_FD` lists those that have. The delivery helper gets `RINGPOST_DELIVER_FD`, its socket.
+//! that outlive the engine, `RINGPOST_ORPHANS_FD` lists those that have. The delivery helper gets
+//! `RINGPOST_DELIVER_FD`, its socket.
 
 use std::fs::File;
 use std::io::Read;

@@ -116,7 +116,7 @@ pub fn spawn_with(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Re
 /// Gives a child the limit of open files that this process had at its start: what is kept for the
 /// engine is no reason to change it.
 pub fn limit_files(pid: Pid, files: &Rlimit) {
-    let _gone = prlimit(Some(pid), Resource::Nofile, files.clone());
+    let _gone = prlimit(Some(pid), Resource::Nofile, *files);
 }
 
 /// Leaves a child nothing of this process's environment but what `import_environment` names.

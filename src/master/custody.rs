@@ -4,8 +4,9 @@
 //! Owned by [`crate::supervise`]; `privsep::custody` has the table of a slot's states. Master
 //! neither reads from these sockets nor writes to them, nor looks into the records: it holds,
 //! hands over and closes. It takes TCP sockets and nothing else, and closes them without waiting
-//! for their last bytes, so that an engine in wrong hands cannot make it wait. Every engine has a channel of its own, whose last packets are read when
-//! it has ended; one engine at a time, so that nobody else speaks for its slots.
+//! for their last bytes, so that an engine in wrong hands cannot make it wait. Every engine has a
+//! channel of its own, whose last packets are read when it has ended; one engine at a time, so that
+//! nobody else speaks for its slots.
 //!
 //! **Diagnostics**: a packet that is no request is dropped, as is a socket that is too many: the
 //! engine goes on as if it had not asked. No channel or no list is an error: no engine starts.
@@ -111,7 +112,7 @@ impl Custody {
         for _ in 0..PACKETS_PER_TURN {
             let Some(channel) = &self.channel else { return };
             match receive(channel) {
-                Ok(Some((packet, socket))) => self.handle(&packet, socket, now),
+                Ok(Some(packet)) => self.handle(packet, now),
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
                 // The engine has ended, or it will soon.
@@ -139,8 +140,8 @@ impl Custody {
         }
     }
 
-    fn handle(&mut self, packet: &[u8], socket: Option<Socket>, now: Instant) {
-        match (Request::decode(packet), socket) {
+    fn handle(&mut self, packet: Packet, now: Instant) {
+        match (Request::decode(&packet.bytes), packet.socket) {
             (Ok(Request::Keep { slot, seconds, record }), Some(socket)) => {
                 if self.kept.is_empty() {
                     self.next_sweep = now + SWEEP;
@@ -180,8 +181,14 @@ impl Drop for Socket {
     }
 }
 
-/// The next packet and the socket that came with it, if one did; nothing at the end.
-fn receive(channel: &OwnedFd) -> Result<Option<(Vec<u8>, Option<Socket>)>, Errno> {
+/// What came through a channel at once.
+struct Packet {
+    bytes: Vec<u8>,
+    socket: Option<Socket>,
+}
+
+/// The next packet; nothing at the end.
+fn receive(channel: &OwnedFd) -> Result<Option<Packet>, Errno> {
     // One byte more than any request: what is longer is no request.
     let mut bytes = vec![0; HEADER_BYTES + BODY_MAX + 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -195,7 +202,7 @@ fn receive(channel: &OwnedFd) -> Result<Option<(Vec<u8>, Option<Socket>)>, Errno
     // The kernel closes what has no room; should there have been room for more, so do we.
     let socket = rights.flatten().collect::<Vec<_>>().into_iter().next().and_then(Socket::new);
     bytes.truncate(received.bytes);
-    Ok((received.bytes > 0).then_some((bytes, socket)))
+    Ok((received.bytes > 0).then_some(Packet { bytes, socket }))
 }
 
 /// Makes room among the open files for what is kept: how much of it there is, and the limit as it

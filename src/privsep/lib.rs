@@ -15,7 +15,7 @@
 //!
 //! Every message is a [`frame`]: four letters that name its kind, the length of its body, the body.
 //! A body is fields in a fixed order, each with its length; text fields have no control characters.
-//! What an engine has master keep for the next one is a [`Transaction`], which master does not read.
+//! What an engine has master keep for the next one is a [`Transaction`]: master does not read it.
 //!
 //! **Diagnostics**: what is malformed is a [`CodecError`]; nothing here panics on any input, and
 //! left-over bytes are an error.
