@@ -197,6 +197,22 @@ mod tests {
         assert_eq!(found, [("LANG".to_owned(), "C".to_owned())]);
     }
 
+    /// What is kept for the engine raises master's own limit; commands of users keep theirs.
+    #[test]
+    fn a_child_gets_the_limit_of_open_files_that_was() {
+        let sleep = Command::new("sleep").arg("60").spawn();
+        let mut child = sleep.expect("every system can sleep");
+        let pid = Pid::from_child(&child);
+        let mut files = rustix::process::getrlimit(Resource::Nofile);
+        files.current = Some(77);
+        limit_files(pid, &files);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert_eq!(line.split_whitespace().nth(3), Some("77"), "{line}");
+    }
+
     #[test]
     fn exits_are_worded_as_master_words_them() {
         assert_eq!(Exit::Status(1).to_string(), "exit status 1");
