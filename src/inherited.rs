@@ -2,10 +2,18 @@
 //!
 //! `RINGPOST_SOCKETS` is `NAME/TYPE=FD[,FD...]` separated by blanks, `RINGPOST_CORES` the number of
 //! sockets per address, `RINGPOST_READY_FD` where to say that the engine serves,
-//! `RINGPOST_MAILLOG_FD` the log file. The delivery helper gets `RINGPOST_DELIVER_FD`, its socket.
+//! `RINGPOST_MAILLOG_FD` the log file. `RINGPOST_CUSTODY_FD` is the channel to master about sockets
+//! that outlive the engine, `RINGPOST_ORPHANS_FD` lists those that have. The delivery helper gets
+//! `RINGPOST_DELIVER_FD`, its socket.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
+
+use engine::custody::{Estate, Left};
+use privsep::custody::Orphan;
+use runtime::Sock;
+use runtime::net::shared::Channel;
 
 /// A service and its listening sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub struct Inherited {
     pub ready: Option<File>,
     /// The log file.
     pub maillog: Option<File>,
+    /// What master keeps.
+    pub estate: Estate,
 }
 
 impl Inherited {
@@ -45,6 +55,7 @@ impl Inherited {
             cores: cores.ok_or("RINGPOST_CORES is not set")? as usize,
             ready: number("RINGPOST_READY_FD")?.map(file),
             maillog: number("RINGPOST_MAILLOG_FD")?.map(file),
+            estate: estate()?,
         })
     }
 }
@@ -56,6 +67,24 @@ impl Inherited {
 pub fn deliver_socket() -> Result<OwnedFd, String> {
     let fd = number("RINGPOST_DELIVER_FD")?.ok_or("RINGPOST_DELIVER_FD is not set")?;
     Ok(file(fd).into())
+}
+
+/// What an earlier engine has left, and the way to have something kept for a later one.
+fn estate() -> Result<Estate, String> {
+    let channel = number("RINGPOST_CUSTODY_FD")?.map(|fd| Channel::new(file(fd).into()));
+    let mut bytes = Vec::new();
+    if let Some(fd) = number("RINGPOST_ORPHANS_FD")? {
+        let read = file(fd).read_to_end(&mut bytes);
+        read.map_err(|error| format!("RINGPOST_ORPHANS_FD: {error}"))?;
+    }
+    let orphans = privsep::custody::orphans(&bytes)
+        .map_err(|error| format!("RINGPOST_ORPHANS_FD: {error}"))?;
+    Ok(Estate::new(channel, orphans.into_iter().map(left).collect()))
+}
+
+fn left(orphan: Orphan) -> Left {
+    let Orphan { slot, descriptor, record } = orphan;
+    Left { slot, sock: descriptor.map(|fd| Sock(fd.cast_signed())), record }
 }
 
 fn number(name: &str) -> Result<Option<i32>, String> {

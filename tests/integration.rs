@@ -25,6 +25,7 @@ mod integration {
     mod local_killed;
     mod local_transport;
     mod operator;
+    mod orphans;
     mod relay;
     mod reload;
     mod remote_tables;

@@ -8,7 +8,8 @@
 //! systems are offered the same rate, which either can carry: what is in flight at a kill is the
 //! same then, and duplicates for each kill can be compared.
 //!
-//! A duplicate whose first copy the sink had not answered when the kill came is nobody's fault. One
+//! A duplicate whose first copy the sink had not answered when the kill came is what nobody could
+//! have known, unless the connection outlives who waits: ringpost's does where master lives. One
 //! whose copy it had answered is the price of not having noted that in time; both are counted.
 //!
 //! Usage: `torment [--rounds N] [--only postfix|ringpost] [--seed N] [--rate N]`. The programs are

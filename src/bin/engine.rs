@@ -304,6 +304,7 @@ fn launch(snapshot: &Arc<Snapshot>, inherited: &Inherited) -> Result<Launch, Box
             .iter()
             .flat_map(|s| sockets(snapshot, s, inherited.cores))
             .collect(),
+        estate: inherited.estate.clone(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! lmtp is one of them: who speaks SMTP where LMTP is meant has mail returned that should wait.
 
 use crate::core::Core;
+use crate::custody::Custody;
 use crate::delivery::{DeliverRequest, Outcome};
 use crate::lookup::servers::Asker;
 use crate::maillog::{Daemon, Maillog};
@@ -20,6 +21,7 @@ pub struct Agents {
     rt: Rt,
     log: Rc<Maillog>,
     resolver: Rc<Resolver>,
+    custody: Rc<Custody>,
     smtp: RefCell<Rc<smtp::Client>>,
     /// Shuffles the hosts of equal preference.
     seed: u64,
@@ -31,16 +33,22 @@ impl Agents {
         rt: &Rt,
         log: Rc<Maillog>,
         resolver: Rc<Resolver>,
+        custody: Rc<Custody>,
         snapshot: &Snapshot,
         seed: u64,
     ) -> Agents {
-        let smtp = client(rt, &log, &resolver, snapshot, seed);
-        Agents { rt: rt.clone(), log, resolver, smtp: RefCell::new(smtp), seed }
+        let services = snapshot.smtp.iter().cloned();
+        let smtp =
+            smtp::Client::new(rt, log.clone(), resolver.clone(), custody.clone(), services, seed);
+        Agents { rt: rt.clone(), log, resolver, custody, smtp: RefCell::new(smtp), seed }
     }
 
     /// Takes a new configuration over; deliveries under way end with the old one.
     pub fn reload(&self, snapshot: &Snapshot) {
-        *self.smtp.borrow_mut() = client(&self.rt, &self.log, &self.resolver, snapshot, self.seed);
+        let (log, resolver) = (self.log.clone(), self.resolver.clone());
+        let (custody, services) = (self.custody.clone(), snapshot.smtp.iter().cloned());
+        *self.smtp.borrow_mut() =
+            smtp::Client::new(&self.rt, log, resolver, custody, services, self.seed);
     }
 
     /// Makes a delivery.
@@ -78,14 +86,4 @@ impl Agents {
     pub async fn client_name(&self, address: IpAddr) -> String {
         self.resolver.reverse(address).await.verified().to_string()
     }
-}
-
-fn client(
-    rt: &Rt,
-    log: &Rc<Maillog>,
-    resolver: &Rc<Resolver>,
-    snapshot: &Snapshot,
-    seed: u64,
-) -> Rc<smtp::Client> {
-    smtp::Client::new(rt, log.clone(), resolver.clone(), snapshot.smtp.iter().cloned(), seed)
 }

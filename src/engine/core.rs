@@ -8,6 +8,7 @@ use crate::accounts::Accounts;
 use crate::anvil::Anvil;
 use crate::background::Desk;
 use crate::commit::{Commits, Totals};
+use crate::custody::Custody;
 use crate::delivery::DeliverRequest;
 use crate::limits::{OUTBOX_HIGH_WATER, PARCELS_PER_TURN, SPARE_BUFFER_BYTES, SPARE_BUFFERS};
 use crate::localtime::LocalTime;
@@ -65,6 +66,8 @@ pub struct Core {
     pub commits: Commits,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// What outlives this engine.
+    pub custody: Rc<Custody>,
     /// Local submissions.
     pub pickup: pickup::Pickup,
     /// The system's users.
@@ -117,6 +120,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Delivery agents.
     pub agents: agent::Agents,
+    /// What outlives this engine.
+    pub custody: Rc<Custody>,
     /// The system's users.
     pub accounts: Accounts,
     /// How many clients are inside, over all cores.
@@ -147,6 +152,7 @@ impl Core {
             store: parts.store,
             commits: Commits::new(parts.totals),
             agents: parts.agents,
+            custody: parts.custody,
             pickup: pickup::Pickup::default(),
             accounts: parts.accounts,
             doors: parts.doors,
@@ -341,7 +347,8 @@ impl Core {
         };
         drop(queue);
         match result {
-            Ok(_) => {
+            Ok(lsn) => {
+                self.custody.settled(settle, lsn);
                 self.commit_lazily();
                 true
             }
@@ -419,6 +426,7 @@ impl Pump for Turn {
         core.say_last();
         core.tend_segments();
         core.start_commit();
+        core.custody.pump(|number| core.log_of(number).borrow().durable());
         core.tend_checkpoints();
         core.port.flush();
         core.log.flush();

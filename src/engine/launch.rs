@@ -9,6 +9,7 @@ use crate::anvil::Anvil;
 use crate::background::{Background, Desk};
 use crate::commit::Totals;
 use crate::core::{Core, Parts};
+use crate::custody::{Custody, Estate};
 use crate::limits::TAIL_BYTES;
 use crate::localtime::LocalTime;
 use crate::maillog::{Daemon, Identity, Maillog, Sink};
@@ -75,6 +76,8 @@ pub struct Launch {
     pub memory: Arc<Memory>,
     /// What to listen to.
     pub listening: Vec<Listening>,
+    /// What master keeps.
+    pub estate: Estate,
 }
 
 /// Running cores, as the main thread holds them.
@@ -217,6 +220,7 @@ fn start_core(shared: &Shared, index: usize, port: Port<Parcel>) -> io::Result<R
         anvil: shared.anvil.clone(),
         memory: launch.memory.clone(),
         totals: shared.totals.clone(),
+        estate: launch.estate.clone(),
         rt,
     })?;
     listen(&core, &launch.listening);
@@ -245,6 +249,7 @@ pub(crate) struct Assembly {
     pub anvil: Arc<Anvil>,
     pub memory: Arc<Memory>,
     pub totals: Arc<Totals>,
+    pub estate: Estate,
 }
 
 /// Recovers this core's parts of the log, tells the queue manager what they hold, and puts the core
@@ -257,7 +262,9 @@ pub(crate) fn assemble(parts: Assembly) -> io::Result<Rc<Core>> {
         report_recovery(&log, recovery);
     }
     let resolver = Rc::new(Resolver::new(&rt, parts.source));
-    let agents = Agents::new(&rt, log.clone(), resolver, &snapshot, parts.seed);
+    let custody = Custody::new(&rt, &log, &parts.estate, index, cores);
+    custody.close_unclaimed(snapshot.longest_reply());
+    let agents = Agents::new(&rt, log.clone(), resolver, custody.clone(), &snapshot, parts.seed);
     let core = Core::new(Parts {
         index,
         rt,
@@ -271,6 +278,7 @@ pub(crate) fn assemble(parts: Assembly) -> io::Result<Rc<Core>> {
         store,
         desk: parts.desk,
         agents,
+        custody,
         accounts: parts.accounts,
         doors: parts.doors,
         anvil: parts.anvil,

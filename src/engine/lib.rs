@@ -13,6 +13,7 @@ pub mod cleanup;
 pub mod commit;
 pub mod control;
 pub mod core;
+pub mod custody;
 pub mod defer;
 pub mod delivery;
 pub mod error;

@@ -74,6 +74,13 @@ pub const REHEARSING_MAX: usize = 256;
 pub const IMPORTS_PER_TURN: usize = 1024;
 /// How long a stop waits for deliveries and sessions before it abandons them.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long a reply to the end of data may take before master gets a copy of the connection: longer
+/// than a server nearby needs, shorter than one that works before it answers. What a kill doubles
+/// is what was sent within this time.
+pub const KEEP_AFTER: Duration = Duration::from_millis(2);
+/// Messages per core whose late reply has come and whose marks are not durable; the oldest are
+/// forgotten, and a crash would deliver them again.
+pub const ANSWERED_MAX: usize = 1024;
 /// How long the delivery helper may take for an answer, beside the time that locks may take; as
 /// long as it waits for us.
 pub const HELPER_ANSWER: Duration = Duration::from_secs(300);

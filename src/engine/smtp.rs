@@ -6,6 +6,7 @@
 //!
 //! | step | good | bad |
 //! | --- | --- | --- |
+//! | what an earlier engine left under way | its recipients are settled | next hop |
 //! | next hop | look up hosts | next of the list, then `smtp_fallback_relay` |
 //! | host | connect | next host |
 //! | handshake | transaction | next host, or all recipients fail |
@@ -23,6 +24,7 @@ mod connection;
 pub mod content;
 mod delivery;
 mod downgrade;
+mod end_of_data;
 pub mod filter;
 mod fold;
 pub mod generic;
@@ -34,6 +36,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+use crate::custody::Custody;
 use crate::delivery::{DeliverRequest, Outcome};
 use crate::maillog::{Daemon, Maillog};
 use crate::resolver::Resolver;
@@ -54,6 +57,7 @@ pub struct Client {
     rt: Rt,
     log: Rc<Maillog>,
     resolver: Rc<Resolver>,
+    custody: Rc<Custody>,
     services: BTreeMap<String, Arc<Settings>>,
     idle: Rc<Idle>,
     random: RefCell<Rng>,
@@ -65,12 +69,13 @@ impl Client {
         rt: &Rt,
         log: Rc<Maillog>,
         resolver: Rc<Resolver>,
+        custody: Rc<Custody>,
         services: impl IntoIterator<Item = (String, Arc<Settings>)>,
         seed: u64,
     ) -> Rc<Client> {
         let services = services.into_iter().collect();
         let (idle, random) = (Idle::new(rt), RefCell::new(Rng::new(seed)));
-        Rc::new(Client { rt: rt.clone(), log, resolver, services, idle, random })
+        Rc::new(Client { rt: rt.clone(), log, resolver, custody, services, idle, random })
     }
 
     /// Delivers; every recipient of the request gets one result and one log line. A request for a

@@ -12,6 +12,7 @@ use crate::{bounce, local, qmgr, smtp, vmailbox};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
+use protocol::smtp::client::Stage;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +180,12 @@ impl Snapshot {
             tables,
             params,
         })
+    }
+
+    /// The longest that any smtp service waits for the reply to the end of data.
+    pub fn longest_reply(&self) -> Duration {
+        let limits = self.smtp.iter().map(|(_, settings)| settings.timeouts.of(Stage::End));
+        limits.max().unwrap_or_default()
     }
 
     /// The program behind a master.cf transport.

@@ -140,6 +140,7 @@ fn seat(
     let core = assemble(Assembly {
         index: port.core(),
         cores,
+        estate: crate::custody::Estate::none(),
         port,
         snapshot,
         log,

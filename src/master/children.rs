@@ -1,7 +1,8 @@
 //! The engine as a child process: its descriptors, environment and identity.
 //!
 //! Called by [`crate::supervise`]. The engine inherits every listening socket of its own, the write
-//! end of a pipe on which it says that it serves, and the log file; `RINGPOST_*` variables say
+//! end of a pipe on which it says that it serves, a channel and what was kept for it
+//! ([`crate::custody`]), and the log file; `RINGPOST_*` variables say
 //! which is which. Started by root it is `mail_owner` without supplementary groups (the standard
 //! library drops them).
 //!
@@ -17,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, prlimit};
 
 use crate::accounts::Accounts;
+use crate::custody::{Custody, Inheritance};
 use crate::listen::{CORES, Listeners, Plan, Server};
 use config::Params;
 
@@ -63,14 +65,19 @@ pub struct Started {
 }
 
 impl Start<'_> {
-    /// Starts it.
-    pub fn spawn(&self) -> io::Result<Started> {
+    /// Starts it, with what `custody` has for it.
+    pub fn spawn(&self, custody: &mut Custody) -> io::Result<Started> {
         let (ready, writer) = io::pipe()?;
+        let Inheritance { channel, orphans, sockets } = custody.bequeath()?;
         let mut inherited: Vec<BorrowedFd<'_>> =
             self.listeners.of(self.plan, Server::Engine).map(AsFd::as_fd).collect();
-        inherited.push(writer.as_fd());
+        inherited.extend([writer.as_fd(), channel.as_fd(), orphans.as_fd()]);
         inherited.extend(self.maillog.map(AsFd::as_fd));
-        let pid = spawn_with(&mut self.command(writer.as_raw_fd()), &inherited)?;
+        inherited.extend(sockets);
+        let mut command = self.command(writer.as_raw_fd());
+        command.env("RINGPOST_CUSTODY_FD", channel.as_raw_fd().to_string());
+        command.env("RINGPOST_ORPHANS_FD", orphans.as_raw_fd().to_string());
+        let pid = spawn_with(&mut command, &inherited)?;
         Ok(Started { pid, ready })
     }
 
@@ -104,6 +111,12 @@ pub fn spawn_with(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Re
         fcntl_setfd(fd, FdFlags::CLOEXEC)?;
     }
     child.map(|child| Pid::from_child(&child))
+}
+
+/// Gives a child the limit of open files that this process had at its start: what is kept for the
+/// engine is no reason to change it.
+pub fn limit_files(pid: Pid, files: &Rlimit) {
+    let _gone = prlimit(Some(pid), Resource::Nofile, *files);
 }
 
 /// Leaves a child nothing of this process's environment but what `import_environment` names.
@@ -182,6 +195,22 @@ mod tests {
         let outside = |pair: &(String, String)| !pair.0.starts_with(OWN_PREFIX);
         let found: Vec<_> = environment(&params).into_iter().filter(outside).collect();
         assert_eq!(found, [("LANG".to_owned(), "C".to_owned())]);
+    }
+
+    /// What is kept for the engine raises master's own limit; commands of users keep theirs.
+    #[test]
+    fn a_child_gets_the_limit_of_open_files_that_was() {
+        let sleep = Command::new("sleep").arg("60").spawn();
+        let mut child = sleep.expect("every system can sleep");
+        let pid = Pid::from_child(&child);
+        let mut files = rustix::process::getrlimit(Resource::Nofile);
+        files.current = Some(77);
+        limit_files(pid, &files);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert_eq!(line.split_whitespace().nth(3), Some("77"), "{line}");
     }
 
     #[test]

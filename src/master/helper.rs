@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Rlimit, Signal};
 
 use crate::children::{self, Exit};
 use crate::log::{Level, Log};
@@ -46,6 +46,8 @@ pub struct Surroundings<'a> {
     pub socket: &'a OwnedFd,
     /// Whether it keeps standard output and standard error.
     pub foreground: bool,
+    /// How many files it, and the commands it runs, may open.
+    pub files: &'a Rlimit,
     /// Where to complain.
     pub log: &'a Log,
     /// `service_throttle_time`
@@ -142,5 +144,7 @@ fn spawn(program: &Program, around: &Surroundings<'_>) -> io::Result<Pid> {
     }
     children::give_environment(&mut command, around.params);
     command.env("RINGPOST_DELIVER_FD", around.socket.as_raw_fd().to_string());
-    children::spawn_with(&mut command, &[around.socket.as_fd()])
+    let pid = children::spawn_with(&mut command, &[around.socket.as_fd()])?;
+    children::limit_files(pid, around.files);
+    Ok(pid)
 }

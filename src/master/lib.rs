@@ -6,19 +6,22 @@
 //! [`pid_file`] (is it running?), [`accounts`], [`directories`], [`system`].
 //!
 //! One thread, one loop, no mail and no network bytes: the only input after start are signals, the
-//! exit of children and the administrator's two files. As root it keeps its privileges, the engine
-//! runs as `mail_owner`, the helper as root; as anybody else everything runs as that user.
+//! exit of children, the administrator's two files, and what the engine has it keep ([`custody`]).
+//! As root it keeps its privileges, the engine runs as `mail_owner`, the helper as root; as anybody
+//! else everything runs as that user.
 //!
 //! **Diagnostics**: [`Fatal`] is the administrator's or the system's fault, worded as Postfix words
 //! it; what happens later is logged as `postfix/master`.
 //! **Limits**: [`pace::RESTARTS_PER_MINUTE`], [`supervise::STOP_GRACE`],
-//! [`supervise::DRAIN_GRACE`], [`detach::START_WAIT`], [`listen::BACKLOG`], [`listen::CORES_MAX`].
+//! [`supervise::DRAIN_GRACE`], [`custody::HOLD_MAX`], [`detach::START_WAIT`], [`listen::BACKLOG`],
+//! [`listen::CORES_MAX`].
 //! **Standards**: master(8), master(5) of Postfix 3.7.
 #![forbid(unsafe_code)]
 
 pub mod accounts;
 pub mod children;
 pub mod common;
+pub mod custody;
 pub mod detach;
 pub mod directories;
 pub mod helper;

@@ -10,6 +10,8 @@
 //! | Draining | - | Starting | re-read | Stopping | SIGKILL |
 //! | Stopping | - | end | - | - | SIGKILL |
 //!
+//! What an engine has kept ([`crate::custody`]) the next one gets, whatever ended the first.
+//!
 //! SIGQUIT kills the engine and ends, in any phase. The helper ends after the engine. The sockets
 //! are never closed while they are in the configuration. Two engines never run at once: the queue
 //! log has one writer. When what the engine listens on or its log file changes, the old engine
@@ -26,9 +28,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Rlimit, Signal};
 
 use crate::children::{self, Exit, Start, Started};
+use crate::custody::{self, Custody};
 use crate::helper::{Helper, Surroundings};
 use crate::listen::{self, HELPER_SOCKET, Listeners};
 use crate::log::{Level, Log};
@@ -81,6 +84,9 @@ struct Master {
     signals: Signals,
     phase: Phase,
     helper: Helper,
+    custody: Custody,
+    /// The limit of open files at start.
+    files: Rlimit,
     /// Of engines that served.
     pace: Pace,
     /// Whether an engine ever served.
@@ -101,6 +107,8 @@ impl Master {
         let pid_directory = setup.settings.text("process_id_directory")?;
         let lock = PidFile::take(&pid_file::path(&setup.queue, &pid_directory))?;
         let signals = Signals::open().map_err(|error| Fatal::system("signals", error))?;
+        let (room, files) =
+            custody::make_room().map_err(|error| Fatal::system("open files", error))?;
         let cores = listen::cores();
         let mut none = Listeners::default();
         let listeners = Listeners::bind(&setup.plan, cores, &setup.accounts, &mut none)?;
@@ -114,6 +122,8 @@ impl Master {
             signals,
             phase: Phase::Ended,
             helper: Helper::default(),
+            custody: Custody::new(room),
+            files,
             pace: Pace::default(),
             served: false,
             stale: false,
@@ -127,6 +137,8 @@ impl Master {
     fn serve(&mut self) -> Result<(), Fatal> {
         while !matches!(self.phase, Phase::Ended) {
             self.wait().map_err(|error| Fatal::system("poll", error))?;
+            self.custody.serve(Instant::now());
+            self.custody.sweep(Instant::now());
             while let Some(request) = self.signals.next() {
                 self.handle(request)?;
             }
@@ -149,7 +161,8 @@ impl Master {
         if let Phase::Starting { ready: Some(ready), .. } = &self.phase {
             fds.push(PollFd::new(ready, PollFlags::IN));
         }
-        let deadlines = [self.phase.deadline(), self.helper.deadline()];
+        fds.extend(self.custody.channel().map(|channel| PollFd::new(channel, PollFlags::IN)));
+        let deadlines = [self.phase.deadline(), self.helper.deadline(), self.custody.deadline()];
         let timeout = deadlines.into_iter().flatten().min().map(|until| {
             let left = until.saturating_duration_since(Instant::now());
             Timespec {
@@ -224,7 +237,7 @@ impl Master {
             maillog: setup.maillog.as_ref(),
             foreground: self.options.foreground,
         };
-        match start.spawn() {
+        match start.spawn(&mut self.custody) {
             Ok(Started { pid, ready }) => {
                 self.phase = Phase::Starting { pid, ready: Some(ready) };
                 Ok(())
@@ -245,7 +258,8 @@ impl Master {
     fn start_helper(&mut self) {
         match (&self.setup.helper, self.listeners.unix(HELPER_SOCKET)) {
             (Some(program), Some(socket)) => {
-                self.helper.start(program, &surroundings(&self.setup, &self.options, socket));
+                self.helper
+                    .start(program, &surroundings(&self.setup, &self.options, &self.files, socket));
             }
             _ => self.helper.stop(Signal::TERM),
         }
@@ -255,7 +269,7 @@ impl Master {
         if let (Some(program), Some(socket)) =
             (&self.setup.helper, self.listeners.unix(HELPER_SOCKET))
         {
-            let around = surroundings(&self.setup, &self.options, socket);
+            let around = surroundings(&self.setup, &self.options, &self.files, socket);
             self.helper.ended(exit, program, &around);
         }
     }
@@ -289,6 +303,7 @@ impl Master {
 
     fn engine_ended(&mut self, pid: Pid, exit: Exit) -> Result<(), Fatal> {
         let now = Instant::now();
+        self.custody.engine_ended(now);
         match std::mem::replace(&mut self.phase, Phase::Throttled { until: now }) {
             Phase::Stopping { .. } => self.phase = Phase::Ended,
             Phase::Draining { .. } => return self.start_engine(),
@@ -388,6 +403,7 @@ impl Master {
 fn surroundings<'a>(
     setup: &'a Setup,
     options: &Options,
+    files: &'a Rlimit,
     socket: &'a std::os::fd::OwnedFd,
 ) -> Surroundings<'a> {
     Surroundings {
@@ -395,6 +411,7 @@ fn surroundings<'a>(
         params: &setup.settings.params,
         socket,
         foreground: options.foreground,
+        files,
         log: &setup.log,
         throttle: setup.throttle,
     }

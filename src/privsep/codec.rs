@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         self.take(N)?.try_into().map_err(|_| CodecError::Short)
     }
 
@@ -106,13 +106,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Any bytes, at most `max` of them.
+    pub(crate) fn bytes(&mut self, max: usize) -> Result<&'a [u8], CodecError> {
+        let len = self.u32()? as usize;
+        if len > max { Err(CodecError::TooLong) } else { self.take(len) }
+    }
+
     /// Bytes without control characters, at most `max` of them.
     pub(crate) fn text(&mut self, max: usize) -> Result<&'a [u8], CodecError> {
-        let len = self.u32()? as usize;
-        if len > max {
-            return Err(CodecError::TooLong);
-        }
-        let bytes = self.take(len)?;
+        let bytes = self.bytes(max)?;
         if bytes.iter().any(u8::is_ascii_control) { Err(CodecError::Value) } else { Ok(bytes) }
     }
 

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use crate::alias::{Source, Target};
 use crate::reply::{Forward, TEXT_MAX};
 use crate::{
-    Asked, Code, Reply, Request, Rules, Verdict, VirtualRequest, alias, chunk, frame, reply,
-    request, rules, virtual_request,
+    Asked, Code, Reply, Request, Rules, Transaction, Verdict, VirtualRequest, alias, chunk,
+    custody, frame, reply, request, rules, virtual_request,
 };
 
 /// Any bytes as what the privileged helper and the engine read: refused, or the same bytes again
@@ -31,6 +31,7 @@ pub fn fuzz_privsep_request(data: &[u8]) {
             assert_eq!(rules.encode(), whole);
         }
     }
+    read_custody(data);
     read_content(data);
     write_request(data);
     write_alias_request(data);
@@ -84,6 +85,26 @@ fn read_replies(mut data: &[u8]) {
         assert!(rest.len() < data.len(), "a frame is never empty");
         read_reply(body);
         data = rest;
+    }
+}
+
+/// As master reads what the engine asks, and the next engine what it is handed.
+fn read_custody(data: &[u8]) {
+    let request = |packet: &[u8]| {
+        let Ok(request) = custody::Request::decode(packet) else { return };
+        assert!(request.is_valid());
+        assert_eq!(request.encode(), packet);
+    };
+    request(data);
+    if data.len() <= custody::BODY_MAX {
+        request(&frame::build(custody::KIND, data));
+    }
+    if let Ok(orphans) = custody::orphans(data) {
+        let again: Vec<u8> = orphans.iter().flat_map(custody::Orphan::encode).collect();
+        assert_eq!(again, data);
+    }
+    if let Ok(transaction) = Transaction::decode(data) {
+        assert_eq!(transaction.encode(), data);
     }
 }
 

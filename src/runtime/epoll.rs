@@ -27,6 +27,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use writer::Writer;
 
@@ -443,6 +444,23 @@ impl Io for EpollIo {
         let sock = system::connect_local(path)?;
         system::set_nonblocking(sock, true)?;
         Ok(sock)
+    }
+
+    fn share(&self, sock: Sock, channel: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+        system::send_with(channel, message, Some(sock))
+    }
+
+    fn end_shared(&mut self, sock: Sock) {
+        // Closing alone would not take the registration away while there is a copy; its edges would
+        // come in the name of the descriptor's next socket.
+        if self.readiness(sock).is_some() {
+            epoll::delete(&self.epoll, system::borrow(sock)).ok();
+        }
+        system::shut_down(sock);
+    }
+
+    fn adopt(&mut self, sock: Sock) -> io::Result<()> {
+        system::set_nonblocking(sock, true)
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {

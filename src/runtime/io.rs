@@ -231,6 +231,22 @@ pub trait Io {
     /// Nobody listens there, no descriptors left, or `WouldBlock` when too many wait already.
     fn connect_local(&mut self, path: &Path) -> io::Result<Sock>;
 
+    /// Sends `message` through `channel`, and with it a copy of the socket; never waits.
+    ///
+    /// # Errors
+    /// As sendmsg(2), `WouldBlock` when the channel is full; `Unsupported` without descriptors.
+    fn share(&self, sock: Sock, channel: BorrowedFd<'_>, message: &[u8]) -> io::Result<()>;
+
+    /// Ends a connection of which others have copies, before its close: for good, as if there were
+    /// none.
+    fn end_shared(&mut self, sock: Sock);
+
+    /// Makes a connected socket of another process one that works here.
+    ///
+    /// # Errors
+    /// When it is not open.
+    fn adopt(&mut self, sock: Sock) -> io::Result<()>;
+
     /// The address of the other end.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! reaches the sender as a closed TCP window.
 //!
 //! A descriptor is closed only when no operation refers to it: a late completion must never meet a
-//! new connection in its place.
+//! new connection in its place. One that was shared ([`shared`]) is shut down first.
 //!
 //! | receive state | event | next |
 //! | --- | --- | --- |
@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::task::Poll;
 
+pub mod shared;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub(crate) struct Conns {
     listeners: Slab<Listening>,
     /// Connections that were lent a kernel buffer this turn.
     lent: Vec<ConnKey>,
+    /// The core ends: what others have copies of stays open for them.
+    leaving: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +81,8 @@ struct Conn {
     deadline: Instant,
     outstanding: u32,
     closing: bool,
+    /// Somebody else has a copy.
+    shared: bool,
 }
 
 struct Sending {
@@ -396,6 +401,7 @@ impl Conn {
             deadline: Instant::NEVER,
             outstanding: 0,
             closing: false,
+            shared: false,
         }
     }
 
@@ -679,9 +685,12 @@ impl Rt {
         let mut conns = self.conns();
         let Some(conn) = conns.conns.get(key) else { return };
         if conn.closing && conn.outstanding == 0 {
-            let sock = conn.sock;
+            let (sock, ends) = (conn.sock, conn.shared && !conns.leaving);
             conns.conns.remove(key);
             drop(conns);
+            if ends {
+                self.io().end_shared(sock);
+            }
             self.submit(Pending::Close, Op::Close { sock });
         }
     }

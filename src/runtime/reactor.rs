@@ -122,8 +122,9 @@ impl Rt {
     }
 
     /// Drops every task: the end of a core, which breaks the circle of tasks that own what owns
-    /// them.
+    /// them. Connections of which others have copies go on for these.
     pub fn drop_tasks(&self) {
+        self.leave_shared();
         self.0.executor.clear();
     }
 

@@ -18,6 +18,7 @@ use crate::slab::Key;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 pub use network::{LATENCY, Member, Route, Weather};
@@ -148,6 +149,18 @@ impl Io for SimIo {
     fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
         let now = self.world.now();
         self.world.state().network.connect_local(now, self.member, path)
+    }
+
+    fn share(&self, _sock: Sock, _channel: BorrowedFd<'_>, _message: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn end_shared(&mut self, _sock: Sock) {
+        unreachable!("a simulated socket has no copy");
+    }
+
+    fn adopt(&mut self, _sock: Sock) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {

@@ -8,6 +8,10 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often a session that does not answer looks whether it may.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A message as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,8 @@ impl Mail {
 #[derive(Default)]
 struct State {
     stop: AtomicBool,
+    /// Whether messages are kept and not answered.
+    holds: AtomicBool,
     mail: Mutex<Vec<Mail>>,
     streams: Mutex<Vec<TcpStream>>,
 }
@@ -51,6 +57,12 @@ impl Keeper {
         let shared = state.clone();
         let thread = std::thread::spawn(move || serve(&listener, &shared));
         Keeper { port, state, thread: Some(thread) }
+    }
+
+    /// Takes messages and does not answer, until it is told to again. Those who wait then get
+    /// their answers.
+    pub fn hold(&self, holds: bool) {
+        self.state.holds.store(holds, Ordering::Relaxed);
     }
 
     /// All that came so far.
@@ -126,6 +138,12 @@ fn session(stream: TcpStream, state: &State) -> io::Result<()> {
                     return Ok(());
                 }
                 state.mail.lock().expect("no session panics").push(std::mem::take(&mut mail));
+                while state.holds.load(Ordering::Relaxed) {
+                    if state.stop.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    std::thread::sleep(LOOK);
+                }
                 "250 2.0.0 Ok: kept\r\n"
             }
             "QUIT" => return output.write_all(b"221 2.0.0 Bye\r\n"),

@@ -174,6 +174,7 @@ impl Machine {
         let core = assemble(Assembly {
             index,
             cores: shared.cores,
+            estate: crate::custody::Estate::none(),
             port,
             snapshot: shared.snapshot.clone(),
             log,

@@ -9,6 +9,7 @@ use super::content::Sends;
 use super::filter::Filter;
 use super::generic::Head;
 use super::settings::Settings;
+use crate::custody::Slot;
 use protocol::mx::Candidate;
 use protocol::smtp::client::{Session, Stage, Want};
 use queue::Content;
@@ -76,6 +77,8 @@ pub struct Connection {
     pub opened: Instant,
     /// How many deliveries have used it, this one included.
     pub uses: u32,
+    /// Where master keeps it, while the reply to the end of data is to come.
+    pub slot: Option<Slot>,
 }
 
 /// Content and how it has to be changed.
@@ -103,7 +106,7 @@ impl Connection {
         let stream = Stream::connect(rt, host.socket(), from, deadline).await?;
         let hello = if host.port == 25 { &settings.hello } else { &settings.hello_elsewhere };
         let session = Session::new(Arc::clone(hello));
-        Ok(Connection { stream, session, host, opened: rt.now(), uses: 1 })
+        Ok(Connection { stream, session, host, opened: rt.now(), uses: 1, slot: None })
     }
 
     /// Goes on with the dialogue until it wants nothing, or `until` says that it is enough.
@@ -154,7 +157,11 @@ impl Connection {
         Ok(())
     }
 
-    async fn read(&mut self, deadline: Instant) -> Result<(), Broken> {
+    /// Reads what the server says next.
+    ///
+    /// # Errors
+    /// As [`Connection::talk`].
+    pub async fn read(&mut self, deadline: Instant) -> Result<(), Broken> {
         match self.stream.readable(deadline).await {
             Ok(Arrived::Bytes) => {
                 let session = &mut self.session;

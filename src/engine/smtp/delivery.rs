@@ -10,6 +10,7 @@ use super::hosts::{Hosts, Lookup, NoHosts};
 use super::nexthop::{self, Destination};
 use super::report::{Blame, PassedOn, Relay, Report};
 use super::{Client, Settings};
+use crate::custody::Told;
 use crate::delivery::{DeliverRequest, Outcome};
 use crate::lookup::servers;
 use mail::envelope::Encoding;
@@ -24,14 +25,14 @@ use std::sync::Arc;
 
 /// A delivery on its way.
 pub struct Delivery<'a> {
-    client: &'a Rc<Client>,
-    settings: &'a Arc<Settings>,
-    request: &'a DeliverRequest,
-    report: Report<'a>,
+    pub(super) client: &'a Rc<Client>,
+    pub(super) settings: &'a Arc<Settings>,
+    pub(super) request: &'a DeliverRequest,
+    pub(super) report: Report<'a>,
     /// Why the last thing tried did not work.
     why: Option<Dsn>,
     last_destination: bool,
-    last_server: bool,
+    pub(super) last_server: bool,
     fallback: Fallback,
 }
 
@@ -71,6 +72,16 @@ impl<'a> Delivery<'a> {
 
     /// Tries everything; the outcome names every recipient.
     pub async fn run(mut self) -> Outcome {
+        self.left_under_way().await;
+        if !self.report.left().is_empty() {
+            self.sites().await;
+        }
+        self.give_up();
+        self.report.finish()
+    }
+
+    /// Tries one destination after the other.
+    async fn sites(&mut self) {
         let request = self.request;
         let settings = self.settings;
         let own = nexthop::split(&request.nexthop).map(|site| (site, Fallback::No));
@@ -84,8 +95,6 @@ impl<'a> Delivery<'a> {
                 break;
             }
         }
-        self.give_up();
-        self.report.finish()
     }
 
     /// Tries one destination; the first one may have connections waiting.
@@ -283,20 +292,25 @@ impl<'a> Delivery<'a> {
         let filter = self.begin(&mut connection, &envelope, ending);
         drop(envelope);
         let body = Body { content: &self.request.content, head, filter };
-        let settled = |session: &client::Session| session.is_settled();
+        let sent = |session: &client::Session| session.is_settled() || session.awaits_end();
         let rt = &self.client.rt;
-        let talked = connection.talk(rt, self.settings, Some(body), settled).await;
+        let mut talked = connection.talk(rt, self.settings, Some(body), sent).await;
+        if talked.is_ok() {
+            talked = self.end_of_data(&mut connection).await;
+        }
         let broken = talked.err().map(|broken| (broken, connection.session.stage()));
         // A server may hang up on an idle connection whenever it likes: that is nobody's fault.
         if connection.uses > 1 && matches!(broken, Some((Broken::Lost, Stage::Mail))) {
             return Used::Stale;
         }
+        let told = self.tell_master(&mut connection);
         let relay = Relay { host: &connection.host, uses: connection.uses };
-        self.settle(relay, &connection.session, broken);
+        let left = self.report.left().to_vec();
+        self.settle(&left, relay, &connection.session, broken);
         if broken.is_some() {
             return Used::Yes;
         }
-        if ending == Ending::Keep && connection.session.is_reusable() {
+        if ending == Ending::Keep && told == Told::Yes && connection.session.is_reusable() {
             let key = (self.request.transport.clone(), self.request.nexthop.clone());
             self.client.idle.keep(key, connection, self.settings);
         } else {
@@ -378,16 +392,16 @@ impl<'a> Delivery<'a> {
     }
 
     /// Gives every recipient of a transaction its result, or keeps it for the next server.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
+        recipients: &[u32],
         relay: Relay<'_>,
         session: &client::Session,
         broken: Option<(Broken, Stage)>,
     ) {
         let progress = session.progress();
-        let left = self.report.left().to_vec();
-        let mut open = Vec::with_capacity(left.len());
-        for (index, verdict) in left.into_iter().zip(&progress.recipients) {
+        let mut open = Vec::with_capacity(recipients.len());
+        for (index, verdict) in recipients.iter().copied().zip(&progress.recipients) {
             match verdict {
                 Verdict::Refused(said) => {
                     let why = said_to(relay.host, said, Stage::Rcpt);
@@ -485,7 +499,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Lets a connection end politely in its own time.
-    fn leave(&self, connection: Connection) {
+    pub(super) fn leave(&self, connection: Connection) {
         if !connection.session.is_over() {
             let rt = self.client.rt.clone();
             self.client.rt.spawn(connection.part(rt, self.settings.clone()));

@@ -1,8 +1,10 @@
 //! Deliveries end to end under virtual time: scripted servers, a scripted resolver, real content.
 
+mod end_of_data;
 mod servers;
 
 use super::*;
+use crate::custody::Estate;
 use crate::delivery::{DeliverRequest, Disposition, MessageInfo, Outcome};
 use crate::localtime::LocalTime;
 use crate::maillog::{Identity, Sink};
@@ -112,6 +114,19 @@ fn run_on(
     mails: Vec<Mail>,
     pauses: [Duration; 2],
 ) -> Ran {
+    run_from(rt, &Estate::none(), main_cf, script, servers, mails, pauses)
+}
+
+/// The same in an engine that begins with what another one has left.
+fn run_from(
+    rt: &Rt,
+    estate: &Estate,
+    main_cf: &str,
+    script: Script,
+    servers: Vec<(Server, Sock)>,
+    mails: Vec<Mail>,
+    pauses: [Duration; 2],
+) -> Ran {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { segment_bytes: SEGMENT_MIN, ..Options::default() };
     let (mut queue, _) = Log::open(dir.path(), Core::new(0).unwrap(), options).unwrap();
@@ -120,8 +135,9 @@ fn run_on(
     let local = Rc::new(LocalTime::system());
     let log = Rc::new(Maillog::new(identity, Sink::Memory(text.clone()), local));
     let resolver = Rc::new(Resolver::new(rt, Source::Script(script)));
+    let custody = Custody::new(rt, &log, estate, 0, 1);
     let service = [("smtp".to_string(), Arc::new(settings(main_cf)))];
-    let client = Client::new(rt, log.clone(), resolver, service, 1);
+    let client = Client::new(rt, log.clone(), resolver, custody, service, 1);
     let heard: Vec<_> = servers.into_iter().map(|(server, sock)| server.start(rt, sock)).collect();
     let requests: Vec<DeliverRequest> =
         mails.into_iter().map(|mail| request(rt, &mut queue, mail)).collect();
@@ -577,7 +593,8 @@ fn a_service_that_does_not_exist_defers() {
     let sink = Sink::Memory(Rc::default());
     let log = Rc::new(Maillog::new(identity, sink, Rc::new(LocalTime::system())));
     let resolver = Rc::new(Resolver::new(&rt, Source::Script(Script::new())));
-    let client = Client::new(&rt, log, resolver, [], 1);
+    let custody = Custody::new(&rt, &log, &Estate::none(), 0, 1);
+    let client = Client::new(&rt, log, resolver, custody, [], 1);
     let finished = Rc::new(Cell::new(false));
     let done = finished.clone();
     rt.spawn(async move {

@@ -14,6 +14,7 @@
 //! | Rcpt, the last one | Data | none accepted and not pipelined: Rset, else Data |
 //! | Data | End, after the content, or after a lone dot when nobody was accepted | Rset |
 //! | End, Rset | Quit or Nothing | the same |
+//! | End, in a [`Resumed`] dialogue | as above | 221: Nothing, and no verdict |
 //!
 //! Diagnostics: refusals are values in [`Progress`] and [`Handshake`]; a reply that is too long is
 //! a [`ReplyError`]. Calling [`Session::begin`] before the handshake is over panics: it is our bug.
@@ -25,6 +26,7 @@
 pub mod commands;
 mod fuzz;
 pub mod replies;
+mod resume;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,7 @@ use replies::Answer;
 
 pub use fuzz::fuzz_smtp_client;
 pub use replies::{ReplyError, Said};
+pub use resume::Resumed;
 
 /// When EHLO is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +214,8 @@ pub struct Session {
     quit_sent: bool,
     /// The server said 421, or spoke out of turn: it will not be asked again.
     spoilt: bool,
+    /// Another process has begun it, see [`Resumed`].
+    resumed: bool,
 }
 
 impl Session {
@@ -229,6 +234,7 @@ impl Session {
             ending: Ending::Quit,
             quit_sent: false,
             spoilt: false,
+            resumed: false,
         }
     }
 
@@ -510,6 +516,9 @@ impl Session {
     }
 
     fn end(&mut self, answer: &Answer<'_>) {
+        if self.resumed && answer.code == 221 {
+            return self.end_is_gone();
+        }
         if self.progress.accepted > 0 {
             self.progress.end = Some(answer.said());
         }

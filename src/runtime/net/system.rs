@@ -2,9 +2,13 @@
 
 use crate::io::Sock;
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use rustix::io::ioctl_fionbio;
-use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::io::{IoSlice, ioctl_fionbio};
+use rustix::net::{
+    self, AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt,
+};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -43,6 +47,30 @@ pub fn peer(sock: Sock) -> io::Result<SocketAddr> {
 /// The address of this end.
 pub fn local(sock: Sock) -> io::Result<SocketAddr> {
     Ok(SocketAddr::try_from(net::getsockname(borrow(sock))?)?)
+}
+
+/// Sends one packet, and with it a copy of a socket; never waits.
+pub(crate) fn send_with(
+    channel: BorrowedFd<'_>,
+    packet: &[u8],
+    sock: Option<Sock>,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let copied = sock.map(borrow);
+    if copied.is_some() {
+        let pushed = control.push(SendAncillaryMessage::ScmRights(copied.as_slice()));
+        assert!(pushed, "there is room for one");
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    net::sendmsg(channel, &[IoSlice::new(packet)], &mut control, flags)?;
+    Ok(())
+}
+
+/// Ends a connection, whoever else has it open.
+pub(crate) fn shut_down(sock: Sock) {
+    // One that is not connected any more has nobody to tell.
+    net::shutdown(borrow(sock), Shutdown::Both).ok();
 }
 
 /// Whether calls on the descriptor return instead of waiting.

@@ -13,7 +13,7 @@ use crate::slab::Key;
 use crate::wake::Waker;
 use io_uring::register::Restriction;
 use io_uring::{IoUring, Submitter, cqueue, opcode, squeue, types};
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::net::addr::SocketAddrArg;
 use std::io;
 use std::net::SocketAddr;
@@ -321,6 +321,18 @@ impl Io for UringIo {
 
     fn connect_local(&mut self, path: &Path) -> io::Result<Sock> {
         system::connect_local(path)
+    }
+
+    fn share(&self, sock: Sock, channel: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+        system::send_with(channel, message, Some(sock))
+    }
+
+    fn end_shared(&mut self, sock: Sock) {
+        system::shut_down(sock);
+    }
+
+    fn adopt(&mut self, sock: Sock) -> io::Result<()> {
+        system::set_nonblocking(sock, false)
     }
 
     fn peer(&self, sock: Sock) -> io::Result<SocketAddr> {

@@ -19,6 +19,8 @@ pub enum Reply {
     Silence,
     /// Says this and closes.
     LineAndDrop(&'static str),
+    /// Says this a while later.
+    Late(&'static str, Duration),
 }
 
 /// A server and its exceptions.
@@ -113,6 +115,10 @@ impl Server {
             None => (usual, true),
             Some(Reply::Line(text)) => (text, true),
             Some(Reply::LineAndDrop(text)) => (text, false),
+            Some(Reply::Late(text, after)) => {
+                rt.sleep_until(rt.now() + after).await;
+                (text, true)
+            }
             Some(Reply::Silence) => {
                 rt.sleep_until(rt.now() + Duration::from_secs(100_000)).await;
                 return false;

@@ -1,6 +1,6 @@
 //! The fuzz target of the client's dialogue: any server, any pieces.
 
-use super::{EhloUse, Ending, Handshake, Hello, Manner, Quoting, Session, Verdict, Want};
+use super::{EhloUse, Ending, Handshake, Hello, Manner, Quoting, Resumed, Session, Verdict, Want};
 use crate::smtp::ehlo::Keywords;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -39,6 +39,7 @@ pub fn fuzz_smtp_client(data: &[u8]) {
     let [choice, size, said @ ..] = data else { return };
     let lines = || said.iter().flat_map(|byte| LINES[usize::from(byte & 15)]).copied();
     let said = if choice & 16 == 0 { said.to_vec() } else { lines().collect() };
+    resume(*choice, *size, &said);
     let mut session = Session::new(Arc::new(hello(*choice)));
     let envelope = envelope(*size);
     let ending = if choice & 1 == 0 { Ending::Quit } else { Ending::Keep };
@@ -69,6 +70,34 @@ pub fn fuzz_smtp_client(data: &[u8]) {
             Want::Nothing => return,
         }
     }
+}
+
+/// The same server to a dialogue that another process has begun.
+fn resume(choice: u8, size: u8, said: &[u8]) {
+    let keywords = if choice & 64 == 0 { Keywords::PIPELINING } else { Keywords::DSN };
+    let quit_sent = choice & 128 != 0;
+    let from = Resumed { recipients: RECIPIENTS, keywords, quit_sent, answer: None };
+    let mut session = Session::resume(Arc::new(hello(choice)), from);
+    let (mut pieces, mut quits) = (said.chunks(usize::from(size).max(1)), u8::from(quit_sent));
+    loop {
+        match session.poll() {
+            Want::Send(bytes) => {
+                assert_eq!(bytes, b"QUIT\r\n", "there is nothing else to say");
+                quits += 1;
+            }
+            Want::Content(_) => unreachable!("it was sent"),
+            Want::Reply(_) => {
+                let taken = pieces.next().map(|piece| session.handle_bytes(piece));
+                if !matches!(taken, Some(Ok(()))) {
+                    break;
+                }
+            }
+            Want::Nothing => break,
+        }
+    }
+    let end = session.progress().end.as_ref();
+    assert!(end.is_none_or(|said| said.code != 221), "the answer to something else");
+    assert!(quits <= 1 && !session.is_reusable());
 }
 
 fn hello(choice: u8) -> Hello {
