@@ -32,6 +32,8 @@ struct Mail {
     content: Vec<u8>,
     keep: bool,
     longest_line: u32,
+    /// How often local has handed it over.
+    handovers: u32,
 }
 
 impl Mail {
@@ -42,6 +44,7 @@ impl Mail {
             content: b"Subject: x\r\n\r\n..dot\r\n".to_vec(),
             keep: false,
             longest_line: 12,
+            handovers: 0,
         }
     }
 }
@@ -201,7 +204,7 @@ fn request(rt: &Rt, queue: &mut Log, mail: Mail) -> DeliverRequest {
         activated: rt.now(),
         before_queue: Duration::ZERO,
         keep_connection: mail.keep,
-        handovers: 0,
+        handovers: mail.handovers,
     }
 }
 

@@ -64,11 +64,17 @@ fn listening(server: impl Fn(&str) -> Server) -> ((Server, Sock), String) {
 /// A delivery to `a@x` and `b@x` by a server whose word at the end of data is `reply`: what master
 /// is asked meanwhile.
 fn kept(reply: Reply, keep: bool) -> (Ran, Vec<(Request, Option<OwnedFd>)>) {
+    kept_of(reply, |mail| Mail { keep, ..mail })
+}
+
+/// The same of another mail.
+fn kept_of(reply: Reply, of: impl Fn(Mail) -> Mail) -> (Ran, Vec<(Request, Option<OwnedFd>)>) {
     let (channel, masters) = channel();
     let (server, nexthop) = listening(|address| {
         Server::new(address).with("EOM", reply).with("RCPT TO:<no@", Reply::Line("550 5.1.1 no"))
     });
-    let mail = Mail { keep, ..Mail::to(&nexthop, &["a@x", "no@x", "b@x"]) };
+    let mail = of(Mail::to(&nexthop, &["a@x", "no@x", "b@x"]));
+    let keep = mail.keep;
     let estate = Estate::new(Some(channel), Vec::new());
     let main_cf = "smtp_connection_cache_time_limit = 1s\nsmtp_data_done_timeout = 1s\n\
                    smtp_bind_address = 127.0.0.1";
@@ -161,11 +167,16 @@ const OLD: &str = "relay=old.example[192.0.2.9]:25, conn_use=3";
 impl Wake {
     /// Delivers to `a@x`, `b@x` and `c@x`; the lines of it, and what master is asked.
     fn deliver(self, has_socket: bool) -> (Vec<String>, Vec<Request>) {
+        self.deliver_handed(has_socket, 0)
+    }
+
+    /// The same for what local has handed over so often.
+    fn deliver_handed(self, has_socket: bool, handovers: u32) -> (Vec<String>, Vec<Request>) {
         let (channel, masters) = channel();
         let sock = has_socket.then_some(Sock(self.ours.into_raw_fd()));
         let left = Left { slot: 7, sock, record: self.transaction.encode() };
         let estate = Estate::new(Some(channel), vec![left]);
-        let mail = Mail::to(&self.nexthop, &["a@x", "b@x", "c@x"]);
+        let mail = Mail { handovers, ..Mail::to(&self.nexthop, &["a@x", "b@x", "c@x"]) };
         let (servers, main_cf) = (vec![self.server], SHORT);
         let ran = run_from(&real(), &estate, main_cf, Script::new(), servers, vec![mail], QUICK);
         assert_eq!(ran.outcomes[0].results.len(), 3);
@@ -285,6 +296,21 @@ fn an_orphan_of_somebody_else_is_left_alone() {
         assert_eq!(lines, ["a@x", "b@x", "c@x"].map(|to| anew(to, &port)));
         assert_eq!(asked, []);
     }
+}
+
+/// The numbers of its recipients mean others in the message.
+#[test]
+fn what_local_has_handed_over_settles_nothing_and_is_not_kept() {
+    let mut wake = wake();
+    wake.peer.write_all(b"250 2.0.0 Ok: 42\r\n").unwrap();
+    let port = port(&wake);
+    let (lines, asked) = wake.deliver_handed(true, 1);
+    assert_eq!(lines, ["a@x", "b@x", "c@x"].map(|to| anew(to, &port)));
+    assert_eq!(asked, []);
+    let late = Reply::Late("250 2.0.0 Ok: late", LATE);
+    let (ran, asked) = kept_of(late, |mail| Mail { handovers: 1, ..mail });
+    assert_eq!(dispositions(&ran.outcomes[0])[0].1, Disposition::Sent);
+    assert!(asked.is_empty(), "{asked:?}");
 }
 
 /// The server of an earlier engine is told goodbye.
