@@ -169,9 +169,11 @@ impl<'a> Inspector<'a> {
         envelope: &'a Envelope,
         receive: Receive,
     ) -> Option<Inspector<'a>> {
-        let snapshot = core.snapshot();
-        let checks = receive.checks_content && !snapshot.checks.is_empty();
-        checks.then_some(Inspector { core, snapshot, id, envelope, reads_on: false })
+        // Asked for every piece of every message: the snapshot's counter is left alone.
+        if !receive.checks_content || core.snapshot.borrow().checks.is_empty() {
+            return None;
+        }
+        Some(Inspector { core, snapshot: core.snapshot(), id, envelope, reads_on: false })
     }
 
     /// For a message that is read to its end even when it is refused, to be returned.

@@ -207,6 +207,13 @@ impl Subject {
 }
 
 impl Judgement {
+    /// Whether it permits, and that is all.
+    pub fn is_plain(&self) -> bool {
+        let Judgement { refusal, orders, prepends, notes, warnings, pause } = self;
+        let silent = prepends.is_empty() && notes.is_empty() && warnings.is_empty();
+        refusal.is_none() && silent && pause.is_zero() && *orders == Orders::default()
+    }
+
     /// A refusal and nothing else.
     pub fn refused(reply: Reply) -> Judgement {
         Judgement { refusal: Some(Refusal::Reply(reply)), ..Judgement::default() }

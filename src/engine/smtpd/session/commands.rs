@@ -149,15 +149,17 @@ impl Task {
             }
         };
         let kind = Kind { is_local, receive: self.service.receive };
-        let sender = mail.sender.clone();
+        let judgement = self.judge_sender(&mail.sender);
+        let sender = (!judgement.is_plain()).then(|| mail.sender.clone());
         let mut transaction = Box::new(Transaction::new(&self.core, mail, limit, kind));
         transaction.orders.filter.clone_from(&self.service.content_filter);
         self.transaction = Some(transaction);
-        let about = About { stage: "MAIL", sender: Some(&sender), recipient: None };
-        let judgement = self.judge_sender(&sender);
-        if let Some(reply) = self.take(judgement, about)? {
-            self.reset();
-            return self.refuse("MAIL", reply, Some(&sender), None);
+        if let Some(sender) = sender {
+            let about = About { stage: "MAIL", sender: Some(&sender), recipient: None };
+            if let Some(reply) = self.take(judgement, about)? {
+                self.reset();
+                return self.refuse("MAIL", reply, Some(&sender), None);
+            }
         }
         self.session.accept();
         Ok(())
@@ -181,12 +183,17 @@ impl Task {
         let Some(transaction) = &self.transaction else {
             unreachable!("the dialogue asks for recipients only within a transaction");
         };
-        let sender = transaction.envelope.sender.clone();
-        let judged = self.judge_recipient(&sender, &rcpt.address);
+        let judged = self.judge_recipient(&transaction.envelope.sender, &rcpt.address);
         if self.service.footer.is_some() {
             self.recipient = Some(rcpt.address.clone());
         }
-        let (listed, address) = self.decide("RCPT", (&sender, &rcpt.address), judged)?;
+        let (listed, address) = match judged.judgement.is_plain() {
+            true => (judged.listed, judged.queued),
+            false => {
+                let sender = transaction.envelope.sender.clone();
+                self.decide("RCPT", (&sender, &rcpt.address), judged)?
+            }
+        };
         let verdict = match listed {
             Listed::Yes => Ok(()),
             Listed::No(reply) => Err(reply),
