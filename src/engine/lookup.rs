@@ -255,23 +255,23 @@ impl Maps {
 
     /// The same, with the table that answers.
     pub fn find_in(&self, key: &[u8], part: Part) -> (Lookup<'_>, Option<&Opened>) {
-        for item in &self.tables {
-            let (answer, table) = match item {
-                Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
-                Item::Opened(opened) => (opened.table().lookup(key), Some(opened.as_ref())),
-                Item::Broken { why, .. } => (Lookup::Retry(Cow::Owned(why.clone())), None),
-            };
-            if answer != Lookup::NotFound {
-                return (answer, table);
-            }
-        }
-        (Lookup::NotFound, None)
+        let (answer, place) = self.search(key, part);
+        let table = match self.tables.get(place) {
+            Some(Item::Opened(opened)) if answer != Lookup::NotFound => Some(opened.as_ref()),
+            _ => None,
+        };
+        (answer, table)
     }
 
     /// The first answer, with the place of the table that gives it among the parameter's words.
     pub fn find_at(&self, key: &[u8]) -> (Lookup<'_>, usize) {
+        self.search(key, Part::Whole)
+    }
+
+    fn search(&self, key: &[u8], part: Part) -> (Lookup<'_>, usize) {
         for (place, item) in self.tables.iter().enumerate() {
             let answer = match item {
+                Item::Opened(opened) if part == Part::Partial && !opened.is_fixed() => continue,
                 Item::Opened(opened) => opened.table().lookup(key),
                 Item::Broken { why, .. } => Lookup::Retry(Cow::Owned(why.clone())),
             };

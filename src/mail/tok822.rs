@@ -347,7 +347,9 @@ fn quoted_length(text: &[u8], close: u8) -> usize {
     text.len()
 }
 
-fn comment_length(text: &[u8]) -> usize {
+/// Bytes of the comment that begins `text`, those within it included; to the end when nothing
+/// closes it.
+pub fn comment_length(text: &[u8]) -> usize {
     let (mut depth, mut escaped) = (0usize, false);
     for (at, byte) in text.iter().enumerate() {
         match byte {

@@ -37,6 +37,12 @@ struct Kept {
     files: Vec<File>,
 }
 
+/// The name behind a table's key: without what it is used for.
+fn plain(key: &str) -> &str {
+    let uses = [" (sensitive)", " (verbatim)"];
+    uses.iter().find_map(|suffix| key.strip_suffix(suffix)).unwrap_or(key)
+}
+
 impl Kept {
     fn has_changed(&self, stamp: fn(&str) -> Option<Stamp>) -> bool {
         self.files.iter().any(|(path, before)| stamp(path) != *before)
@@ -86,7 +92,9 @@ impl Tables {
     /// The tables whose files are not what they were.
     pub fn changed(&self, stamp: fn(&str) -> Option<Stamp>) -> Vec<&str> {
         let changed = self.kept.iter().filter(|(_, kept)| kept.has_changed(stamp));
-        changed.map(|(word, _)| word.as_str()).collect()
+        let mut names: Vec<&str> = changed.map(|(word, _)| plain(word)).collect();
+        names.dedup();
+        names
     }
 
     /// The files that were written to in place, each with what it is now. One that was replaced is

@@ -202,7 +202,7 @@ fn tokens(text: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = text;
     while let Some(&first) = rest.first() {
         let used = match first {
-            b'(' => comment_len(rest),
+            b'(' => mail::tok822::comment_length(rest),
             b'"' => {
                 let (word, used) = quoted(rest);
                 out.push(word);
@@ -228,23 +228,6 @@ fn tokens(text: &[u8]) -> Vec<Vec<u8>> {
         rest = &rest[used..];
     }
     out
-}
-
-fn comment_len(text: &[u8]) -> usize {
-    let (mut depth, mut escaped) = (0usize, false);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return at + 1;
-        }
-    }
-    text.len()
 }
 
 /// What is between the quotes, and how long that is with them.
