@@ -8,6 +8,7 @@
 
 mod acted_upon;
 pub mod common;
+mod database;
 mod hostname;
 #[cfg(test)]
 mod tests;
@@ -114,12 +115,14 @@ fn all_settings<'a>(
     main.chain(services)
 }
 
-/// Names that some value or restriction class mentions.
+/// Names that some value or restriction class mentions, or that a table a value names has.
 pub fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, _, name, value) in all_settings(params, master) {
         names.extend(references(value));
         names.extend(classes_in(name, value).map(ToString::to_string));
+        let tables = database::tables(value);
+        names.extend(tables.flat_map(|(kind, name)| database::parameters(kind, name)));
     }
     names
 }
