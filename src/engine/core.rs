@@ -264,9 +264,11 @@ impl Core {
             Parcel::Stop => self.stop(),
             Parcel::Last => self.last.set(true),
             Parcel::Locate { number } => {
-                if let Some(location) = self.log_of(number).borrow().location(number) {
-                    self.port.send(crate::qmgr::CORE, Parcel::Located { number, location });
-                }
+                let answer = match self.log_of(number).borrow().location(number) {
+                    Some(location) => Parcel::Located { number, location },
+                    None => Parcel::Gone { number },
+                };
+                self.port.send(crate::qmgr::CORE, answer);
             }
             Parcel::Recall { number } => {
                 let detail = self.log_of(number).borrow().defer_detail(number);

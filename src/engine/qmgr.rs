@@ -30,7 +30,7 @@ use crate::defer::Deferral;
 use crate::delivery::MessageInfo;
 use crate::parcel::{Incoming, Parcel};
 use crate::snapshot::Snapshot;
-use queue::{Content, Live, Location, Number, NumberMap, State};
+use queue::{Content, Live, Number, NumberMap, State};
 use runtime::Instant;
 use runtime::local::Promise;
 use scheduler::{Scheduler, TransportId};
@@ -50,6 +50,7 @@ mod route;
 mod scan;
 mod settings;
 mod settle;
+mod stray;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -161,6 +162,8 @@ pub struct Qmgr {
     recalling: BTreeMap<Number, Active>,
     /// Deliveries started whose result has not come.
     under_way: usize,
+    /// Messages whose place is asked for, and why.
+    strays: BTreeMap<Number, Vec<stray::Errand>>,
     /// Messages that wait for servers to say where they go.
     rehearsing: usize,
     incoming: VecDeque<Waiting>,
@@ -192,6 +195,7 @@ impl Qmgr {
             noticing: BTreeMap::new(),
             recalling: BTreeMap::new(),
             under_way: 0,
+            strays: BTreeMap::new(),
             rehearsing: 0,
             incoming: VecDeque::new(),
             deferred: BTreeSet::new(),
@@ -217,8 +221,8 @@ impl Qmgr {
             }
             Parcel::Noticed { about, made } => self.noticed(core, about, made),
             Parcel::Recalled { number, detail } => self.recalled(core, number, &detail),
-            Parcel::Located { number, location } => self.located(number, location),
-            Parcel::Gone { number } => self.forget(number),
+            Parcel::Located { number, location } => self.located(core, number, location),
+            Parcel::Gone { number } => self.gone(core, number),
             Parcel::ShowTell { token, text } => {
                 if let Some(promise) = self.questions.remove(&token) {
                     promise.keep(text);
@@ -295,12 +299,6 @@ impl Qmgr {
     /// To the end of the incoming queue.
     fn line_up(&mut self, number: Number, urge: Urge) {
         self.incoming.push_back(Waiting { number, info: None, urge });
-    }
-
-    fn located(&mut self, number: Number, location: Location) {
-        if let Some(known) = self.known.get_mut(number) {
-            known.location = location;
-        }
     }
 
     fn home(&self, number: Number) -> usize {

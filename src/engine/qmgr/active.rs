@@ -1,5 +1,6 @@
 //! Into the active queue: choosing the next message, reading it, resolving its recipients.
 
+use super::stray::{self, Errand};
 use super::{Active, FLAG_EXPIRE, Known, Qmgr, Stage, Urge, Waiting, Wish, millis};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
@@ -30,8 +31,9 @@ impl Qmgr {
                 self.rehearse(core, info, content, urge);
             }
             (Ok(info), Ok(content)) => self.activate(core, info, content, urge),
-            (Err(ReadError::Moved | ReadError::NotYet), _)
-            | (_, Err(ReadError::Moved | ReadError::NotYet)) => self.locate(core, number),
+            (Err(error), _) | (_, Err(error)) if stray::is_stray(&error) => {
+                self.seek(core, number, Errand::Import(urge), &error);
+            }
             (Err(error), _) | (_, Err(error)) => {
                 let text = format!("message {number}: {error}");
                 core.log.warn(Daemon::Qmgr, &text);
@@ -64,12 +66,6 @@ impl Qmgr {
                 qmgr.activate(&core, info, content, urge);
             }
         });
-    }
-
-    /// The message was copied forward: asks its home core where it is, and tries again.
-    fn locate(&mut self, core: &Core, number: Number) {
-        core.port.send(self.home(number), Parcel::Locate { number });
-        self.put_back(number, core.rt.unix_time().seconds());
     }
 
     /// Back among the deferred, in memory only.

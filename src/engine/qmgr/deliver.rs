@@ -1,5 +1,6 @@
 //! Out of the active queue: starting deliveries, taking their results.
 
+use super::stray::{self, Errand};
 use super::{Active, FLAG_WARNED, Qmgr, millis};
 use crate::bounce::{Action, Entry};
 use crate::core::Core;
@@ -23,36 +24,39 @@ impl Qmgr {
         let now = millis(core.rt.now());
         for _ in 0..STARTS_PER_TURN {
             let Some(selected) = self.scheduler.select(now) else { return };
-            let number = Number::from_u64(selected.key).expect("keys are numbers");
-            let content = match self.content(core, number) {
-                Ok(content) => content,
-                Err(error) => {
-                    self.unreadable(core, number, &selected, &error);
-                    continue;
-                }
-            };
-            let active = self.active.get_mut(&number).expect("scheduled messages are active");
-            active.under_way += 1;
-            let request = DeliverRequest {
-                entry: selected.entry,
-                message: active.info.clone(),
-                recipients: selected.recipients.to_vec(),
-                transport: self.transport_names[&selected.transport].clone(),
-                nexthop: selected.nexthop,
-                content,
-                activated: active.activated,
-                before_queue: active.before_queue,
-                keep_connection: selected.keep_connection,
-                handovers: 0,
-            };
-            self.under_way += 1;
-            core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
+            self.start(core, selected);
         }
     }
 
-    /// The bytes cannot be had now: the recipients wait. The message may only have been copied
-    /// forward.
-    fn unreadable(
+    pub(super) fn start(&mut self, core: &Rc<Core>, selected: Selected) {
+        let number = Number::from_u64(selected.key).expect("keys are numbers");
+        let content = match self.content(core, number) {
+            Ok(content) => content,
+            Err(error) if stray::is_stray(&error) && self.known.get(number).is_some() => {
+                return self.seek(core, number, Errand::Deliver(selected), &error);
+            }
+            Err(error) => return self.unreadable(core, number, &selected, &error),
+        };
+        let active = self.active.get_mut(&number).expect("scheduled messages are active");
+        active.under_way += 1;
+        let request = DeliverRequest {
+            entry: selected.entry,
+            message: active.info.clone(),
+            recipients: selected.recipients.to_vec(),
+            transport: self.transport_names[&selected.transport].clone(),
+            nexthop: selected.nexthop,
+            content,
+            activated: active.activated,
+            before_queue: active.before_queue,
+            keep_connection: selected.keep_connection,
+            handovers: 0,
+        };
+        self.under_way += 1;
+        core.port.send(self.home(number), Parcel::Deliver(Box::new(request)));
+    }
+
+    /// The bytes cannot be had now: the recipients wait.
+    pub(super) fn unreadable(
         &mut self,
         core: &Rc<Core>,
         number: Number,
@@ -60,7 +64,6 @@ impl Qmgr {
         error: &ReadError,
     ) {
         core.log.warn(Daemon::Qmgr, &format!("message {number}: {error}"));
-        core.port.send(self.home(number), Parcel::Locate { number });
         let dsn = Arc::new(Dsn::local(Status::new(4, 3, 0), "queue file read error"));
         let deferral = |index: &u32| Deferral { index: *index, dsn: dsn.clone() };
         if let Some(active) = self.active.get_mut(&number) {

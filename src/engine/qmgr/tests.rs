@@ -5,6 +5,7 @@ mod generic;
 mod notices;
 mod operator;
 mod scheduling;
+mod stray;
 
 use super::Walk;
 use crate::core::Core;
