@@ -39,7 +39,7 @@ pub fn sets_are_plain(pattern: &[u8], plain_backslash: bool) -> bool {
         match pattern[at] {
             b'\\' if inside && plain_backslash => return false,
             b'\\' => at += 1,
-            b'[' if inside && next != Some(b':') => return false,
+            b'[' if inside && !begins_class(&pattern[at..]) => return false,
             b'[' if !inside => {
                 inside = true;
                 at += usize::from(next == Some(b'^'));
@@ -54,6 +54,15 @@ pub fn sets_are_plain(pattern: &[u8], plain_backslash: bool) -> bool {
         at += 1;
     }
     true
+}
+
+/// Whether a named class begins here: `[:alpha:]`, `[:^alpha:]`. Anything else after a bracket and a
+/// colon is a set of its own to our parser.
+fn begins_class(text: &[u8]) -> bool {
+    let Some(name) = text.strip_prefix(b"[:") else { return false };
+    let name = name.strip_prefix(b"^").unwrap_or(name);
+    let letters = name.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    letters > 0 && name[letters..].starts_with(b":]")
 }
 
 /// A prefilter on its way.

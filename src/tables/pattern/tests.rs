@@ -120,7 +120,9 @@ fn sets_that_others_read_otherwise_are_not_filtered() {
     for (rule, key) in [("/[a[b]cd/", "[cd"), ("/[\\]|]zz/", "\\"), ("/[a&&b]yy/", "&yy")] {
         assert_eq!(ask::<Posix>(rule, key).as_deref(), Some(""), "{rule}");
     }
-    assert_eq!(ask::<Perl>("/[a[b]cd/", "[cd").as_deref(), Some(""));
+    for (rule, key) in [("/[a[b]cd/", "[cd"), ("/xx[a::[:b]c*|]/", "]"), ("/x[[:a]yy/", "x:yy")] {
+        assert_eq!(ask::<Perl>(rule, key).as_deref(), Some(""), "{rule}");
+    }
     assert_eq!(ask::<Perl>("/[[:alpha:]]xy/", "1xy axy").as_deref(), Some(""));
 }
 
