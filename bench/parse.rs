@@ -7,10 +7,11 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mail::Address;
 use protocol::smtp::command::{Mail, Offered, Rcpt, split};
 use protocol::smtp::data::{BareNewline, Reader};
+use protocol::smtp::path::Rules;
 use std::hint::black_box;
 
 fn commands(criterion: &mut Criterion) {
-    let offered = Offered { dsn: true, smtputf8: true };
+    let offered = Offered { dsn: true, smtputf8: true, paths: Rules::default() };
     criterion.bench_function("command/mail", |bencher| {
         bencher.iter(|| {
             let line = black_box(b"MAIL FROM:<sender@client.example> SIZE=4096 BODY=8BITMIME");
@@ -20,7 +21,7 @@ fn commands(criterion: &mut Criterion) {
     criterion.bench_function("command/rcpt", |bencher| {
         bencher.iter(|| {
             let line = black_box(b"RCPT TO:<recipient@example.com> NOTIFY=SUCCESS,FAILURE");
-            Rcpt::parse(&split(line).words, offered)
+            Rcpt::parse(&split(line).words, offered, false)
         });
     });
 }

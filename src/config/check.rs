@@ -214,7 +214,6 @@ static RESTRICTING: &[&str] = &[
     "smtpd_sender_login_maps",
     "smtpd_tls_req_ccert",
     "smtpd_tls_security_level",
-    "strict_rfc821_envelopes",
     "virtual_mailbox_maps",
 ];
 

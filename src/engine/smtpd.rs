@@ -15,7 +15,7 @@ use config::Params;
 use config::params::BadValue;
 use protocol::smtp::data::BareNewline;
 use protocol::smtp::ehlo::Keywords;
-use protocol::smtp::server;
+use protocol::smtp::{path, server};
 use runtime::Sock;
 use runtime::net::{Listener, Stream};
 use std::rc::Rc;
@@ -191,6 +191,11 @@ fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Setting
         noop: upper(params.list("smtpd_noop_commands")?),
         soft_bounce: params.flag("soft_bounce")?,
         forbid_pipelining: params.flag("smtpd_forbid_unauth_pipelining")?,
+        paths: path::Rules {
+            is_strict: params.flag("strict_rfc821_envelopes")?,
+            is_strict_utf8: params.flag("strict_smtputf8")?,
+            allows_hyphen: params.flag("allow_min_user")?,
+        },
     })
 }
 

@@ -3,12 +3,13 @@
 //! The internal form is `localpart@domain` with quotes and backslashes removed; it is split at the
 //! rightmost `@`. The null sender is the empty address.
 //!
-//! Standards: RFC 5321 section 4.1.2 (paths), RFC 5322 section 3.2.4 (quoting). Source routes are
-//! accepted and dropped.
+//! Standards: RFC 5321 section 4.1.2 (paths), RFC 5322 section 3.2.4 (quoting).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+
+use crate::tok822::path::Path;
 
 /// The longest path accepted in a command, in bytes: far above RFC 5321 section 4.5.3.1.3 (256), as
 /// Postfix is; the command line bounds it.
@@ -26,7 +27,9 @@ pub struct Address(Box<[u8]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
-    /// Brackets, quotes or blanks in the wrong place.
+    /// A quote or bracket that nothing closes.
+    Unclosed,
+    /// Not one address.
     Syntax,
 }
 
@@ -41,17 +44,13 @@ impl Address {
         Address(bytes.into())
     }
 
-    /// Parses an SMTP path: `<a@b>`, `a@b`, `<@route:a@b>`, `<"quoted local"@b>`, `<>`.
+    /// Parses an SMTP path, however it is written: `<a@b>`, `a@b`, `<@route:a@b>`, `<"a b"@c>`,
+    /// `<>`.
     ///
     /// # Errors
-    /// When the brackets do not match or something that needs quoting is not quoted.
+    /// See [`Path::parse`].
     pub fn parse_path(path: &[u8]) -> Result<Address, PathError> {
-        let inner = match path {
-            [b'<', inner @ .., b'>'] => inner,
-            [b'<', ..] | [.., b'>'] => return Err(PathError::Syntax),
-            bare => bare,
-        };
-        unquote(strip_route(inner)).map(|bytes| Address(bytes.into()))
+        Path::parse(path).map(|path| path.address)
     }
 
     /// The bytes of the internal form.
@@ -153,52 +152,6 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Drops `@a,@b:` in front of an address.
-fn strip_route(path: &[u8]) -> &[u8] {
-    if path.first() != Some(&b'@') {
-        return path;
-    }
-    let quoted = path.iter().position(|byte| *byte == b'"').unwrap_or(path.len());
-    match path[..quoted].iter().position(|byte| *byte == b':') {
-        Some(colon) if !path[..colon].contains(&b'[') => &path[colon + 1..],
-        _ => path,
-    }
-}
-
-/// Removes quotes and backslashes; blanks and list characters must be quoted.
-fn unquote(path: &[u8]) -> Result<Vec<u8>, PathError> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut quoted = false;
-    let mut literal = false;
-    let mut bytes = path.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            // Quoted or not: nobody has an address like that, and some servers end a line there.
-            _ if byte.is_ascii_control() => return Err(PathError::Syntax),
-            b'\\' => match bytes.next() {
-                Some(byte) if !byte.is_ascii_control() => out.push(byte),
-                _ => return Err(PathError::Syntax),
-            },
-            b'"' if !literal => quoted = !quoted,
-            _ if quoted => out.push(byte),
-            b'[' if out.last() == Some(&b'@') => {
-                literal = true;
-                out.push(byte);
-            }
-            b']' if literal => {
-                literal = false;
-                out.push(byte);
-            }
-            b' ' | b'<' | b'>' | b'(' | b')' | b',' | b';' | b'[' | b']' => {
-                return Err(PathError::Syntax);
-            }
-            b':' if !literal => return Err(PathError::Syntax),
-            _ => out.push(byte),
-        }
-    }
-    if quoted || literal { Err(PathError::Syntax) } else { Ok(out) }
-}
-
 /// Whether a local part has to be quoted in the external form.
 pub fn needs_quotes(local: &[u8]) -> bool {
     !is_dot_string(local)
@@ -276,7 +229,7 @@ mod tests {
         assert_eq!(parsed("<\"alice\"@c.example>").as_deref(), Some("alice@c.example"));
         assert_eq!(parsed("<@x,@y:a@b.example>").as_deref(), Some("a@b.example"));
         assert_eq!(parsed("<a@[IPv6:::1]>").as_deref(), Some("a@[IPv6:::1]"));
-        for bad in ["<a@b", "a@b>", "<a b@c>", "<a@b> x", "<\"a@b>", "<a\\"] {
+        for bad in ["<a@b", "<a b@c>", "<a@b> x", "<\"a@b>", "<a\\"] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }

@@ -17,6 +17,8 @@
 //! **Limits**: after so many tokens as the caller says the rest is not looked at.
 //! **Standards**: RFC 5322 section 3.4; RFC 822 as Postfix reads it.
 
+pub mod path;
+
 use alloc::vec::Vec;
 
 use crate::address::Address;
@@ -335,16 +337,17 @@ fn token(text: &[u8]) -> Option<(Token<'_>, usize)> {
 
 /// Through the byte that closes it, or to the end.
 fn quoted_length(text: &[u8], close: u8) -> usize {
+    closing(text, close).map_or(text.len(), |at| at + 1)
+}
+
+/// Where the byte that closes it stands.
+fn closing(text: &[u8], close: u8) -> Option<usize> {
     let mut escaped = false;
-    for (at, byte) in text.iter().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            byte if *byte == close => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
+    text.iter().enumerate().skip(1).find_map(|(at, byte)| {
+        let closes = !escaped && *byte == close;
+        escaped = !escaped && *byte == b'\\';
+        closes.then_some(at)
+    })
 }
 
 /// Bytes of the comment that begins `text`, those within it included; to the end when nothing

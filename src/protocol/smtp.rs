@@ -7,6 +7,7 @@ pub mod counters;
 pub mod data;
 pub mod ehlo;
 mod fuzz;
+pub mod path;
 pub mod reply;
 pub mod server;
 

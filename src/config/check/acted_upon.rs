@@ -291,6 +291,8 @@ pub(super) static NAMES: &[&str] = &[
     "stale_lock_time",
     "stress",
     "strict_mailbox_ownership",
+    "strict_rfc821_envelopes",
+    "strict_smtputf8",
     "swap_bangpath",
     "syslog_facility",
     "syslog_name",

@@ -12,6 +12,7 @@ use protocol::smtp::check_wire_form;
 use protocol::smtp::client::commands::{self, Quoting};
 use protocol::smtp::command::{Mail, Offered, Rcpt, split, unxtext, xtext};
 use protocol::smtp::ehlo::{Keywords, Offer};
+use protocol::smtp::path::Rules;
 use queue::{Content, Number};
 use std::sync::Arc;
 
@@ -19,7 +20,11 @@ use std::sync::Arc;
 const PARTS: usize = 7;
 /// Stands for the boundary in the original: a fuzzer need not guess it.
 const BOUNDARY: u8 = 1;
-const OFFERED: Offered = Offered { dsn: true, smtputf8: true };
+const OFFERED: Offered = Offered {
+    dsn: true,
+    smtputf8: true,
+    paths: Rules { is_strict: false, is_strict_utf8: false, allows_hyphen: false },
+};
 
 /// Header fields of a notice.
 const HEADER: [&str; 12] = [
@@ -99,7 +104,7 @@ fn check_xtext(text: &[u8]) {
 /// The envelope of a message that comes with these commands, as far as they are good.
 fn read(mail: &[u8], rcpt: &[u8]) -> Envelope {
     let mail = Mail::parse(&split(mail).words, OFFERED).ok();
-    let rcpt = Rcpt::parse(&split(rcpt).words, OFFERED).ok();
+    let rcpt = Rcpt::parse(&split(rcpt).words, OFFERED, true).ok();
     let mut envelope = Envelope::default();
     if let Some(Mail { sender, size, encoding, smtputf8, ret, envid }) = mail {
         envelope = Envelope { sender, encoding, smtputf8, ret, envid, ..envelope };
@@ -130,7 +135,7 @@ fn hand_on(envelope: &Envelope) {
     assert_eq!(decoded(&mail.envid), decoded(&envelope.envid), "ENVID");
     assert_eq!(mail.ret, envelope.ret, "RET");
     assert_eq!((mail.encoding, mail.smtputf8), (envelope.encoding, envelope.smtputf8), "the rest");
-    let rcpt = Rcpt::parse(&split(rcpt).words, OFFERED).expect("RCPT is read");
+    let rcpt = Rcpt::parse(&split(rcpt).words, OFFERED, true).expect("RCPT is read");
     assert_eq!(rcpt.notify, envelope.recipients[0].notify, "NOTIFY");
     let orcpt = &envelope.recipients[0].dsn_orcpt;
     assert!(orcpt.is_none() || *orcpt == rcpt.orcpt, "ORCPT");

@@ -153,6 +153,10 @@ pub enum Event<'a> {
     TooManyErrors { client: &'a Client, after: &'a str },
     /// It did not wait for a reply.
     Improper { client: &'a Client, after: &'a str, input: &'a [u8] },
+    /// It named an address that is none.
+    IllegalAddress { client: &'a Client, command: &'a str, path: &'a [u8] },
+    /// It asked for a report of something that does not exist.
+    UnknownNotify { word: &'a [u8], value: &'a [u8] },
     /// It does not speak SMTP.
     NonSmtp { client: &'a Client, line: &'a [u8] },
     /// A message has got its queue id.
@@ -245,9 +249,11 @@ impl Event<'_> {
     /// How much attention the line asks for.
     pub fn severity(&self) -> Severity {
         match self {
-            Event::Warning { .. } | Event::MessageWarning { .. } | Event::NonSmtp { .. } => {
-                Severity::Warning
-            }
+            Event::Warning { .. }
+            | Event::MessageWarning { .. }
+            | Event::IllegalAddress { .. }
+            | Event::UnknownNotify { .. }
+            | Event::NonSmtp { .. } => Severity::Warning,
             Event::Fatal { .. } => Severity::Fatal,
             _ => Severity::Info,
         }

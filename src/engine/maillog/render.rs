@@ -30,6 +30,17 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
             let input = input.escape_ascii();
             write!(out, "improper command pipelining after {after} from {client}: {input}")
         }
+        Event::IllegalAddress { client, command, path } => {
+            let path = Printable(path);
+            write!(
+                out,
+                "warning: Illegal address syntax from {client} in {command} command: {path}"
+            )
+        }
+        Event::UnknownNotify { word, value } => {
+            let (word, value) = (Printable(word), Printable(value));
+            write!(out, "warning: unknown DSN NOTIFY command value \"{word}\" in \"{value}\"")
+        }
         Event::NonSmtp { client, line } => {
             let line = Printable(&line[..line.len().min(NON_SMTP_MAX)]);
             write!(out, "warning: non-SMTP command from {client}: {line}")

@@ -15,6 +15,7 @@ use crate::maillog::{Client, Event as LogEvent};
 use judge::About;
 use mail::Address;
 use protocol::smtp::data::BareNewline;
+use protocol::smtp::path::Complaint;
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event, Session};
 use runtime::net::{Arrived, Stream};
@@ -196,6 +197,14 @@ impl Task {
         }
     }
 
+    fn log_complaint(&self, complaint: &Complaint) {
+        let (client, command) = (&self.client, self.session.verb().name());
+        self.core.log.log(&match complaint {
+            Complaint::Address(path) => LogEvent::IllegalAddress { client, command, path },
+            Complaint::Notify { word, value } => LogEvent::UnknownNotify { word, value },
+        });
+    }
+
     /// How much of the content has come, when it is under way.
     fn content_bytes(&self) -> Option<u64> {
         self.session.in_content().then_some(self.content_bytes)
@@ -260,6 +269,9 @@ impl Task {
                 let (client, after) = (&self.client, improper.after.name());
                 let input = &improper.input;
                 self.core.log.log(&LogEvent::Improper { client, after, input });
+            }
+            if let Some(complaint) = self.session.take_complaint() {
+                self.log_complaint(&complaint);
             }
             if event == Event::NeedInput {
                 return Ok(());

@@ -226,6 +226,54 @@ fn a_recipient_that_nobody_has_is_refused() {
 }
 
 #[test]
+fn the_postmaster_and_senders_of_notices_are_users_of_every_local_domain() {
+    let config = "mydestination = here.example, there.example\nrelay_domains = relay.example\n\
+                  local_recipient_maps = inline:{zed=x}\nrelay_recipient_maps = inline:{z=x}\n\
+                  smtpd_reject_unlisted_recipient = yes\n";
+    let verdict = |recipient: &str| {
+        let input = format!("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<{recipient}>\r\nQUIT\r\n");
+        let (got, _) = dialogue(config, INSIDE, &input);
+        got[got.len() - 2][..3].to_string()
+    };
+    for known in ["PostMaster@here.example", "mailer-daemon@there.example", "double-bounce"] {
+        assert_eq!(verdict(known), "250", "{known}");
+    }
+    for unknown in ["postmaster@relay.example", "postmasters@here.example"] {
+        assert_eq!(verdict(unknown), "550", "{unknown}");
+    }
+}
+
+#[test]
+fn what_is_no_address_is_in_the_log() {
+    let input = "EHLO c\r\nMAIL FROM:<a@b..c>\r\nMAIL FROM:<>\r\nRCPT TO:<>\r\n\
+                 RCPT TO:<a@b.example> NOTIFY=now\r\nRSET\r\nVRFY a b@c\r\nQUIT\r\n";
+    let (_, log) = dialogue("", INSIDE, input);
+    let illegal = |command: &str, path: &str| {
+        format!(
+            "warning: Illegal address syntax from unknown[127.0.0.1] in {command} command: {path}"
+        )
+    };
+    for (command, path) in [("MAIL", "<a@b..c>"), ("RCPT", "<>"), ("VRFY", "a b@c")] {
+        assert!(has(&log, &illegal(command, path)), "{log:#?}");
+    }
+    let unknown = "warning: unknown DSN NOTIFY command value \"now\" in \"now\"";
+    assert!(has(&log, unknown), "{log:#?}");
+}
+
+#[test]
+fn strict_envelopes_take_only_the_form_of_the_standard() {
+    let strict = "strict_rfc821_envelopes = yes\nstrict_smtputf8 = yes\n";
+    let input = "EHLO c\r\nMAIL FROM:a@b.example\r\nMAIL FROM:<\u{e9}@b.example>\r\n\
+                 MAIL FROM:<\u{e9}@b.example> SMTPUTF8\r\nQUIT\r\n";
+    let (got, _) = dialogue(strict, INSIDE, input);
+    let bad = "501 5.1.7 Bad sender address syntax";
+    let utf8 = "553 5.6.7 Must declare SMTPUTF8 to send unicode address";
+    assert_eq!(got[got.len() - 4..got.len() - 1], [bad, utf8, "250 2.1.0 Ok"]);
+    let (got, _) = dialogue("", INSIDE, input);
+    assert!(has(&got, "250 2.1.0 Ok") && !has(&got, bad) && !has(&got, utf8), "{got:?}");
+}
+
+#[test]
 fn a_recipient_routed_to_the_error_transport_is_refused_with_its_words() {
     let routed = "virtual_alias_domains = gone.example\nsmtpd_reject_unlisted_recipient = yes\n";
     let input = "EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@gone.example>\r\nQUIT\r\n";

@@ -3,7 +3,8 @@
 //! Called by `session` after the restrictions have accepted a recipient. Who is in canonical_maps,
 //! recipient_canonical_maps or virtual_alias_maps is somebody. Anybody else is looked up in the
 //! table of the recipient's class; `unix:passwd.byname` in it is the system's accounts. What is
-//! routed to the error or retry transport is refused with the transport's words.
+//! routed to the error or retry transport is refused with the transport's words. The postmaster and
+//! those whom notices are from are users of every local domain.
 //!
 //! **Standards**: smtpd(8), LOCAL_RECIPIENT_README, postconf(5) `smtpd_reject_unlisted_recipient`.
 
@@ -21,6 +22,9 @@ use protocol::smtp::reply::Reply;
 
 /// How the system's accounts are named in `local_recipient_maps`.
 const ACCOUNTS: [&str; 2] = ["proxy:unix:passwd.byname", "unix:passwd.byname"];
+/// Local users there always are; `double_bounce_sender` is another.
+const RESERVED: [&str; 2] = ["postmaster", "MAILER-DAEMON"];
+
 /// Whether somebody has a recipient.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Listed {
@@ -39,6 +43,8 @@ pub struct Recipients {
     asked: bool,
     local: ClassTable,
     accounts: bool,
+    /// `double_bounce_sender`.
+    double_bounce: String,
     virtual_mailbox: ClassTable,
     relay: ClassTable,
     finder: Finder,
@@ -82,6 +88,7 @@ impl Recipients {
                 "unknown_local_recipient_reject_code",
             )?,
             accounts: params.list("local_recipient_maps")?.iter().any(is_accounts),
+            double_bounce: params.text("double_bounce_sender")?,
             virtual_mailbox: table(
                 "virtual_mailbox_maps",
                 "virtual mailbox",
@@ -113,6 +120,7 @@ impl Recipients {
             return Listed::No(refused_by_transport(recipient, route));
         }
         let table = match route.class {
+            Class::Local if self.is_reserved(&route.recipient) => return Listed::Yes,
             Class::Local => &self.local,
             Class::VirtualMailbox => &self.virtual_mailbox,
             Class::Relay => &self.relay,
@@ -129,6 +137,12 @@ impl Recipients {
             Ok(false) => Listed::No(self.unknown(table, recipient)),
             Err(why) => Listed::No(temporary(core, recipient, &why)),
         }
+    }
+
+    /// Whether it is a local user that no table has to name.
+    fn is_reserved(&self, address: &Address) -> bool {
+        let mut names = RESERVED.into_iter().chain([self.double_bounce.as_str()]);
+        names.any(|name| address.local_part().eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// Whether a mapping makes somebody else of the recipient.

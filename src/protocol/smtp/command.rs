@@ -6,6 +6,7 @@
 //! Standards: RFC 5321 section 4.1.2, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 3461 (RET, ENVID,
 //! NOTIFY, ORCPT), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
 
+use super::path::{self, Complaint, Fault};
 use super::reply::Reply;
 use alloc::format;
 use alloc::string::String;
@@ -159,12 +160,12 @@ pub struct Offered {
     pub dsn: bool,
     /// SMTPUTF8.
     pub smtputf8: bool,
+    /// What paths must be like.
+    pub paths: path::Rules,
 }
 
 const SYNTAX_MAIL: Reply = Reply::fixed("501 5.5.4 Syntax: MAIL FROM:<address>");
 const SYNTAX_RCPT: Reply = Reply::fixed("501 5.5.4 Syntax: RCPT TO:<address>");
-const BAD_SENDER: Reply = Reply::fixed("501 5.1.7 Bad sender address syntax");
-const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
 const BAD_SIZE: Reply = Reply::fixed("501 5.5.4 Bad message size syntax");
 const SIZE_OVERFLOW: Reply =
     Reply::fixed("552 5.3.4 Message size exceeds file system imposed limit");
@@ -226,24 +227,18 @@ impl Mail {
     /// Parses the words after MAIL.
     ///
     /// # Errors
-    /// The reply to send.
-    pub fn parse(words: &[&[u8]], offered: Offered) -> Result<Mail, Reply> {
+    /// What is to be said.
+    pub fn parse(words: &[&[u8]], offered: Offered) -> Result<Mail, Fault> {
         let (path, parameters) = path_after(words, b"FROM:").ok_or(SYNTAX_MAIL)?;
-        let sender = Address::parse_path(path).map_err(|_| BAD_SENDER)?;
-        if !is_deliverable(&sender) {
-            return Err(BAD_SENDER);
-        }
+        // The path is read as the parameters behind it ask.
+        let utf8 = parameters.iter().any(|word| word.eq_ignore_ascii_case(b"SMTPUTF8"));
+        let sender = offered.paths.sender(path, utf8 && offered.smtputf8)?;
         let mut mail =
             Mail { sender, size: None, encoding: None, smtputf8: false, ret: None, envid: None };
         for parameter in parameters {
             mail.parameter(parameter, offered)?;
         }
         Ok(mail)
-    }
-
-    /// Whether the sender needs SMTPUTF8 and the client did not ask for it (RFC 6531 section 3.4).
-    pub fn smtputf8_missing(&self) -> bool {
-        self.sender.is_8bit() && !self.smtputf8
     }
 
     fn parameter(&mut self, word: &[u8], offered: Offered) -> Result<(), Reply> {
@@ -298,16 +293,13 @@ impl Mail {
 impl Rcpt {
     /// Parses the words after RCPT.
     ///
+    /// `utf8`: the transaction has SMTPUTF8.
+    ///
     /// # Errors
-    /// The reply to send.
-    pub fn parse(words: &[&[u8]], offered: Offered) -> Result<Rcpt, Reply> {
+    /// What is to be said.
+    pub fn parse(words: &[&[u8]], offered: Offered, utf8: bool) -> Result<Rcpt, Fault> {
         let (path, parameters) = path_after(words, b"TO:").ok_or(SYNTAX_RCPT)?;
-        let address = Address::parse_path(path).map_err(|_| BAD_RECIPIENT)?;
-        // A local part like an option must not reach a command line (allow_min_user = no).
-        let is_option = address.as_bytes().first() == Some(&b'-');
-        if address.is_null() || is_option || !is_deliverable(&address) || has_no_domain(&address) {
-            return Err(BAD_RECIPIENT);
-        }
+        let address = offered.paths.recipient(path, utf8)?;
         let mut rcpt = Rcpt { address, notify: 0, orcpt: None };
         for parameter in parameters {
             rcpt.parameter(parameter, offered)?;
@@ -316,21 +308,19 @@ impl Rcpt {
         Ok(rcpt)
     }
 
-    fn parameter(&mut self, word: &[u8], offered: Offered) -> Result<(), Reply> {
+    fn parameter(&mut self, word: &[u8], offered: Offered) -> Result<(), Fault> {
         let (name, value) = halves(word);
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let dsn = is("NOTIFY") || is("ORCPT");
         match value {
-            Some(_) if dsn && !offered.dsn => return Err(NO_DSN),
-            Some(value) if is("NOTIFY") && self.notify == 0 => {
-                self.notify = parse_notify(value).ok_or(BAD_NOTIFY)?;
-            }
-            Some(_) if is("NOTIFY") => return Err(BAD_NOTIFY),
+            Some(_) if dsn && !offered.dsn => return Err(NO_DSN.into()),
+            Some(value) if is("NOTIFY") && self.notify == 0 => self.notify = parse_notify(value)?,
+            Some(_) if is("NOTIFY") => return Err(BAD_NOTIFY.into()),
             Some(value) if is("ORCPT") && self.orcpt.is_none() => {
                 self.orcpt = Some(parse_orcpt(value).ok_or(BAD_ORCPT)?);
             }
-            Some(_) if is("ORCPT") => return Err(BAD_ORCPT),
-            _ => return Err(unsupported(word)),
+            Some(_) if is("ORCPT") => return Err(BAD_ORCPT.into()),
+            _ => return Err(unsupported(word).into()),
         }
         Ok(())
     }
@@ -363,18 +353,25 @@ fn parse_size(value: &[u8]) -> Result<u64, Reply> {
     text.parse::<i64>().map(|size| size as u64).map_err(|_| SIZE_OVERFLOW)
 }
 
-fn parse_notify(value: &[u8]) -> Option<u8> {
+/// Commas may stand around the words.
+fn parse_notify(value: &[u8]) -> Result<u8, Fault> {
     let mut bits = 0;
-    for word in value.split(|byte| *byte == b',') {
+    for word in value.split(|byte| *byte == b',').filter(|word| !word.is_empty()) {
         bits |= match word.to_ascii_uppercase().as_slice() {
             b"NEVER" => notify::NEVER,
             b"SUCCESS" => notify::SUCCESS,
             b"FAILURE" => notify::FAILURE,
             b"DELAY" => notify::DELAY,
-            _ => return None,
+            _ => return Err(unknown_notify(word, value)),
         };
     }
-    if bits & notify::NEVER != 0 && bits != notify::NEVER { None } else { Some(bits) }
+    let is_contradiction = bits & notify::NEVER != 0 && bits != notify::NEVER;
+    if bits == 0 || is_contradiction { Err(BAD_NOTIFY.into()) } else { Ok(bits) }
+}
+
+fn unknown_notify(word: &[u8], value: &[u8]) -> Fault {
+    let complaint = Complaint::Notify { word: word.to_vec(), value: value.to_vec() };
+    Fault { reply: BAD_NOTIFY, complaint: Some(complaint) }
 }
 
 /// `type;xtext`, decoded.
@@ -433,34 +430,20 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// `alice@` names nobody.
-fn has_no_domain(address: &Address) -> bool {
-    address.domain().is_some_and(<[u8]>::is_empty)
-}
-
-/// Whether the domain, if there is one, is a host name or an address literal. One trailing dot is
-/// forgiven.
-fn is_deliverable(address: &Address) -> bool {
-    let Some(domain) = address.domain() else { return true };
-    match domain {
-        [] => true,
-        [b'[', literal @ .., b']'] => mail::address::parse_literal(literal).is_some(),
-        _ => mail::address::is_valid_hostname(domain.strip_suffix(b".").unwrap_or(domain)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: Offered = Offered { dsn: true, smtputf8: true };
+    const ALL: Offered = Offered { dsn: true, smtputf8: true, paths: LOOSE };
+    const LOOSE: path::Rules =
+        path::Rules { is_strict: false, is_strict_utf8: false, allows_hyphen: false };
 
     fn mail(line: &str) -> Result<Mail, String> {
-        Mail::parse(&split(line.as_bytes()).words, ALL).map_err(|reply| reply.0.into_owned())
+        Mail::parse(&split(line.as_bytes()).words, ALL).map_err(|it| it.reply.0.into_owned())
     }
 
     fn rcpt(line: &str) -> Result<Rcpt, String> {
-        Rcpt::parse(&split(line.as_bytes()).words, ALL).map_err(|reply| reply.0.into_owned())
+        Rcpt::parse(&split(line.as_bytes()).words, ALL, false).map_err(|it| it.reply.0.into_owned())
     }
 
     /// The dialogue of Postfix 3.7.11, command by command.
@@ -555,7 +538,7 @@ mod tests {
             assert!(mail(line).is_err(), "{line:?}");
         }
         assert!(rcpt("RCPT TO:<a@b> ORCPT=a\rb;c").is_err());
-        assert_eq!(rcpt("RCPT TO:<@a\rb:c@d>").unwrap().orcpt, None);
+        assert!(rcpt("RCPT TO:<@a\rb:c@d>").is_err());
         assert_eq!(rcpt("RCPT TO:<@a:c@d>").unwrap().orcpt.unwrap(), b"rfc822;@a:c@d");
     }
 }

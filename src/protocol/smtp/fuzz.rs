@@ -86,6 +86,11 @@ fn settings(choice: u8) -> Settings {
         noop: alloc::vec![String::from("PING")],
         soft_bounce: choice & 16 != 0,
         forbid_pipelining: false,
+        paths: super::path::Rules {
+            is_strict: choice & 32 != 0,
+            is_strict_utf8: choice & 64 != 0,
+            allows_hyphen: false,
+        },
     }
 }
 

@@ -23,6 +23,7 @@
 //! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
 
 mod chunking;
+mod minor;
 mod replies;
 
 use super::bdat::Chunks;
@@ -30,17 +31,16 @@ use super::command::{Mail, Offered, Rcpt, Verb, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
 use super::ehlo::Keywords;
+use super::path::{self, Complaint, Fault};
 use super::reply::Reply;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use mail::address::{self, Address, Printable};
+use mail::address::{Address, Printable};
 use replies::{
-    BAD_ETRN, BAD_RECIPIENT, BAD_SYNTAX, BDAT_FAILED, BYE, DATA_AFTER_BDAT, GOODBYE, HELO_FIRST,
-    IN_TRANSACTION, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS, NOT_RECOGNIZED, OK,
-    SEND_DATA, SYNTAX_DATA, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, TOO_MANY_RECIPIENTS,
-    UNSYNCHRONIZED, VRFY_DISABLED,
+    BDAT_FAILED, BYE, DATA_AFTER_BDAT, HELO_FIRST, NEED_MAIL, NEED_RCPT, NESTED_MAIL,
+    NO_RECIPIENTS, NOT_RECOGNIZED, OK, SEND_DATA, SYNTAX_DATA, TOO_MANY_RECIPIENTS, UNSYNCHRONIZED,
 };
 
 /// Numbers that bound a session.
@@ -81,6 +81,8 @@ pub struct Settings {
     pub soft_bounce: bool,
     /// `smtpd_forbid_unauth_pipelining`.
     pub forbid_pipelining: bool,
+    /// What paths must be like.
+    pub paths: path::Rules,
 }
 
 /// Input that came behind a command whose reply the client must have waited for.
@@ -180,6 +182,7 @@ pub struct Session {
     /// Improper pipelining is mentioned once.
     synchronized: bool,
     improper: Option<Box<Improper>>,
+    complaint: Option<Box<Complaint>>,
     /// Nothing but QUIT is taken from this client.
     denied: Option<Box<Reply>>,
     /// Name and protocol before the greeting that is being judged.
@@ -209,6 +212,7 @@ impl Session {
             policy,
             synchronized: true,
             improper: None,
+            complaint: None,
             denied: None,
             before_helo: None,
         }
@@ -275,6 +279,11 @@ impl Session {
     /// Whether content is being received.
     pub fn in_content(&self) -> bool {
         matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk { .. })
+    }
+
+    /// What is to be said about the command that was refused.
+    pub fn take_complaint(&mut self) -> Option<Box<Complaint>> {
+        self.complaint.take()
     }
 
     /// What is to be said about improper pipelining.
@@ -545,27 +554,6 @@ impl Session {
         })
     }
 
-    fn unknown(&mut self, settings: &Settings, line: &[u8]) -> Event {
-        let word: Vec<u8> = line
-            .trim_ascii_start()
-            .iter()
-            .take_while(|byte| !byte.is_ascii_whitespace())
-            .map(u8::to_ascii_uppercase)
-            .collect();
-        let listed = |list: &[String]| list.iter().any(|known| known.as_bytes() == word);
-        self.counters.give(Verb::Unknown);
-        if listed(&settings.noop) {
-            self.succeed(OK);
-            return Event::Again;
-        }
-        if listed(&settings.forbidden) {
-            self.say(&GOODBYE);
-            return Event::Close(Closing::Forbidden(line.to_vec()));
-        }
-        self.error(settings, if word.is_empty() { BAD_SYNTAX } else { NOT_RECOGNIZED });
-        Event::Again
-    }
-
     fn helo_command(&mut self, args: &[&[u8]]) -> Result<Event, Reply> {
         let esmtp = self.verb == Verb::Ehlo;
         let Some(name) = args.first() else {
@@ -582,7 +570,17 @@ impl Session {
 
     fn offered(&self, settings: &Settings) -> Offered {
         let keywords = settings.keywords.without(self.discarded);
-        Offered { dsn: keywords.has(Keywords::DSN), smtputf8: keywords.has(Keywords::SMTPUTF8) }
+        Offered {
+            dsn: keywords.has(Keywords::DSN),
+            smtputf8: keywords.has(Keywords::SMTPUTF8),
+            paths: settings.paths,
+        }
+    }
+
+    /// Keeps what the log is to be told; what the client is told.
+    fn complain(&mut self, fault: Fault) -> Reply {
+        self.complaint = fault.complaint.map(Box::new);
+        fault.reply
     }
 
     fn mail_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
@@ -592,7 +590,8 @@ impl Session {
         if self.in_mail {
             return Err(NESTED_MAIL);
         }
-        let mail = Mail::parse(args, self.offered(settings))?;
+        let mail = Mail::parse(args, self.offered(settings));
+        let mail = mail.map_err(|fault| self.complain(fault))?;
         self.smtputf8 = mail.smtputf8;
         Ok(self.ask(Event::Mail(Box::new(mail))))
     }
@@ -601,7 +600,8 @@ impl Session {
         if !self.in_mail {
             return Err(NEED_MAIL);
         }
-        let rcpt = Rcpt::parse(args, self.offered(settings))?;
+        let rcpt = Rcpt::parse(args, self.offered(settings), self.smtputf8);
+        let rcpt = rcpt.map_err(|fault| self.complain(fault))?;
         if self.recipients >= settings.limits.recipients {
             // A client that only asks once too often is not punished for it.
             if self.overshoot < settings.limits.recipient_overshoot {
@@ -625,58 +625,6 @@ impl Session {
             return Err(SYNTAX_DATA);
         }
         Ok(self.ask(Event::Data))
-    }
-
-    fn rset_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if !args.is_empty() {
-            return Err(SYNTAX_RSET);
-        }
-        self.junk_command(settings, |session| {
-            session.forget_transaction();
-            session.succeed(OK);
-            Ok(Event::Reset)
-        })
-    }
-
-    fn vrfy(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if settings.vrfy_disabled {
-            return Err(VRFY_DISABLED);
-        }
-        if self.helo.is_none() && settings.helo_required {
-            return Err(HELO_FIRST);
-        }
-        let path = args.first().ok_or(SYNTAX_VRFY)?;
-        let address = Address::parse_path(path).map_err(|_| BAD_RECIPIENT)?;
-        Ok(self.ask(Event::Vrfy(address)))
-    }
-
-    fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if self.helo.is_none() && settings.helo_required {
-            return Err(HELO_FIRST);
-        }
-        if self.in_mail {
-            return Err(IN_TRANSACTION);
-        }
-        let [domain] = args else { return Err(SYNTAX_ETRN) };
-        let domain = domain.strip_prefix(b"@").or(domain.strip_prefix(b"#")).unwrap_or(domain);
-        if !address::is_valid_hostname(domain) {
-            return Err(BAD_ETRN);
-        }
-        let domain = format!("{}", Printable(domain));
-        Ok(self.ask(Event::Etrn(domain)))
-    }
-
-    /// A command that does nothing for mail: too many of them count as errors.
-    fn junk_command(
-        &mut self,
-        settings: &Settings,
-        run: impl FnOnce(&mut Session) -> Result<Event, Reply>,
-    ) -> Result<Event, Reply> {
-        self.junk += 1;
-        if self.junk > settings.limits.junk_commands {
-            self.errors += 1;
-        }
-        run(self)
     }
 }
 

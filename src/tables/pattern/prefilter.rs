@@ -56,8 +56,8 @@ pub fn sets_are_plain(pattern: &[u8], plain_backslash: bool) -> bool {
     true
 }
 
-/// Whether a named class begins here: `[:alpha:]`, `[:^alpha:]`. Anything else after a bracket and a
-/// colon is a set of its own to our parser.
+/// Whether a named class begins here: `[:alpha:]`, `[:^alpha:]`. Anything else after a bracket and
+/// a colon is a set of its own to our parser.
 fn begins_class(text: &[u8]) -> bool {
     let Some(name) = text.strip_prefix(b"[:") else { return false };
     let name = name.strip_prefix(b"^").unwrap_or(name);

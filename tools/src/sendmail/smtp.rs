@@ -21,6 +21,7 @@ use mail::record::{kind, put};
 use protocol::smtp::command::{Mail, Rcpt};
 use protocol::smtp::data::BareNewline;
 use protocol::smtp::ehlo::Keywords;
+use protocol::smtp::path;
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Event, Limits, Session, Settings as Rules};
 
@@ -89,6 +90,11 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
         soft_bounce: settings.flag("soft_bounce")?,
         // Whoever writes to a pipe has written all of it.
         forbid_pipelining: false,
+        paths: path::Rules {
+            is_strict: settings.flag("strict_rfc821_envelopes")?,
+            is_strict_utf8: settings.flag("strict_smtputf8")?,
+            allows_hyphen: settings.flag("allow_min_user")?,
+        },
     })
 }
 

@@ -128,10 +128,6 @@ impl Task {
             return self.refuse_quietly(reply);
         }
         let limit = self.service.protocol.limits.message_size;
-        if mail.smtputf8_missing() {
-            let reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
-            return self.refuse("MAIL", reply, Some(&mail.sender), None);
-        }
         if limit > 0 && mail.size.is_some_and(|size| size > limit) {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);

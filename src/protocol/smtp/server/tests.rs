@@ -26,6 +26,7 @@ fn settings() -> Settings {
         noop: Vec::new(),
         soft_bounce: false,
         forbid_pipelining: false,
+        paths: path::Rules::default(),
     }
 }
 

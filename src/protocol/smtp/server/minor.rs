@@ -1,0 +1,100 @@
+//! Commands that move no mail: RSET, VRFY, ETRN, and words that are no command.
+//!
+//! **Standards**: RFC 5321 sections 4.1.1.5 and 4.1.1.6, RFC 1985; postconf(5)
+//! `smtpd_junk_command_limit`, `smtpd_noop_commands`, `smtpd_forbidden_commands`.
+
+use super::replies::{
+    BAD_ETRN, BAD_SYNTAX, GOODBYE, HELO_FIRST, IN_TRANSACTION, NOT_RECOGNIZED, OK, SYNTAX_ETRN,
+    SYNTAX_RSET, SYNTAX_VRFY, VRFY_DISABLED,
+};
+use super::{Closing, Event, Reply, Session, Settings, Verb};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use mail::address::{self, Printable};
+
+impl Session {
+    pub(super) fn unknown(&mut self, settings: &Settings, line: &[u8]) -> Event {
+        let word: Vec<u8> = line
+            .trim_ascii_start()
+            .iter()
+            .take_while(|byte| !byte.is_ascii_whitespace())
+            .map(u8::to_ascii_uppercase)
+            .collect();
+        let listed = |list: &[String]| list.iter().any(|known| known.as_bytes() == word);
+        self.counters.give(Verb::Unknown);
+        if listed(&settings.noop) {
+            self.succeed(OK);
+            return Event::Again;
+        }
+        if listed(&settings.forbidden) {
+            self.say(&GOODBYE);
+            return Event::Close(Closing::Forbidden(line.to_vec()));
+        }
+        self.error(settings, if word.is_empty() { BAD_SYNTAX } else { NOT_RECOGNIZED });
+        Event::Again
+    }
+
+    pub(super) fn rset_command(
+        &mut self,
+        settings: &Settings,
+        args: &[&[u8]],
+    ) -> Result<Event, Reply> {
+        if !args.is_empty() {
+            return Err(SYNTAX_RSET);
+        }
+        self.junk_command(settings, |session| {
+            session.forget_transaction();
+            session.succeed(OK);
+            Ok(Event::Reset)
+        })
+    }
+
+    pub(super) fn vrfy(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if settings.vrfy_disabled {
+            return Err(VRFY_DISABLED);
+        }
+        if self.helo.is_none() && settings.helo_required {
+            return Err(HELO_FIRST);
+        }
+        let is_utf8 = |word: &&[u8]| word.eq_ignore_ascii_case(b"SMTPUTF8");
+        let (path, utf8) = match args {
+            [] => return Err(SYNTAX_VRFY),
+            [path @ .., last] if !path.is_empty() && is_utf8(last) => (path, true),
+            path => (path, false),
+        };
+        let utf8 = utf8 && self.offered(settings).smtputf8;
+        let address = settings.paths.relaxed().recipient(&path.join(&b' '), utf8);
+        let address = address.map_err(|fault| self.complain(fault))?;
+        Ok(self.ask(Event::Vrfy(address)))
+    }
+
+    pub(super) fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
+        if self.helo.is_none() && settings.helo_required {
+            return Err(HELO_FIRST);
+        }
+        if self.in_mail {
+            return Err(IN_TRANSACTION);
+        }
+        let [domain] = args else { return Err(SYNTAX_ETRN) };
+        let domain = domain.strip_prefix(b"@").or(domain.strip_prefix(b"#")).unwrap_or(domain);
+        if !address::is_valid_hostname(domain) {
+            return Err(BAD_ETRN);
+        }
+        let domain = format!("{}", Printable(domain));
+        Ok(self.ask(Event::Etrn(domain)))
+    }
+
+    /// A command that does nothing for mail: too many of them count as errors.
+    pub(super) fn junk_command(
+        &mut self,
+        settings: &Settings,
+        run: impl FnOnce(&mut Session) -> Result<Event, Reply>,
+    ) -> Result<Event, Reply> {
+        self.junk += 1;
+        if self.junk > settings.limits.junk_commands {
+            self.errors += 1;
+        }
+        run(self)
+    }
+}
