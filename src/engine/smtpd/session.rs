@@ -11,9 +11,10 @@ use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
 use crate::lookup::servers;
-use crate::maillog::{Client, Event as LogEvent};
+use crate::maillog::{Client, Daemon, Event as LogEvent};
 use judge::About;
 use mail::Address;
+use mail::address::Printable;
 use protocol::smtp::data::BareNewline;
 use protocol::smtp::path::Complaint;
 use protocol::smtp::reply::Reply;
@@ -199,15 +200,28 @@ impl Task {
 
     fn log_complaint(&self, complaint: &Complaint) {
         let (client, command) = (&self.client, self.session.verb().name());
-        self.core.log.log(&match complaint {
-            Complaint::Address(path) => LogEvent::IllegalAddress { client, command, path },
-            Complaint::Notify { word, value } => LogEvent::UnknownNotify { word, value },
-        });
+        let text = match complaint {
+            Complaint::Address(path) => {
+                return self.core.log.log(&LogEvent::IllegalAddress { client, command, path });
+            }
+            Complaint::Notify { word, value } => {
+                return self.core.log.log(&LogEvent::UnknownNotify { word, value });
+            }
+            Complaint::Bdat(line) => {
+                format!("malformed BDAT command syntax from {client}: {}", Printable(line))
+            }
+            Complaint::LargeChunk => {
+                format!("BDAT request from {client} exceeds message size limit")
+            }
+        };
+        let id = self.transaction.as_ref().and_then(|transaction| transaction.id());
+        let id = id.map_or_else(|| "NOQUEUE".to_string(), |id| id.to_string());
+        self.core.log.warn(Daemon::Smtpd, &format!("{id}: {text}"));
     }
 
     /// How much of the content has come, when it is under way.
     fn content_bytes(&self) -> Option<u64> {
-        self.session.in_content().then_some(self.content_bytes)
+        self.session.content_bytes(self.content_bytes)
     }
 
     async fn converse(&mut self) -> End {

@@ -333,7 +333,8 @@ impl Transaction {
 
     async fn append(&mut self, core: &Rc<Core>, findings: Findings) -> Result<Reply, Reply> {
         let (number, id) = self.opened.expect("a recipient was accepted");
-        let taken = Reply::from(format!("250 2.0.0 Ok: queued as {id}"));
+        let size = findings.chunked.map(|size| format!("{size} bytes ")).unwrap_or_default();
+        let taken = Reply::from(format!("250 2.0.0 Ok: {size}queued as {id}"));
         let orders = self.take_orders();
         if orders.discard {
             return Ok(taken);

@@ -12,21 +12,30 @@ use alloc::vec::Vec;
 pub struct Chunks {
     reader: Reader,
     pending: Vec<u8>,
+    size: u64,
+    /// The byte before the next one.
+    before: u8,
 }
 
 impl Chunks {
     /// No chunk yet.
     pub fn new(policy: BareNewline) -> Chunks {
-        Chunks { reader: Reader::new(policy), pending: Vec::new() }
+        Chunks { reader: Reader::new(policy), pending: Vec::new(), size: 0, before: b'\n' }
     }
 
     /// What was noticed so far.
     pub fn findings(&self) -> Findings {
-        self.reader.findings()
+        Findings { chunked: Some(self.size), ..self.reader.findings() }
+    }
+
+    /// Bytes so far, each line end counted as CR and LF.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Appends bytes of a chunk.
     pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        self.count(input);
         let mut rest = input;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, tail) = rest.split_at(end + 1);
@@ -38,8 +47,19 @@ impl Chunks {
         self.pass(out);
     }
 
+    fn count(&mut self, input: &[u8]) {
+        let before = core::iter::once(&self.before).chain(input);
+        let bare = before.zip(input).filter(|pair| *pair.1 == b'\n' && *pair.0 != b'\r').count();
+        self.size += (input.len() + bare) as u64;
+        self.before = input.last().copied().unwrap_or(self.before);
+    }
+
     /// Ends the content after the last chunk.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.before != b'\n' {
+            self.size += 2;
+            self.before = b'\n';
+        }
         if !self.pending.is_empty() {
             self.pending.extend_from_slice(b"\r\n");
             self.pass(out);
@@ -104,5 +124,20 @@ mod tests {
         chunks.read(b".\r\n..\r\n.a", &mut out);
         chunks.finish(&mut out);
         assert_eq!(out, b"..\r\n...\r\n..a\r\n");
+        assert_eq!(chunks.size(), 11);
+    }
+
+    #[test]
+    fn the_size_is_that_of_whole_lines() {
+        let mut chunks = Chunks::new(BareNewline::Accept);
+        let mut sizes = [b"Subject: two\r\n\r\nab\r\nx".as_slice(), b"y\r", b"\nz\n", b""]
+            .map(|chunk| {
+                chunks.read(chunk, &mut Vec::new());
+                chunks.size()
+            })
+            .to_vec();
+        chunks.finish(&mut Vec::new());
+        sizes.push(chunks.size());
+        assert_eq!(sizes, [21, 23, 27, 27, 27]);
     }
 }

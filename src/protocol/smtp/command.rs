@@ -21,6 +21,8 @@ use mail::envelope::{Encoding, Ret, notify};
 pub enum Verb {
     Helo,
     Ehlo,
+    Xclient,
+    Xforward,
     Starttls,
     Auth,
     Mail,
@@ -32,8 +34,6 @@ pub enum Verb {
     Vrfy,
     Etrn,
     Quit,
-    Xclient,
-    Xforward,
     Unknown,
 }
 
@@ -42,6 +42,8 @@ impl Verb {
     pub const ALL: [Verb; 16] = [
         Verb::Helo,
         Verb::Ehlo,
+        Verb::Xclient,
+        Verb::Xforward,
         Verb::Starttls,
         Verb::Auth,
         Verb::Mail,
@@ -53,8 +55,6 @@ impl Verb {
         Verb::Vrfy,
         Verb::Etrn,
         Verb::Quit,
-        Verb::Xclient,
-        Verb::Xforward,
         Verb::Unknown,
     ];
 
@@ -202,7 +202,7 @@ fn word_end(text: &[u8]) -> usize {
             _ if quoted => {}
             b'<' => angles += 1,
             b'>' => angles = angles.saturating_sub(1),
-            b' ' | b'\t' if angles == 0 => return index,
+            b' ' | b'\t' | b'\r' if angles == 0 => return index,
             _ => {}
         }
     }

@@ -40,6 +40,8 @@ pub struct Findings {
     pub has_8bit: bool,
     /// The longest line, in bytes without dot-stuffing and line end.
     pub longest_line: u32,
+    /// After BDAT: how many bytes it was.
+    pub chunked: Option<u64>,
 }
 
 /// Reads content to its end.

@@ -48,6 +48,10 @@ pub enum Complaint {
         /// All of them.
         value: Vec<u8>,
     },
+    /// A BDAT command that does not say how many bytes follow.
+    Bdat(Vec<u8>),
+    /// A chunk larger than any message may be.
+    LargeChunk,
 }
 
 impl From<Reply> for Fault {

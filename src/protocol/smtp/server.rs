@@ -37,10 +37,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use chunking::Unwanted;
 use mail::address::{Address, Printable};
 use replies::{
-    BDAT_FAILED, BYE, DATA_AFTER_BDAT, HELO_FIRST, NEED_MAIL, NEED_RCPT, NESTED_MAIL,
-    NO_RECIPIENTS, NOT_RECOGNIZED, OK, SEND_DATA, SYNTAX_DATA, TOO_MANY_RECIPIENTS, UNSYNCHRONIZED,
+    BAD_UTF8, BYE, DATA_AFTER_BDAT, HELO_FIRST, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS,
+    NO_TLS, OK, RCPT_AFTER_BDAT, SEND_DATA, SYNTAX_DATA, SYNTAX_STARTTLS, SYNTAX_XCLIENT,
+    SYNTAX_XFORWARD, TOO_MANY_RECIPIENTS, UNSYNCHRONIZED,
 };
 
 /// Numbers that bound a session.
@@ -152,9 +154,7 @@ enum State {
         last: bool,
     },
     /// Content of a chunk that is not wanted.
-    SkipChunk {
-        remaining: u64,
-    },
+    SkipChunk(Box<Unwanted>),
     /// The rest of a command line that was too long.
     SkipLine,
 }
@@ -278,7 +278,17 @@ impl Session {
 
     /// Whether content is being received.
     pub fn in_content(&self) -> bool {
-        matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk { .. })
+        matches!(self.state, State::Data(_) | State::Bdat { .. } | State::SkipChunk(_))
+    }
+
+    /// How much content has come, of which `passed` bytes after DATA; none when it is not under way
+    /// or not wanted.
+    pub fn content_bytes(&self, passed: u64) -> Option<u64> {
+        match &self.state {
+            State::Data(_) => Some(passed),
+            State::Bdat { chunks, .. } => Some(chunks.size()),
+            _ => None,
+        }
     }
 
     /// What is to be said about the command that was refused.
@@ -353,16 +363,7 @@ impl Session {
                 }
                 None => (input.len(), Event::NeedInput),
             },
-            State::SkipChunk { remaining } => {
-                let used = (input.len() as u64).min(*remaining);
-                *remaining -= used;
-                if *remaining == 0 {
-                    self.state = State::Command;
-                    self.error(settings, BDAT_FAILED);
-                    return (used as usize, Event::Again);
-                }
-                (used as usize, Event::NeedInput)
-            }
+            State::SkipChunk(_) => self.skip_step(settings, input),
         }
     }
 
@@ -372,7 +373,7 @@ impl Session {
         self.forget_transaction();
         self.before_helo = None;
         self.discarded = discarded;
-        if !self.esmtp {
+        if self.verb == Verb::Helo {
             return self.succeed(Reply::from(format!("250 {}", settings.hostname)));
         }
         let mut text = String::new();
@@ -511,6 +512,10 @@ impl Session {
     }
 
     fn command(&mut self, settings: &Settings, line: &[u8], rest: &[u8]) -> Event {
+        if settings.keywords.has(Keywords::SMTPUTF8) && core::str::from_utf8(line).is_err() {
+            self.error(settings, BAD_UTF8);
+            return Event::Again;
+        }
         let words = split(line);
         self.verb = words.verb;
         let args = words.words.as_slice();
@@ -545,8 +550,11 @@ impl Session {
                 self.succeed(BYE);
                 Ok(Event::Close(Closing::Quit))
             }
-            // Not offered: as unknown as any other word.
-            _ => Err(NOT_RECOGNIZED),
+            Verb::Starttls => Err(if args.is_empty() { NO_TLS } else { SYNTAX_STARTTLS }),
+            Verb::Auth => self.auth(settings),
+            Verb::Xclient => self.not_authorized(args, SYNTAX_XCLIENT),
+            Verb::Xforward => self.not_authorized(args, SYNTAX_XFORWARD),
+            Verb::Unknown => unreachable!("dealt with above"),
         };
         result.unwrap_or_else(|reply| {
             self.error(settings, reply);
@@ -555,13 +563,14 @@ impl Session {
     }
 
     fn helo_command(&mut self, args: &[&[u8]]) -> Result<Event, Reply> {
-        let esmtp = self.verb == Verb::Ehlo;
         let Some(name) = args.first() else {
-            return Err(Reply::fixed(match esmtp {
-                true => "501 Syntax: EHLO hostname",
-                false => "501 Syntax: HELO hostname",
+            return Err(Reply::fixed(match self.verb {
+                Verb::Ehlo => "501 Syntax: EHLO hostname",
+                _ => "501 Syntax: HELO hostname",
             }));
         };
+        // HELO does not take back what EHLO has begun.
+        let esmtp = self.esmtp || self.verb == Verb::Ehlo;
         let name = format!("{}", Printable(name)).into();
         let before = (self.helo.replace(name), core::mem::replace(&mut self.esmtp, esmtp));
         self.before_helo = Some(Box::new(before));
@@ -599,6 +608,9 @@ impl Session {
     fn rcpt_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
         if !self.in_mail {
             return Err(NEED_MAIL);
+        }
+        if self.chunking.is_some() || self.bdat_failed {
+            return Err(RCPT_AFTER_BDAT);
         }
         let rcpt = Rcpt::parse(args, self.offered(settings), self.smtputf8);
         let rcpt = rcpt.map_err(|fault| self.complain(fault))?;

@@ -38,8 +38,10 @@ impl Task {
             // Boxed, as rare things are.
             Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
             Event::Etrn(domain) => {
+                let text = format!("reject: ETRN {domain}... from {}", self.client);
+                self.core.log.warn(Daemon::Smtpd, &text);
                 let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
-                self.refuse("ETRN", reply, None, None)?;
+                self.refuse_quietly(reply)?;
             }
             Event::Close(closing) => return Err(End::Closed(closing)),
         }
@@ -282,7 +284,13 @@ impl Task {
     fn data(&mut self) -> Result<(), End> {
         if let Some(reply) = self.judge_whole("DATA")? {
             let (sender, recipient) = self.named();
-            return self.refuse("DATA", reply, sender.as_ref(), recipient.as_ref());
+            let stage = self.session.verb().name();
+            self.refuse(stage, reply, sender.as_ref(), recipient.as_ref())?;
+            // The last chunk has ended the transaction.
+            if !self.session.in_transaction() {
+                self.reset();
+            }
+            return Ok(());
         }
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();

@@ -1,11 +1,12 @@
-//! Commands that move no mail: RSET, VRFY, ETRN, and words that are no command.
+//! Commands that move no mail: RSET, VRFY, ETRN, what is not served, and words that are no
+//! command.
 //!
 //! **Standards**: RFC 5321 sections 4.1.1.5 and 4.1.1.6, RFC 1985; postconf(5)
 //! `smtpd_junk_command_limit`, `smtpd_noop_commands`, `smtpd_forbidden_commands`.
 
 use super::replies::{
-    BAD_ETRN, BAD_SYNTAX, GOODBYE, HELO_FIRST, IN_TRANSACTION, NOT_RECOGNIZED, OK, SYNTAX_ETRN,
-    SYNTAX_RSET, SYNTAX_VRFY, VRFY_DISABLED,
+    BAD_ETRN, BAD_SYNTAX, ETRN_IN_TRANSACTION, GOODBYE, HELO_FIRST, IN_TRANSACTION, NO_AUTH,
+    NOT_AUTHORIZED, NOT_RECOGNIZED, OK, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, VRFY_DISABLED,
 };
 use super::{Closing, Event, Reply, Session, Settings, Verb};
 use alloc::format;
@@ -22,16 +23,20 @@ impl Session {
             .map(u8::to_ascii_uppercase)
             .collect();
         let listed = |list: &[String]| list.iter().any(|known| known.as_bytes() == word);
-        self.counters.give(Verb::Unknown);
         if listed(&settings.noop) {
-            self.succeed(OK);
+            self.say(&OK);
             return Event::Again;
         }
+        if word.is_empty() {
+            self.error(settings, BAD_SYNTAX);
+            return Event::Again;
+        }
+        self.counters.give(Verb::Unknown);
         if listed(&settings.forbidden) {
             self.say(&GOODBYE);
             return Event::Close(Closing::Forbidden(line.to_vec()));
         }
-        self.error(settings, if word.is_empty() { BAD_SYNTAX } else { NOT_RECOGNIZED });
+        self.error(settings, NOT_RECOGNIZED);
         Event::Again
     }
 
@@ -74,15 +79,34 @@ impl Session {
             return Err(HELO_FIRST);
         }
         if self.in_mail {
-            return Err(IN_TRANSACTION);
+            return Err(ETRN_IN_TRANSACTION);
         }
         let [domain] = args else { return Err(SYNTAX_ETRN) };
         let domain = domain.strip_prefix(b"@").or(domain.strip_prefix(b"#")).unwrap_or(domain);
-        if !address::is_valid_hostname(domain) {
+        let literal = domain.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        let is_site = match literal {
+            Some(literal) => address::parse_literal(literal).is_some(),
+            None => address::is_valid_hostname(domain),
+        };
+        if !is_site {
             return Err(BAD_ETRN);
         }
         let domain = format!("{}", Printable(domain));
         Ok(self.ask(Event::Etrn(domain)))
+    }
+
+    pub(super) fn auth(&mut self, settings: &Settings) -> Result<Event, Reply> {
+        let is_early = self.helo.is_none() && settings.helo_required;
+        Err(if is_early { HELO_FIRST } else { NO_AUTH })
+    }
+
+    /// XCLIENT and XFORWARD, which nobody may use.
+    pub(super) fn not_authorized(&mut self, args: &[&[u8]], syntax: Reply) -> Result<Event, Reply> {
+        Err(match args {
+            _ if self.in_mail => IN_TRANSACTION,
+            [] => syntax,
+            _ => NOT_AUTHORIZED,
+        })
     }
 
     /// A command that does nothing for mail: too many of them count as errors.

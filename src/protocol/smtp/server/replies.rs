@@ -13,12 +13,25 @@ pub(super) const IN_TRANSACTION: Reply =
     Reply::fixed("503 5.5.1 Error: MAIL transaction in progress");
 pub(super) const TOO_MANY_RECIPIENTS: Reply = Reply::fixed("452 4.5.3 Error: too many recipients");
 pub(super) const SYNTAX_DATA: Reply = Reply::fixed("501 5.5.4 Syntax: DATA");
-pub(super) const SYNTAX_BDAT: Reply = Reply::fixed("501 5.5.4 Syntax: BDAT count [LAST]");
+pub(super) const SYNTAX_BDAT: Reply = Reply::fixed("521 5.5.4 Syntax: BDAT count [LAST]");
 pub(super) const DATA_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: DATA after BDAT");
-pub(super) const BDAT_FAILED: Reply = Reply::fixed("551 5.0.0 Discarded");
+pub(super) const LARGE_CHUNK: Reply = Reply::fixed("552 5.3.4 Chunk exceeds message size limit");
+pub(super) const RCPT_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: RCPT after BDAT");
 pub(super) const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
 pub(super) const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
 pub(super) const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
+pub(super) const BAD_UTF8: Reply = Reply::fixed("500 5.5.2 Error: bad UTF-8 syntax");
+pub(super) const SYNTAX_STARTTLS: Reply = Reply::fixed("501 5.5.4 Syntax: STARTTLS");
+pub(super) const NO_TLS: Reply = Reply::fixed("502 5.5.1 Error: command not implemented");
+pub(super) const NO_AUTH: Reply = Reply::fixed("503 5.5.1 Error: authentication not enabled");
+pub(super) const SYNTAX_XCLIENT: Reply =
+    Reply::fixed("501 5.5.4 Syntax: XCLIENT attribute=value...");
+pub(super) const SYNTAX_XFORWARD: Reply =
+    Reply::fixed("501 5.5.4 Syntax: XFORWARD attribute=value...");
+pub(super) const NOT_AUTHORIZED: Reply =
+    Reply::fixed("550 5.7.0 Error: insufficient authorization");
+pub(super) const ETRN_IN_TRANSACTION: Reply =
+    Reply::fixed("503 Error: MAIL transaction in progress");
 pub(super) const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
 pub(super) const BAD_ETRN: Reply = Reply::fixed("501 Error: invalid parameter syntax");
 pub(super) const SEND_DATA: Reply = Reply::fixed("354 End data with <CR><LF>.<CR><LF>");

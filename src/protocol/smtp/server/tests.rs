@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::string::ToString;
-use std::vec;
+use std::{format, vec};
 
 fn settings() -> Settings {
     let keywords = ["PIPELINING", "SIZE", "VRFY", "ETRN", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN"];
@@ -72,12 +72,12 @@ fn answer(settings: &Settings, session: &mut Session, event: Event, transcript: 
         _ => {}
     }
     if !matches!(event, Event::Content | Event::Again) {
-        transcript.events.push(std::format!("{event:?}"));
+        transcript.events.push(format!("{event:?}"));
     }
 }
 
 fn replies(lines: &str) -> Vec<String> {
-    let input = lines.trim().lines().map(|line| std::format!("{}\r\n", line.trim()));
+    let input = lines.trim().lines().map(|line| format!("{}\r\n", line.trim()));
     let input: String = input.collect();
     let (_, transcript) = converse(&settings(), &[input.as_bytes()]);
     String::from_utf8(transcript.output).unwrap().lines().map(String::from).collect()
@@ -113,7 +113,7 @@ fn commands_out_of_order() {
             "250 2.1.0 Ok",
             "554 5.5.1 Error: no valid recipients",
             "503 5.5.1 Error: nested MAIL command",
-            "503 5.5.1 Error: MAIL transaction in progress",
+            "503 Error: MAIL transaction in progress",
             "501 5.5.4 Syntax: RSET",
             "500 5.5.2 Error: command not recognized",
             "501 5.5.4 Syntax: VRFY address"
@@ -134,10 +134,90 @@ fn chunks_make_a_message() {
 
 #[test]
 fn a_refused_chunk_is_read_and_dropped() {
-    let input = b"MAIL FROM:<a@b>\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n";
-    let (_, transcript) = converse(&settings(), &[input]);
+    let input = "MAIL FROM:<a@b>\nBDAT 5\nQUIT\nRCPT TO:<c@d>\nDATA\nBDAT 5 LAST\nQUIT\n\
+                 MAIL FROM:<a@b>\nBDAT 0 last\nMAIL FROM:<a@b>\n";
+    let expected = [
+        "250 2.1.0 Ok",
+        "554 5.5.1 Error: no valid recipients",
+        "503 5.5.1 Error: RCPT after BDAT",
+        "503 5.5.1 Error: DATA after BDAT",
+        "551 5.0.0 Discarded 5 bytes after earlier error",
+        "250 2.1.0 Ok",
+        "554 5.5.1 Error: no valid recipients",
+        "250 2.1.0 Ok",
+    ];
+    assert_eq!(said(&settings(), input), expected);
+}
+
+#[test]
+fn chunks_are_acknowledged_with_the_bytes_so_far() {
+    let mut settings = settings();
+    settings.limits.message_size = 50;
+    let input = "MAIL FROM:<a@b>\nRCPT TO:<c@d>\nBDAT 3\na\nbBDAT 2\nc\nBDAT 51\n";
+    let got = said(&settings, &format!("{input}{}\n", "x".repeat(50)));
+    let expected = [
+        "250 2.0.0 Ok: 4 bytes",
+        "250 2.0.0 Ok: 7 bytes",
+        "552 5.3.4 Chunk exceeds message size limit",
+    ];
+    assert_eq!(got[2..], expected);
+}
+
+#[test]
+fn who_does_not_say_how_large_a_chunk_is_has_to_go() {
+    for arguments in ["", "x", "-1", "1x", "1 2 3", "5 FIRST", "99999999999999999999"] {
+        let input = format!("BDAT {arguments}\r\nNOOP\r\n");
+        let (mut session, transcript) = converse(&settings(), &[input.as_bytes()]);
+        assert_eq!(transcript.output, b"521 5.5.4 Syntax: BDAT count [LAST]\r\n");
+        assert!(transcript.closed);
+        let line = format!("BDAT {arguments}").trim_end().as_bytes().to_vec();
+        assert_eq!(session.take_complaint().as_deref(), Some(&Complaint::Bdat(line)));
+    }
+}
+
+#[test]
+fn what_is_not_served() {
+    let not_now = "503 5.5.1 Error: MAIL transaction in progress";
+    for (command, reply) in [
+        ("STARTTLS", "502 5.5.1 Error: command not implemented"),
+        ("STARTTLS x", "501 5.5.4 Syntax: STARTTLS"),
+        ("AUTH PLAIN", "503 5.5.1 Error: authentication not enabled"),
+        ("XCLIENT", "501 5.5.4 Syntax: XCLIENT attribute=value..."),
+        ("XFORWARD", "501 5.5.4 Syntax: XFORWARD attribute=value..."),
+        ("XCLIENT NAME=x", "550 5.7.0 Error: insufficient authorization"),
+        ("MAIL FROM:<>\nXFORWARD", not_now),
+        ("ETRN [192.0.2.256]", "501 Error: invalid parameter syntax"),
+        ("ETRN [192.0.2.1]", "250 2.0.0 Ok"),
+        ("EXPN list", "500 5.5.2 Error: command not recognized"),
+        ("NOOP \r\r", "250 2.0.0 Ok"),
+        ("", "500 5.5.2 Error: bad syntax"),
+    ] {
+        let got = said(&settings(), &format!("{command}\n"));
+        assert_eq!(got.last().unwrap(), reply, "{command}");
+    }
+}
+
+#[test]
+fn commands_are_utf8_where_smtputf8_is_offered() {
+    let mut settings = settings();
+    let (session, transcript) = converse(&settings, &[b"NOOP \xff\r\n"]);
+    assert_eq!(transcript.output, b"500 5.5.2 Error: bad UTF-8 syntax\r\n");
+    assert_eq!(session.counters().to_string(), " commands=0/0");
+    settings.keywords = settings.keywords.without(Keywords::SMTPUTF8);
+    assert_eq!(converse(&settings, &[b"NOOP \xff\r\n"]).1.output, b"250 2.0.0 Ok\r\n");
+}
+
+#[test]
+fn helo_does_not_take_back_esmtp() {
+    let (session, transcript) = converse(&settings(), &[b"EHLO c\r\nHELO c\r\n"]);
+    assert!(session.is_esmtp() && transcript.output.ends_with(b"\r\n250 mx.example.test\r\n"));
+}
+
+/// The last line of each reply.
+fn said(settings: &Settings, input: &str) -> Vec<String> {
+    let (_, transcript) = converse(settings, &[input.as_bytes()]);
     let output = String::from_utf8(transcript.output).unwrap();
-    assert_eq!(output, "250 2.1.0 Ok\r\n551 5.0.0 Discarded\r\n250 2.0.0 Ok\r\n");
+    output.lines().filter(|line| line.as_bytes()[3] == b' ').map(String::from).collect()
 }
 
 #[test]
@@ -157,7 +237,7 @@ fn recipients_over_the_limit_are_forgiven_at_first() {
     settings.limits.recipients = 1;
     settings.limits.recipient_overshoot = 2;
     let rcpt = "RCPT TO:<a@b>\r\n".repeat(5);
-    let input = std::format!("MAIL FROM:<>\r\n{rcpt}");
+    let input = format!("MAIL FROM:<>\r\n{rcpt}");
     let (session, _) = converse(&settings, &[input.as_bytes()]);
     assert_eq!(session.errors(), 2);
 }
@@ -171,7 +251,7 @@ fn web_browsers_are_sent_away() {
 
 #[test]
 fn an_overlong_line_is_one_command() {
-    let line = std::format!("NOOP {}\r\nNOOP\r\n", "x".repeat(10_000));
+    let line = format!("NOOP {}\r\nNOOP\r\n", "x".repeat(10_000));
     let pieces: Vec<&[u8]> = line.as_bytes().chunks(700).collect();
     let (session, transcript) = converse(&settings(), &pieces);
     assert_eq!(transcript.output, b"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n");
