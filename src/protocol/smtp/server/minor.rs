@@ -115,10 +115,11 @@ impl Session {
         settings: &Settings,
         run: impl FnOnce(&mut Session) -> Result<Event, Reply>,
     ) -> Result<Event, Reply> {
-        self.junk += 1;
+        // One more than the limit is forgiven, as Postfix counts.
         if self.junk > settings.limits.junk_commands {
             self.errors += 1;
         }
+        self.junk += 1;
         run(self)
     }
 }

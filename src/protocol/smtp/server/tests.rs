@@ -294,3 +294,12 @@ proptest! {
         prop_assert_eq!(cut, whole);
     }
 }
+
+#[test]
+fn junk_is_an_error_from_the_second_beyond_the_limit() {
+    let mut settings = settings();
+    (settings.limits.junk_commands, settings.limits.hard_errors) = (3, 5);
+    let (session, transcript) = converse(&settings, &["NOOP\r\n".repeat(20).as_bytes()]);
+    assert!(transcript.closed);
+    assert_eq!(session.counters().to_string(), " noop=9 commands=9");
+}
