@@ -43,7 +43,7 @@ impl Options {
 }
 
 fn address(text: &str) -> Result<Address, String> {
-    Address::parse_path(text.as_bytes()).map_err(|_| format!("not an address: {text}"))
+    Address::parse_path(text.as_bytes(), false).map_err(|_| format!("not an address: {text}"))
 }
 
 /// Prints the explanation.

@@ -96,6 +96,8 @@ pub struct Service {
     pub bare_newline_code: u16,
     /// Who may send where.
     pub restrictions: Restrictions,
+    /// `strict_smtputf8`.
+    pub strict_smtputf8: bool,
     /// What is left out (`receive_override_options`).
     pub receive: Receive,
     /// `content_filter`, when there is one.
@@ -142,6 +144,7 @@ impl Service {
             rates: rates::Limits::new(name, params, opener)?,
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,
+            strict_smtputf8: params.flag("strict_smtputf8")?,
             local_clients: local_clients::LocalClients::new(params, opener)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
             discarded: named(&params.list("smtpd_discard_ehlo_keywords")?),
@@ -186,6 +189,7 @@ fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Setting
             message_size: params.int("message_size_limit")?.unsigned_abs(),
         },
         helo_required: params.flag("smtpd_helo_required")?,
+        strict_paths: params.flag("strict_rfc821_envelopes")?,
         vrfy_disabled: params.flag("disable_vrfy_command")?,
         forbidden: upper(params.list("smtpd_forbidden_commands")?),
         noop: upper(params.list("smtpd_noop_commands")?),

@@ -10,6 +10,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::tok822::{AddressList, Piece};
+
 /// The longest path accepted in a command, in bytes: far above RFC 5321 section 4.5.3.1.3 (256), as
 /// Postfix is; the command line bounds it.
 pub const PATH_MAX: usize = 2048;
@@ -26,7 +28,9 @@ pub struct Address(Box<[u8]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
-    /// Brackets, quotes or blanks in the wrong place.
+    /// A bracket or a quote without its partner.
+    Unbalanced,
+    /// No address, or more than one.
     Syntax,
 }
 
@@ -41,17 +45,39 @@ impl Address {
         Address(bytes.into())
     }
 
-    /// Parses an SMTP path: `<a@b>`, `a@b`, `<@route:a@b>`, `<"quoted local"@b>`, `<>`.
+    /// Parses an SMTP path: `<a@b>`, `a@b`, `<@route:a@b>`, `<"quoted local"@b>`, `<>`. Postfix
+    /// reads it like a header, comments, groups and all; `strict` asks for brackets and for
+    /// nothing but an address in them.
     ///
     /// # Errors
-    /// When the brackets do not match or something that needs quoting is not quoted.
-    pub fn parse_path(path: &[u8]) -> Result<Address, PathError> {
+    /// When the brackets do not match, or when it is more than one address.
+    pub fn parse_path(path: &[u8], strict: bool) -> Result<Address, PathError> {
         let inner = match path {
             [b'<', inner @ .., b'>'] => inner,
-            [b'<', ..] | [.., b'>'] => return Err(PathError::Syntax),
+            [b'<', ..] => return Err(PathError::Unbalanced),
+            _ if strict => return Err(PathError::Syntax),
             bare => bare,
         };
-        unquote(strip_route(inner)).map(|bytes| Address(bytes.into()))
+        let whole = strip_route(inner);
+        if !is_closed(whole) {
+            return Err(PathError::Unbalanced);
+        }
+        // Nobody has an address like that, and some servers end a line there.
+        if whole.iter().any(u8::is_ascii_control) {
+            return Err(PathError::Syntax);
+        }
+        if is_plain(whole) {
+            return Ok(Address(whole.into()));
+        }
+        let list = AddressList::parse(whole, PATH_MAX);
+        let brackets = |piece: &Piece| matches!(piece, Piece::Open | Piece::Close);
+        let others = list.pieces.iter().any(|it| !brackets(it) && !matches!(it, Piece::Address(_)));
+        let mut addresses = list.addresses();
+        let first = addresses.next().cloned().unwrap_or_default();
+        if addresses.next().is_some() || strict && others {
+            return Err(PathError::Syntax);
+        }
+        Ok(first)
     }
 
     /// The bytes of the internal form.
@@ -165,38 +191,28 @@ fn strip_route(path: &[u8]) -> &[u8] {
     }
 }
 
-/// Removes quotes and backslashes; blanks and list characters must be quoted.
-fn unquote(path: &[u8]) -> Result<Vec<u8>, PathError> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut quoted = false;
-    let mut literal = false;
-    let mut bytes = path.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            // Quoted or not: nobody has an address like that, and some servers end a line there.
-            _ if byte.is_ascii_control() => return Err(PathError::Syntax),
-            b'\\' => match bytes.next() {
-                Some(byte) if !byte.is_ascii_control() => out.push(byte),
-                _ => return Err(PathError::Syntax),
-            },
-            b'"' if !literal => quoted = !quoted,
-            _ if quoted => out.push(byte),
-            b'[' if out.last() == Some(&b'@') => {
-                literal = true;
-                out.push(byte);
-            }
-            b']' if literal => {
-                literal = false;
-                out.push(byte);
-            }
-            b' ' | b'<' | b'>' | b'(' | b')' | b',' | b';' | b'[' | b']' => {
-                return Err(PathError::Syntax);
-            }
-            b':' if !literal => return Err(PathError::Syntax),
-            _ => out.push(byte),
+/// Whether a path has nothing in it that would have to be taken apart.
+fn is_plain(path: &[u8]) -> bool {
+    let plain = |byte: &u8| *byte > b' ' && !b"()<>,;:\\\"[]".contains(byte);
+    path.iter().all(plain)
+}
+
+/// Whether every quote and every domain literal has its end.
+fn is_closed(path: &[u8]) -> bool {
+    let (mut end, mut escaped, mut last) = (None, false, 0);
+    for byte in path.iter().copied() {
+        match (byte, end) {
+            _ if escaped => escaped = false,
+            (b'\\', _) => escaped = true,
+            (byte, Some(close)) if byte == close => end = None,
+            (_, Some(_)) => {}
+            (b'"', None) => end = Some(b'"'),
+            (b'[', None) if last == b'@' => end = Some(b']'),
+            _ => {}
         }
+        last = byte;
     }
-    if quoted || literal { Err(PathError::Syntax) } else { Ok(out) }
+    end.is_none() && !escaped
 }
 
 /// Whether a local part has to be quoted in the external form.
@@ -262,7 +278,7 @@ mod tests {
     use std::string::ToString;
 
     fn parsed(path: &str) -> Option<std::string::String> {
-        let address = Address::parse_path(path.as_bytes()).ok()?;
+        let address = Address::parse_path(path.as_bytes(), false).ok()?;
         Some(std::string::String::from_utf8(address.as_bytes().to_vec()).unwrap())
     }
 
@@ -276,8 +292,26 @@ mod tests {
         assert_eq!(parsed("<\"alice\"@c.example>").as_deref(), Some("alice@c.example"));
         assert_eq!(parsed("<@x,@y:a@b.example>").as_deref(), Some("a@b.example"));
         assert_eq!(parsed("<a@[IPv6:::1]>").as_deref(), Some("a@[IPv6:::1]"));
-        for bad in ["<a@b", "a@b>", "<a b@c>", "<a@b> x", "<\"a@b>", "<a\\"] {
+        assert_eq!(parsed("<<a@b>>").as_deref(), Some("a@b"));
+        assert_eq!(parsed("a@b>").as_deref(), Some("a@b"));
+        assert_eq!(parsed("< a@b >").as_deref(), Some("a@b"));
+        assert_eq!(parsed("<(who)a@b>").as_deref(), Some("a@b"));
+        assert_eq!(parsed("<us:er@b>").as_deref(), Some("us:er@b"));
+        assert_eq!(parsed("<group:a@b;>").as_deref(), Some("a@b"));
+        assert_eq!(parsed("< >").as_deref(), Some(""));
+        for bad in ["<a@b", "<a b@c>", "<a@b,c@d>", "<a;b@c>", "<\"a@b>", "<a\\", "<a@[b>"] {
             assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn strict_paths_are_an_address_in_brackets() {
+        let strict = |path: &str| Address::parse_path(path.as_bytes(), true).is_ok();
+        for good in ["<a@b>", "< a@b >", "<<a@b>>", "<us:er@b>", "<@x:a@b>", "<>"] {
+            assert!(strict(good), "{good}");
+        }
+        for bad in ["a@b", "a@b>", "<(who)a@b>", "<group:a@b;>", "\"Name\""] {
+            assert!(!strict(bad), "{bad}");
         }
     }
 
@@ -313,14 +347,14 @@ mod tests {
             // A domain with special characters has no external form that parses.
             prop_assume!(address.domain().is_none_or(is_valid_hostname));
             let path = [b"<", address.external().as_slice(), b">"].concat();
-            prop_assert_eq!(Address::parse_path(&path), Ok(address));
+            prop_assert_eq!(Address::parse_path(&path, false), Ok(address));
         }
 
         #[test]
         fn any_bytes_are_a_path_or_an_error(
             bytes in proptest::collection::vec(any::<u8>(), 0..60),
         ) {
-            let _either = Address::parse_path(&bytes);
+            let _either = Address::parse_path(&bytes, false);
         }
     }
 }

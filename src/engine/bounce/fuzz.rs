@@ -19,7 +19,7 @@ use std::sync::Arc;
 const PARTS: usize = 7;
 /// Stands for the boundary in the original: a fuzzer need not guess it.
 const BOUNDARY: u8 = 1;
-const OFFERED: Offered = Offered { dsn: true, smtputf8: true };
+const OFFERED: Offered = Offered { dsn: true, smtputf8: true, strict_paths: false };
 
 /// Header fields of a notice.
 const HEADER: [&str; 12] = [

@@ -261,6 +261,9 @@ impl Task {
                 let input = &improper.input;
                 self.core.log.log(&LogEvent::Improper { client, after, input });
             }
+            if let Some(illegal) = self.session.take_illegal() {
+                self.warn_of_address(&illegal.path);
+            }
             if event == Event::NeedInput {
                 return Ok(());
             }

@@ -81,6 +81,7 @@ fn settings(choice: u8) -> Settings {
             message_size: 4096,
         },
         helo_required: choice & 4 != 0,
+        strict_paths: choice & 64 != 0,
         vrfy_disabled: choice & 8 != 0,
         forbidden: alloc::vec![String::from("GET")],
         noop: alloc::vec![String::from("PING")],
@@ -151,7 +152,7 @@ impl Server {
                 assert!(closing.is_none(), "a 550 does not close");
             }
             Event::Helo => session.answer_helo(&self.settings, Keywords::default()),
-            Event::Vrfy(_) | Event::Etrn(_) => session.accept_text(Reply::fixed("252 2.0.0 Ok")),
+            Event::Vrfy(..) | Event::Etrn(_) => session.accept_text(Reply::fixed("252 2.0.0 Ok")),
             _ => session.accept(),
         }
         if matches!(event, Event::Reset | Event::Mail(_)) {

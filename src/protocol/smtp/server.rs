@@ -23,10 +23,12 @@
 //! Standards: RFC 5321; replies as Postfix's smtpd(8) gives them.
 
 mod chunking;
+mod inquiry;
+mod oddities;
 mod replies;
 
 use super::bdat::Chunks;
-use super::command::{Mail, Offered, Rcpt, Verb, split};
+use super::command::{Mail, Offered, Rcpt, Verb, is_bad_path, path_of, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
 use super::ehlo::Keywords;
@@ -35,12 +37,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use mail::address::{self, Address, Printable};
+use mail::address::{Address, Printable};
+pub use oddities::{IMPROPER_MAX, Illegal, Improper};
 use replies::{
-    BAD_ETRN, BAD_RECIPIENT, BAD_SYNTAX, BDAT_FAILED, BYE, DATA_AFTER_BDAT, GOODBYE, HELO_FIRST,
-    IN_TRANSACTION, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS, NOT_RECOGNIZED, OK,
-    SEND_DATA, SYNTAX_DATA, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, TOO_MANY_RECIPIENTS,
-    UNSYNCHRONIZED, VRFY_DISABLED,
+    BAD_SYNTAX, BDAT_FAILED, BYE, DATA_AFTER_BDAT, GOODBYE, HELO_FIRST, NEED_MAIL, NEED_RCPT,
+    NESTED_MAIL, NO_RECIPIENTS, NOT_RECOGNIZED, OK, SEND_DATA, SYNTAX_DATA, SYNTAX_RSET,
+    TOO_MANY_RECIPIENTS, UNSYNCHRONIZED,
 };
 
 /// Numbers that bound a session.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `smtpd_helo_required`.
     pub helo_required: bool,
+    /// `strict_rfc821_envelopes`.
+    pub strict_paths: bool,
     /// `disable_vrfy_command`.
     pub vrfy_disabled: bool,
     /// `smtpd_forbidden_commands`, upper case.
@@ -82,18 +86,6 @@ pub struct Settings {
     /// `smtpd_forbid_unauth_pipelining`.
     pub forbid_pipelining: bool,
 }
-
-/// Input that came behind a command whose reply the client must have waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Improper {
-    /// The command.
-    pub after: Verb,
-    /// The first of what came, at most [`IMPROPER_MAX`] bytes.
-    pub input: Vec<u8>,
-}
-
-/// How much of improper input is kept for the log.
-pub const IMPROPER_MAX: usize = 100;
 
 /// What the engine is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +109,9 @@ pub enum Event {
     EndOfData,
     /// RSET, a new HELO, or a MAIL that did not work out: forget the transaction.
     Reset,
-    /// VRFY: answer with [`Session::accept_text`] or [`Session::refuse`].
-    Vrfy(Address),
+    /// VRFY, with what the client has written: answer with [`Session::accept_text`] or
+    /// [`Session::refuse`].
+    Vrfy(Address, Vec<u8>),
     /// ETRN: answer with [`Session::accept_text`] or [`Session::refuse`].
     Etrn(String),
     /// Send the output and close; the reason is for the log.
@@ -180,6 +173,8 @@ pub struct Session {
     /// Improper pipelining is mentioned once.
     synchronized: bool,
     improper: Option<Box<Improper>>,
+    /// An address that could not be read.
+    illegal: Option<Box<Illegal>>,
     /// Nothing but QUIT is taken from this client.
     denied: Option<Box<Reply>>,
     /// Name and protocol before the greeting that is being judged.
@@ -209,6 +204,7 @@ impl Session {
             policy,
             synchronized: true,
             improper: None,
+            illegal: None,
             denied: None,
             before_helo: None,
         }
@@ -280,6 +276,16 @@ impl Session {
     /// What is to be said about improper pipelining.
     pub fn take_improper(&mut self) -> Option<Box<Improper>> {
         self.improper.take()
+    }
+
+    /// The address that could not be read, as the client wrote it.
+    pub fn take_illegal(&mut self) -> Option<Box<Illegal>> {
+        self.illegal.take()
+    }
+
+    /// Whether the client has asked for SMTPUTF8 in this transaction.
+    pub fn is_smtputf8(&self) -> bool {
+        self.smtputf8
     }
 
     /// The client is gone: content that was under way does not count as accepted.
@@ -540,6 +546,9 @@ impl Session {
             _ => Err(NOT_RECOGNIZED),
         };
         result.unwrap_or_else(|reply| {
+            if is_bad_path(&reply) {
+                self.illegal = path_of(self.verb, args).map(|path| Box::new(Illegal { path }));
+            }
             self.error(settings, reply);
             Event::Again
         })
@@ -582,7 +591,11 @@ impl Session {
 
     fn offered(&self, settings: &Settings) -> Offered {
         let keywords = settings.keywords.without(self.discarded);
-        Offered { dsn: keywords.has(Keywords::DSN), smtputf8: keywords.has(Keywords::SMTPUTF8) }
+        Offered {
+            dsn: keywords.has(Keywords::DSN),
+            smtputf8: keywords.has(Keywords::SMTPUTF8),
+            strict_paths: settings.strict_paths,
+        }
     }
 
     fn mail_command(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
@@ -636,34 +649,6 @@ impl Session {
             session.succeed(OK);
             Ok(Event::Reset)
         })
-    }
-
-    fn vrfy(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if settings.vrfy_disabled {
-            return Err(VRFY_DISABLED);
-        }
-        if self.helo.is_none() && settings.helo_required {
-            return Err(HELO_FIRST);
-        }
-        let path = args.first().ok_or(SYNTAX_VRFY)?;
-        let address = Address::parse_path(path).map_err(|_| BAD_RECIPIENT)?;
-        Ok(self.ask(Event::Vrfy(address)))
-    }
-
-    fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
-        if self.helo.is_none() && settings.helo_required {
-            return Err(HELO_FIRST);
-        }
-        if self.in_mail {
-            return Err(IN_TRANSACTION);
-        }
-        let [domain] = args else { return Err(SYNTAX_ETRN) };
-        let domain = domain.strip_prefix(b"@").or(domain.strip_prefix(b"#")).unwrap_or(domain);
-        if !address::is_valid_hostname(domain) {
-            return Err(BAD_ETRN);
-        }
-        let domain = format!("{}", Printable(domain));
-        Ok(self.ask(Event::Etrn(domain)))
     }
 
     /// A command that does nothing for mail: too many of them count as errors.

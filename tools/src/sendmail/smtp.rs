@@ -83,6 +83,7 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
             message_size: u64::try_from(number("message_size_limit")?).unwrap_or(0),
         },
         helo_required: settings.flag("smtpd_helo_required")?,
+        strict_paths: settings.flag("strict_rfc821_envelopes")?,
         vrfy_disabled: settings.flag("disable_vrfy_command")?,
         forbidden: words("smtpd_forbidden_commands")?,
         noop: words("smtpd_noop_commands")?,
@@ -210,7 +211,7 @@ impl Dialogue<'_> {
                 self.session.finish(&self.rules, reply);
             }
             Event::Reset => self.transaction.abandon(),
-            Event::Vrfy(address) => {
+            Event::Vrfy(address, _) => {
                 self.session.accept_text(Reply::from(format!("252 2.0.0 {address}")));
             }
             Event::Etrn(site) => {

@@ -8,7 +8,7 @@ use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use mail::Address;
 use mail::date::LogDate;
-use protocol::smtp::command::{Mail, Rcpt};
+use protocol::smtp::command::{BAD_RECIPIENT, BAD_SENDER, Mail, Rcpt};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
 
@@ -36,7 +36,7 @@ impl Task {
             Event::Content => self.content().await,
             Event::EndOfData => Box::pin(self.end_of_data()).await?,
             // Boxed, as rare things are.
-            Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
+            Event::Vrfy(address, path) => Box::pin(self.vrfy(address, &path)).await?,
             Event::Etrn(domain) => {
                 let reply = Reply::from(format!("459 <{domain}>: service unavailable"));
                 self.refuse("ETRN", reply, None, None)?;
@@ -77,7 +77,7 @@ impl Task {
                 let look_up = || drop(self.judge_recipient(&sender, &rcpt.address));
                 servers::rehearse(asker, look_up).await;
             }
-            Event::Vrfy(address) => {
+            Event::Vrfy(address, _) => {
                 let look_up = || drop(self.judge_recipient(&sender, address));
                 servers::rehearse(asker, look_up).await;
             }
@@ -128,9 +128,8 @@ impl Task {
             return self.refuse_quietly(reply);
         }
         let limit = self.service.protocol.limits.message_size;
-        if mail.smtputf8_missing() {
-            let reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
-            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+        if let Err(reply) = self.check_address(&mail.sender, mail.smtputf8, BAD_SENDER) {
+            return self.refuse_quietly(reply);
         }
         if limit > 0 && mail.size.is_some_and(|size| size > limit) {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
@@ -173,11 +172,45 @@ impl Task {
         room <= minimum.max(limit + limit / 2).max(announced)
     }
 
+    /// Whether an address could be resolved, and is in ASCII where that is asked for: `bad` if not,
+    /// with a line in the log.
+    fn check_address(&self, address: &Address, utf8: bool, bad: Reply) -> Result<(), Reply> {
+        let snapshot = self.core.snapshot();
+        let foreign = !utf8 && address.is_8bit();
+        let domain = address.domain().filter(|domain| !domain.starts_with(b"["));
+        let is_bad = foreign && domain.is_some_and(|domain| !domain.is_ascii())
+            || !snapshot.resolver.is_well_formed(address);
+        if is_bad {
+            let written = match address.local_part() {
+                [] => address.as_bytes().to_vec(),
+                _ => address.external(),
+            };
+            self.warn_of_address(&[b"<", written.as_slice(), b">"].concat());
+            return Err(bad);
+        }
+        match foreign && self.service.strict_smtputf8 {
+            true => Err(Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address")),
+            false => Ok(()),
+        }
+    }
+
+    /// Says that an address could not be read.
+    pub(super) fn warn_of_address(&self, written: &[u8]) {
+        let (client, command) = (&self.client, self.session.verb().name());
+        let shown = mail::address::Printable(written);
+        let text = format!("Illegal address syntax from {client} in {command} command: {shown}");
+        self.core.log.warn(Daemon::Smtpd, &text);
+    }
+
     /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
     fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
+            return self.refuse_quietly(reply).map(|()| None);
+        }
+        let utf8 = self.session.is_smtputf8();
+        if let Err(reply) = self.check_address(&rcpt.address, utf8, BAD_RECIPIENT) {
             return self.refuse_quietly(reply).map(|()| None);
         }
         let Some(transaction) = &self.transaction else {
@@ -223,7 +256,10 @@ impl Task {
     }
 
     /// VRFY: what RCPT would say.
-    async fn vrfy(&mut self, address: Address) -> Result<(), End> {
+    async fn vrfy(&mut self, address: Address, path: &[u8]) -> Result<(), End> {
+        if let Err(reply) = self.check_address(&address, true, BAD_RECIPIENT) {
+            return self.refuse_quietly(reply);
+        }
         let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
         let from = sender.clone().unwrap_or_default();
         let judged = self.judge_recipient(&from, &address);
@@ -235,7 +271,7 @@ impl Task {
         };
         match verdict {
             Ok(()) => {
-                let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                let text = format!("252 2.0.0 {}", mail::address::Printable(path));
                 self.session.accept_text(Reply::from(text));
                 Ok(())
             }

@@ -18,10 +18,11 @@ pub(super) const DATA_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: DATA af
 pub(super) const BDAT_FAILED: Reply = Reply::fixed("551 5.0.0 Discarded");
 pub(super) const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
 pub(super) const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
+pub(super) const SYNTAX_VRFY_UTF8: Reply =
+    Reply::fixed("501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
 pub(super) const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
 pub(super) const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
 pub(super) const BAD_ETRN: Reply = Reply::fixed("501 Error: invalid parameter syntax");
-pub(super) const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
 pub(super) const SEND_DATA: Reply = Reply::fixed("354 End data with <CR><LF>.<CR><LF>");
 pub(super) const UNSYNCHRONIZED: Reply =
     Reply::fixed("554 5.5.0 Error: SMTP protocol synchronization");

@@ -21,6 +21,7 @@ fn settings() -> Settings {
             message_size: 10_240_000,
         },
         helo_required: false,
+        strict_paths: false,
         vrfy_disabled: false,
         forbidden: vec!["CONNECT".into(), "GET".into(), "POST".into()],
         noop: Vec::new(),
@@ -66,7 +67,7 @@ fn answer(settings: &Settings, session: &mut Session, event: Event, transcript: 
         Event::Helo => session.answer_helo(settings, Keywords::default()),
         Event::Mail(_) | Event::Rcpt(_) | Event::Data => session.accept(),
         Event::EndOfData => session.finish(settings, Reply::fixed("250 2.0.0 Ok: queued as X")),
-        Event::Vrfy(_) | Event::Etrn(_) => session.accept_text(OK),
+        Event::Vrfy(..) | Event::Etrn(_) => session.accept_text(OK),
         Event::Close(_) => transcript.closed = true,
         _ => {}
     }
@@ -115,7 +116,7 @@ fn commands_out_of_order() {
             "503 5.5.1 Error: MAIL transaction in progress",
             "501 5.5.4 Syntax: RSET",
             "500 5.5.2 Error: command not recognized",
-            "501 5.5.4 Syntax: VRFY address"
+            "501 5.5.4 Syntax: VRFY address [SMTPUTF8]"
         ]
     );
 }
