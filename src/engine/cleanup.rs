@@ -49,27 +49,18 @@ pub struct Settings {
     pub hopcount_limit: u32,
     /// `header_size_limit`, bytes.
     pub header_size_limit: usize,
-    /// `message_drop_headers` has these four by default; each may be kept.
-    pub drop: DropHeaders,
+    /// `message_drop_headers`: names in any letter case.
+    pub drop: Vec<String>,
     /// `header_address_token_limit`.
     pub address_token_limit: usize,
+    /// `header_from_format` is `obsolete`.
+    pub obsolete_from: bool,
     /// `undisclosed_recipients_header`, empty for none.
     pub undisclosed_recipients: String,
     /// `duplicate_filter_limit`, 0 for none.
     pub duplicate_filter_limit: usize,
     /// `enable_long_queue_ids`: decides the shape of a Message-Id.
     pub long_ids: bool,
-}
-
-/// Which headers are removed (`message_drop_headers`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DropHeaders {
-    /// `bcc` and `resent-bcc`.
-    pub bcc: bool,
-    /// `return-path`.
-    pub return_path: bool,
-    /// `content-length`.
-    pub content_length: bool,
 }
 
 /// What a missing header is made from.
@@ -303,7 +294,10 @@ impl Message {
     ) -> Result<(), Reply> {
         let Some(end) = self.inspect_header(end, origin)? else { return Ok(()) };
         let line = &self.content[self.at..end];
-        let known = header::name(line).map_or(Known::Other, header::classify);
+        let name = header::name(line).unwrap_or_default();
+        let listed = |it: &String| it.as_bytes().eq_ignore_ascii_case(name);
+        let dropped = settings.drop.iter().any(listed);
+        let known = if dropped { Known::Other } else { header::classify(name) };
         self.header_8bit |= !line.is_ascii();
         self.note(known, end);
         if known == Known::Received {
@@ -312,7 +306,7 @@ impl Message {
                 return Err(Reply::fixed("554 5.4.0 Error: too many hops"));
             }
         }
-        let dropped = settings.drop.drops(known);
+        let end = if dropped { end } else { self.tidied(end) };
         let end = if dropped { end } else { self.rewrite(end, origin)? };
         if dropped {
             self.gap += end - self.at;
@@ -321,6 +315,17 @@ impl Message {
         }
         self.at = end;
         Ok(())
+    }
+
+    /// Takes blanks before the colon away; where the header ends then.
+    fn tidied(&mut self, end: usize) -> usize {
+        let line = &self.content[self.at..end];
+        let Some(name) = header::name(line).map(<[u8]>::len) else { return end };
+        let blanks = line[name..].iter().take_while(|byte| **byte != b':').count();
+        if blanks > 0 {
+            self.content.drain(self.at + name..self.at + name + blanks);
+        }
+        end - blanks
     }
 
     /// Puts a header that ends at `end` in its new form; where that ends.
@@ -423,17 +428,6 @@ enum Next {
     Header { end: usize },
     End { blank: bool },
     Incomplete,
-}
-
-impl DropHeaders {
-    fn drops(self, known: Known) -> bool {
-        match known {
-            Known::Bcc => self.bcc,
-            Known::ReturnPath => self.return_path,
-            Known::ContentLength => self.content_length,
-            _ => false,
-        }
-    }
 }
 
 fn line_end(bytes: &[u8], from: usize) -> Option<usize> {

@@ -88,7 +88,7 @@ impl Report<'_> {
                 self.step("is queued as", &shown.join(", "));
                 Some(results)
             }
-            Err(Trouble { text, reply }) => {
+            Err(Trouble { said: _, text, reply }) => {
                 self.step("is not accepted", &format!("{}: {text}", reply.0));
                 None
             }
@@ -109,7 +109,10 @@ impl Report<'_> {
             match self.snapshot.resolver.resolve(sender, recipient) {
                 Resolved::Route(route) => route,
                 Resolved::BadSyntax => return self.step("bounces", "5.1.3 bad address syntax"),
-                Resolved::Unknown(why) => return self.step("waits", &format!("4.3.0 {why}")),
+                Resolved::Unknown(why) => {
+                    let last = why.lines().last().unwrap_or_default();
+                    return self.step("waits", &format!("4.3.0 {last}"));
+                }
             };
         self.step("address class", class_name(class));
         if let Err(why) = self.reasons(sender, recipient, class) {
@@ -240,7 +243,7 @@ route to <b@o.example>
         assert!(text.contains("\n  is not accepted          451 4.3.0 "), "{text}");
         let text = explained("transport_maps = fail:x\n", "a@b.example", "c@d.example");
         assert!(
-            text.ends_with("\n  waits                    4.3.0 transport_maps: Application error"),
+            text.ends_with("\n  waits                    4.3.0 transport_maps lookup failure"),
             "{text}"
         );
     }

@@ -13,7 +13,7 @@ pub mod opened;
 pub mod servers;
 
 use crate::lookup::opened::{File, Tables, Unusable};
-use crate::match_list::{Domains, Networks, Reader};
+use crate::match_list::{Domains, Networks, Reader, Subdomains};
 use config::Params;
 use config::params::BadValue;
 use mail::address::Printable;
@@ -23,6 +23,15 @@ use std::sync::Arc;
 use tables::catalog::{Catalog, Name, Opened, System};
 use tables::fold::Folding;
 use tables::{Lookup, Table};
+
+/// Lists in which a name is that name and no more.
+const NAME_LISTS: [&str; 5] = [
+    "masquerade_exceptions",
+    "mydestination",
+    "smtp_connection_cache_destinations",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+];
 
 /// Types that are opened in another way, or not at all, where answers are sensitive.
 const SENSITIVE: [&str; 6] = ["nis:", "pcre:", "proxy:", "regexp:", "socketmap:", "tcp:"];
@@ -126,7 +135,13 @@ impl Opener {
     /// # Errors
     /// The parameter's value is not valid.
     pub fn domains(&self, params: &Params, parameter: &str) -> Result<Domains, BadValue> {
-        let (words, subdomains) = (params.list(parameter)?, subdomains(params, parameter)?);
+        let words = params.list(parameter)?;
+        let subdomains = match subdomains(params, parameter)? {
+            // Postfix reads these as lists of names, whatever is said of parents.
+            _ if NAME_LISTS.contains(&parameter) => Subdomains::Never,
+            true => Subdomains::Plain,
+            false => Subdomains::Dotted,
+        };
         Ok(self.list(parameter, |reader| Domains::read(&words, subdomains, reader)))
     }
 
@@ -282,6 +297,15 @@ impl Maps {
         (Lookup::NotFound, 0)
     }
 
+    /// How the table at a place of the parameter is written.
+    pub fn name_at(&self, place: usize) -> String {
+        match self.tables.get(place) {
+            Some(Item::Opened(opened)) => opened.name.to_string(),
+            Some(Item::Broken { name, .. }) => name.clone(),
+            None => String::new(),
+        }
+    }
+
     /// Postfix's warnings about a search for `key` that ended with [`Lookup::Retry`].
     pub fn complaints(&self, key: &[u8]) -> Vec<String> {
         let key = Printable(key);
@@ -300,6 +324,14 @@ impl Maps {
             }
         }
         Vec::new()
+    }
+
+    /// The same as lines of one text; `why`, where nothing fails any more.
+    pub fn failure(&self, key: &[u8], why: &str) -> String {
+        match self.complaints(key) {
+            lines if lines.is_empty() => why.to_string(),
+            lines => lines.join("\n"),
+        }
     }
 
     /// Whether there is no table.

@@ -11,8 +11,8 @@
 //! Each key is asked of all tables before the next key, in external form (quoted) and, where that
 //! differs, in internal form. Ours is `$myorigin` and whatever is delivered locally.
 //!
-//! **Diagnostics**: a table that cannot answer is an error with its words; nothing after it is
-//! asked.
+//! **Diagnostics**: a table that cannot answer is an error, with what the log is to say of it line
+//! by line; nothing after it is asked.
 //! **Standards**: canonical(5), virtual(5), generic(5), relocated(5): table search order.
 
 use crate::lookup::{Maps, Part};
@@ -148,7 +148,7 @@ impl<'m> Search<'_, 'm> {
         match self.maps.find_in(self.key, part) {
             (Lookup::Found(value), table) => Ok(Some(Found { table, value, unmatched: 0 })),
             (Lookup::NotFound, _) => Ok(None),
-            (Lookup::Retry(why), _) => Err(why.into_owned()),
+            (Lookup::Retry(why), _) => Err(self.maps.failure(self.key, &why)),
         }
     }
 }
@@ -161,7 +161,7 @@ fn is_ours(resolver: &Resolver, domain: &[u8]) -> Result<bool, String> {
     match resolver.is_local(domain) {
         Match::Yes => Ok(true),
         Match::No => Ok(false),
-        Match::Unknown => Err("mydestination lookup error".into()),
+        Match::Unknown => Err(resolver.local_trouble(domain.as_bytes())),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a table makes of an address: other addresses, in canonical form.
 //!
-//! A value is a list of addresses. `@other.example` as its first one stands for the same user
-//! there. Every other result is qualified like any address, and gets the extension that its key
-//! did not have, where that is wanted.
+//! A value is a list of addresses, or `@other.example`, which stands for the same user there.
+//! Results are qualified like any address, and get the extension that their key did not have, where
+//! that is wanted.
 //!
 //! **Diagnostics**: a table that cannot answer, or a value without an address, is an error; why.
 //! **Standards**: canonical(5), virtual(5), postconf(5) `propagate_unmatched_extensions`.
@@ -62,16 +62,17 @@ impl Mapper<'_> {
             return Ok(false);
         };
         let extension = if propagates { found.extension(address) } else { &[] };
-        if is_plain(&found.value) {
+        if found.value.starts_with(b"@") {
+            // The rest of the value is the domain, whatever it is: a list is not looked for.
+            let local = address.local_part();
+            let kept = &local[..local.len() - found.unmatched];
+            let whole = Address::from_internal(&[kept, &found.value].concat());
+            results.push(self.extended(whole, extension));
+        } else if is_plain(&found.value) {
             results.push(self.extended(Address::from_internal(&found.value), extension));
         } else {
             let list = AddressList::parse(&found.value, TOKENS_MAX);
-            results.extend(list.addresses().enumerate().map(
-                |(at, result)| match result.as_bytes() {
-                    [b'@', domain @ ..] if at == 0 => address.with_domain(domain),
-                    _ => self.extended(result.clone(), extension),
-                },
-            ));
+            results.extend(list.addresses().map(|it| self.extended(it.clone(), extension)));
         }
         if results.is_empty() {
             let value = String::from_utf8_lossy(&found.value);

@@ -140,7 +140,9 @@ impl Maillog {
 
     /// A warning in plain words.
     pub fn warn(&self, daemon: Daemon, text: &str) {
-        self.log(&Event::Warning { daemon, text });
+        for text in text.lines() {
+            self.log(&Event::Warning { daemon: daemon.clone(), text });
+        }
     }
 
     /// Writes what has collected; once per turn.

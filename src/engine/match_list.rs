@@ -62,7 +62,8 @@ struct Item<P> {
 enum Pattern<P> {
     Plain(P),
     Table(Arc<Opened>),
-    Unusable,
+    /// As it is written.
+    Unusable(String),
 }
 
 impl<P> List<P> {
@@ -102,7 +103,7 @@ impl<P> List<P> {
             };
             let pattern = pattern.unwrap_or_else(|why| {
                 (reader.complain)(word, &why);
-                Pattern::Unusable
+                Pattern::Unusable(text.to_string())
             });
             self.items.push(Item { refuses, pattern });
         }
@@ -115,7 +116,7 @@ impl<P> List<P> {
                 Pattern::Plain(pattern) if plain(pattern) => Match::Yes,
                 Pattern::Plain(_) => Match::No,
                 Pattern::Table(opened) => table(opened.table()),
-                Pattern::Unusable => Match::Unknown,
+                Pattern::Unusable(_) => Match::Unknown,
             };
             match found {
                 Match::Yes if item.refuses => return Match::No,
@@ -125,6 +126,17 @@ impl<P> List<P> {
         }
         Match::No
     }
+}
+
+/// What a plain name in a list of domains stands for besides itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subdomains {
+    /// Nothing, and `.parent` is no more than a name: lists of exact names.
+    Never,
+    /// Nothing; what is below has `.parent`.
+    Dotted,
+    /// Everything below it (`parent_domain_matches_subdomains`).
+    Plain,
 }
 
 fn negation(word: &str) -> (bool, &str) {
@@ -223,20 +235,42 @@ impl DomainPattern {
 #[derive(Debug)]
 pub struct Domains {
     list: List<DomainPattern>,
-    subdomains: bool,
+    subdomains: Subdomains,
 }
 
 impl Domains {
-    /// Reads the words of a list. `subdomains`: whether a plain name stands for its subdomains too.
-    pub fn read(words: &[String], subdomains: bool, reader: &Reader<'_>) -> Domains {
-        let plain = |text: &str| Ok(parse_domain(text, subdomains));
+    /// Reads the words of a list.
+    pub fn read(words: &[String], subdomains: Subdomains, reader: &Reader<'_>) -> Domains {
+        let plain = |text: &str| {
+            Ok(match subdomains {
+                Subdomains::Never => DomainPattern::Name { name: text.into(), subdomains: false },
+                other => parse_domain(text, other == Subdomains::Plain),
+            })
+        };
         Domains { list: List::read(words, reader, &plain), subdomains }
     }
 
     /// Whether the domain is in the list, in any letter case.
     pub fn contains(&self, domain: &str) -> Match {
         let plain = |pattern: &DomainPattern| pattern.matches(domain);
-        self.list.find(plain, |table| has_key(table, keys_of(domain, self.subdomains)))
+        self.list.find(plain, |table| self.in_table(table, domain))
+    }
+
+    fn in_table(&self, table: &dyn Table, domain: &str) -> Match {
+        match self.subdomains {
+            Subdomains::Never => has_key(table, std::iter::once(domain)),
+            other => has_key(table, keys_of(domain, other == Subdomains::Plain)),
+        }
+    }
+
+    /// The table that cannot tell whether the domain is in the list, as it is written.
+    pub fn failing(&self, domain: &str) -> Option<String> {
+        self.list.items.iter().find_map(|item| match &item.pattern {
+            Pattern::Unusable(name) => Some(name.clone()),
+            Pattern::Table(opened) => (self.in_table(opened.table(), domain) == Match::Unknown)
+                .then(|| opened.name.to_string()),
+            Pattern::Plain(_) => None,
+        })
     }
 }
 
@@ -404,6 +438,7 @@ mod tests {
     #[test]
     fn domains_and_their_subdomains() {
         let has = |text: &str, subdomains: bool, domain: &str| {
+            let subdomains = if subdomains { Subdomains::Plain } else { Subdomains::Dotted };
             with(text, |words, reader| Domains::read(words, subdomains, reader)).0.contains(domain)
         };
         assert_eq!(has("example.test", true, "A.Example.TEST"), Match::Yes);

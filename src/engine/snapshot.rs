@@ -330,18 +330,13 @@ fn own_addresses(params: &Params) -> Result<Vec<IpAddr>, BadValue> {
 }
 
 fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
-    let dropped = params.list("message_drop_headers")?;
-    let drops = |name: &str| dropped.iter().any(|word| word.eq_ignore_ascii_case(name));
     Ok(cleanup::Settings {
         myhostname: params.text("myhostname")?,
         hopcount_limit: params.int("hopcount_limit")? as u32,
         header_size_limit: params.int("header_size_limit")? as usize,
         address_token_limit: params.int("header_address_token_limit")? as usize,
-        drop: cleanup::DropHeaders {
-            bcc: drops("bcc"),
-            return_path: drops("return-path"),
-            content_length: drops("content-length"),
-        },
+        drop: params.list("message_drop_headers")?,
+        obsolete_from: params.text("header_from_format")? == "obsolete",
         duplicate_filter_limit: params.int("duplicate_filter_limit")?.unsigned_abs() as usize,
         undisclosed_recipients: params.text("undisclosed_recipients_header")?,
         long_ids: params.flag("enable_long_queue_ids")?,

@@ -5,7 +5,7 @@
 //!
 //! The way of an address: that of its class; for relay and default, where the sender's tables and
 //! relayhost send it; over all of that transport_maps, and over these relocated_maps. Addresses of
-//! the virtual alias class have no way.
+//! the virtual alias class have no way, and transport_maps give them none.
 //!
 //! Standards: trivial-rewrite(8), address rewriting and resolving as in postconf(5).
 
@@ -219,7 +219,7 @@ impl Resolver {
     pub fn moved(&self, recipient: &Address) -> Result<Option<(Found<'_>, Vec<u8>)>, String> {
         let mut key = Vec::new();
         let found = self.finder.find(self, &self.relocated, recipient, &mut key);
-        let found = found.map_err(|why| format!("relocated_maps: {why}"))?;
+        let found = found.map_err(|why| format!("{why}\nrelocated_maps lookup failure"))?;
         Ok(found.map(|found| (found, key)))
     }
 
@@ -286,23 +286,41 @@ impl Resolver {
         bytes
     }
 
+    /// Whether an address has a domain that could be one, in the end; where a table cannot tell, it
+    /// has.
+    pub fn is_well_formed(&self, address: &Address) -> bool {
+        // Most addresses have nothing that resolving could take off.
+        let plain = !address.local_part().iter().any(|byte| matches!(byte, b'@' | b'!' | b'%'));
+        if plain && self.is_deliverable(address, address) && address.domain().is_some() {
+            return true;
+        }
+        let localized = || self.localize(address);
+        address.is_null() || localized().is_none_or(|found| self.is_deliverable(&found, address))
+    }
+
+    /// Whether a localized address can be delivered to, which was written as `written`.
+    fn is_deliverable(&self, address: &Address, written: &Address) -> bool {
+        let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
+        let option = !self.allow_min_user && address.as_bytes().starts_with(b"-");
+        // What `bracketed` has made may lack the prefix that a literal from outside must have.
+        let numeric = domain.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let bare = !written.as_bytes().contains(&b'[');
+        let bracketed = domain.starts_with('[') && numeric && bare && self.takes_numeric_domain;
+        !option && (bracketed || is_deliverable_domain(&domain))
+    }
+
     /// Where an address goes that `sender` sends to.
     pub fn resolve(&self, sender: &Address, address: &Address) -> Resolved {
         let Some(recipient) = self.localize(address) else {
-            return Resolved::Unknown("mydestination: lookup error".into());
+            return Resolved::Unknown(self.local_trouble(address.domain().unwrap_or_default()));
         };
-        let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
-        let option = !self.allow_min_user && recipient.as_bytes().starts_with(b"-");
-        // What `bracketed` has made may lack the prefix that a literal from outside must have.
-        let numeric = domain.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let deliverable = is_deliverable_domain(&domain)
-            || domain.starts_with('[') && numeric && self.takes_numeric_domain;
-        if option || !deliverable {
+        if !self.is_deliverable(&recipient, address) {
             return Resolved::BadSyntax;
         }
+        let domain = String::from_utf8_lossy(recipient.domain().unwrap_or_default()).into_owned();
         let class = match self.class(&domain) {
             Ok(class) => class,
-            Err(list) => return Resolved::Unknown(format!("{list}: lookup error")),
+            Err(why) => return Resolved::Unknown(why),
         };
         let routed = recipient.local_part().iter().any(|byte| matches!(byte, b'@' | b'!' | b'%'));
         match self.route(sender, &recipient, class, &domain) {
@@ -384,8 +402,30 @@ impl Resolver {
         self.mydestination.contains(domain)
     }
 
-    /// The class of a domain, or the list that cannot tell.
-    fn class(&self, domain: &str) -> Result<Class, &'static str> {
+    /// What the log says when mydestination cannot tell.
+    pub fn local_trouble(&self, domain: &[u8]) -> String {
+        let domain = String::from_utf8_lossy(domain);
+        trouble("mydestination", &self.mydestination, &domain)
+    }
+
+    /// What the log says of a domain that is listed for more than one class.
+    pub fn doubly_listed(&self, route: &Route) -> Option<String> {
+        let domain = String::from_utf8_lossy(route.recipient.domain()?);
+        let alias = ("virtual_alias_domains", &self.virtual_alias_domains);
+        let mailbox = ("virtual_mailbox_domains", &self.virtual_mailbox_domains);
+        let relay = ("relay_domains", &self.relay_domains);
+        let (chosen, others) = match route.class {
+            Class::Local => ("mydestination", [alias, mailbox]),
+            Class::VirtualAlias => ("virtual_alias_domains", [mailbox, relay]),
+            Class::VirtualMailbox => ("virtual_mailbox_domains", [relay, relay]),
+            Class::Relay | Class::Default => return None,
+        };
+        let (other, _) = others.iter().find(|(_, list)| list.contains(&domain).is_yes())?;
+        Some(format!("do not list domain {domain} in BOTH {chosen} and {other}"))
+    }
+
+    /// The class of a domain, or what the log says of the list that cannot tell.
+    fn class(&self, domain: &str) -> Result<Class, String> {
         let lists = [
             ("virtual_alias_domains", Class::VirtualAlias, &self.virtual_alias_domains),
             ("virtual_mailbox_domains", Class::VirtualMailbox, &self.virtual_mailbox_domains),
@@ -393,13 +433,15 @@ impl Resolver {
         ];
         match self.is_local(domain) {
             Match::Yes => return Ok(Class::Local),
-            Match::Unknown => return Err("mydestination"),
+            Match::Unknown => return Err(self.local_trouble(domain.as_bytes())),
             Match::No => {}
         }
         for (name, class, list) in lists {
             match list.contains(domain) {
                 Match::Yes => return Ok(class),
-                Match::Unknown => return Err(name),
+                Match::Unknown => {
+                    return Err(format!("{}\n{name} lookup failure", trouble(name, list, domain)));
+                }
                 Match::No => {}
             }
         }
@@ -414,11 +456,14 @@ impl Resolver {
         class: Class,
         domain: &str,
     ) -> Result<(String, String), String> {
-        if class == Class::VirtualAlias {
-            return Ok(("error".into(), format!("5.1.1 User unknown{}", self.in_alias_table())));
-        }
-        let (mut transport, mut nexthop) = self.class_route(sender, class, domain)?;
-        if !self.transport_maps.is_empty()
+        let (mut transport, mut nexthop) = match class {
+            Class::VirtualAlias => {
+                ("error".into(), format!("5.1.1 User unknown{}", self.in_alias_table()))
+            }
+            class => self.class_route(sender, class, domain)?,
+        };
+        if class != Class::VirtualAlias
+            && !self.transport_maps.is_empty()
             && let Some(entry) = self.transport_maps.find(recipient)?
         {
             transport::apply(&entry.value, domain, &mut transport, &mut nexthop);
@@ -476,17 +521,22 @@ impl Resolver {
             true => match tables.maps.lookup(tables.null_key.as_bytes()) {
                 Lookup::Found(value) => Ok(Some(value)),
                 Lookup::NotFound => Ok(None),
-                Lookup::Retry(why) => Err(why.into_owned()),
+                Lookup::Retry(why) => Err(tables.maps.failure(tables.null_key.as_bytes(), &why)),
             },
             false => {
                 let found = self.finder.find(self, &tables.maps, sender, &mut Vec::new());
                 found.map(|found| found.map(|found| found.value))
             }
         };
-        let found = found.map_err(|why| format!("{}: {why}", tables.name))?;
+        let found = found.map_err(|why| format!("{why}\n{} lookup failure", tables.name))?;
         let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
         Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
     }
+}
+
+fn trouble(parameter: &str, list: &Domains, domain: &str) -> String {
+    let name = list.failing(domain).unwrap_or_else(|| domain.to_string());
+    format!("{parameter}: {name}: table lookup problem")
 }
 
 /// `transport:nexthop`; the nexthop may be missing.

@@ -18,7 +18,7 @@
 use alloc::vec::Vec;
 
 use crate::address::Address;
-use crate::tok822::AddressList;
+use crate::tok822::{AddressList, Piece};
 
 /// The start of an entry that names another list.
 const INCLUDE: &[u8] = b":include:";
@@ -41,6 +41,13 @@ pub enum Destination {
 /// The entries of an alias: of the right-hand side of one.
 pub fn list(text: &[u8]) -> Vec<Destination> {
     let mut out = Vec::new();
+    if text.contains(&b';') {
+        // A group's commas are its own.
+        let whole = AddressList::parse(text, TOKENS_MAX);
+        if whole.pieces.contains(&Piece::Group) {
+            return whole.addresses().map(of).collect();
+        }
+    }
     for element in elements(text) {
         let mut rest = element.trim_ascii();
         // Not a word of RFC 822: the colon would begin a group.

@@ -25,14 +25,8 @@ pub enum Known {
     ResentFrom,
     /// `Resent-To` or `Resent-Cc`.
     ResentRecipient,
-    /// Another `Resent-` header.
+    /// Another `Resent-` header that Postfix knows.
     Resent,
-    /// `Bcc` or `Resent-Bcc`, which nobody may see.
-    Bcc,
-    /// `Return-Path`, which only a final delivery writes.
-    ReturnPath,
-    /// `Content-Length`, which would no longer be true.
-    ContentLength,
     /// `Auto-Submitted`, `Subject` and all the rest.
     Other,
 }
@@ -103,19 +97,17 @@ pub fn classify(name: &[u8]) -> Known {
     let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
     match name.len() {
         2 if is("to") || is("cc") => Known::Recipient,
-        3 if is("bcc") => Known::Bcc,
         4 if is("date") => Known::Date,
         4 if is("from") => Known::From,
         8 if is("received") => Known::Received,
         9 if is("resent-to") || is("resent-cc") => Known::ResentRecipient,
         10 if is("message-id") => Known::MessageId,
-        10 if is("resent-bcc") => Known::Bcc,
         11 if is("resent-date") => Known::ResentDate,
         11 if is("resent-from") => Known::ResentFrom,
-        11 if is("return-path") => Known::ReturnPath,
-        14 if is("content-length") => Known::ContentLength,
         17 if is("resent-message-id") => Known::ResentMessageId,
-        len if len > 7 && name[..7].eq_ignore_ascii_case(b"resent-") => Known::Resent,
+        10 if is("resent-bcc") => Known::Resent,
+        13 if is("resent-sender") => Known::Resent,
+        15 if is("resent-reply-to") => Known::Resent,
         _ => Known::Other,
     }
 }
@@ -139,7 +131,8 @@ mod tests {
         assert_eq!(classify(b"MESSAGE-ID"), Known::MessageId);
         assert_eq!(classify(b"cC"), Known::Recipient);
         assert_eq!(classify(b"Resent-Sender"), Known::Resent);
-        assert_eq!(classify(b"resent-bcc"), Known::Bcc);
+        assert_eq!(classify(b"resent-bcc"), Known::Resent);
+        assert_eq!(classify(b"Resent-Foo"), Known::Other);
         assert_eq!(classify(b"X-To"), Known::Other);
     }
 }

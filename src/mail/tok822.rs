@@ -11,7 +11,8 @@
 //! | `a@b (comment)` | address, comment |
 //! | `Group: a, b;` | phrase, group, address, comma, address, end |
 //! | `@route:a@b`, `<@route:a@b>` | address, its route in its local part |
-//! | `a@b c@d`, `a c@d` | address, comma, address |
+//! | `a@b c@d`, `a c@d`, `a;b` | address, comma, address |
+//! | `a:b`, `<a` | address; only what is closed has a group or a bracket |
 //!
 //! **Diagnostics**: none; any bytes are some list.
 //! **Limits**: after so many tokens as the caller says the rest is not looked at.
@@ -52,6 +53,17 @@ pub enum Piece {
 pub struct AddressList {
     /// In order.
     pub pieces: Vec<Piece>,
+    /// Addresses that are written in another way than their external form: where, and how.
+    spelled: Vec<(usize, Vec<u8>)>,
+}
+
+/// Reads tokens from right to left, as Postfix does: what stands to the right of a word tells what
+/// it is. A colon is a group's only where a semicolon ends that group.
+struct Reader<'a> {
+    tokens: &'a [(Token<'a>, bool)],
+    /// The last piece first, with its spelling where that is not its external form.
+    backwards: Vec<(Piece, Option<Vec<u8>>)>,
+    in_group: bool,
 }
 
 /// A token; the text is as it was written.
@@ -68,113 +80,20 @@ impl AddressList {
     /// Takes a header's value apart; at most `limit` tokens of it.
     pub fn parse(value: &[u8], limit: usize) -> AddressList {
         let tokens: Vec<(Token<'_>, bool)> = Scanner { rest: value }.take(limit).collect();
+        let mut reader = Reader { tokens: &tokens, backwards: Vec::new(), in_group: false };
+        let mut end = tokens.len();
+        while end > 0 {
+            end = reader.element(end);
+        }
+        reader.backwards.reverse();
         let mut out = AddressList::default();
-        let mut rest = tokens.as_slice();
-        while !rest.is_empty() {
-            let end = out.element(rest);
-            rest = &rest[end..];
+        for (piece, spelled) in reader.backwards {
+            if let Some(spelled) = spelled {
+                out.spelled.push((out.pieces.len(), spelled));
+            }
+            out.pieces.push(piece);
         }
         out
-    }
-
-    /// One list element and what ends it: how many tokens that was.
-    fn element(&mut self, tokens: &[(Token<'_>, bool)]) -> usize {
-        let is = |byte: u8| move |(token, _): &(Token<'_>, bool)| *token == Token::Special(byte);
-        let route = tokens.iter().find(|(token, _)| !matches!(token, Token::Comment(_)));
-        let routed = route.is_some_and(is(b'@'));
-        let stops = |token: &(Token<'_>, bool)| {
-            is(b',')(token) || is(b';')(token) || is(b'<')(token) || is(b':')(token) && !routed
-        };
-        let end = if routed { route_end(tokens) } else { 0 };
-        let end = end + tokens[end..].iter().position(stops).unwrap_or(tokens.len() - end);
-        let (before, rest) = tokens.split_at(end);
-        match rest.first().map(|(token, _)| *token) {
-            Some(Token::Special(b'<')) => {
-                self.phrase(before);
-                end + self.bracketed(rest)
-            }
-            Some(Token::Special(b':')) => {
-                self.phrase(before);
-                self.pieces.push(Piece::Group);
-                end + 1
-            }
-            Some(Token::Special(byte)) => {
-                self.address(before);
-                self.pieces.push(if byte == b';' { Piece::End } else { Piece::Comma });
-                end + 1
-            }
-            _ => {
-                self.address(before);
-                end
-            }
-        }
-    }
-
-    /// `<...>`: how many tokens. A bracket that is not closed ends with the list element.
-    fn bracketed(&mut self, tokens: &[(Token<'_>, bool)]) -> usize {
-        let inside = &tokens[1..];
-        let route = if inside.first().is_some_and(|(token, _)| *token == Token::Special(b'@')) {
-            route_end(inside)
-        } else {
-            0
-        };
-        let ends =
-            |(token, _): &(Token<'_>, bool)| matches!(token, Token::Special(b'>' | b',' | b';'));
-        let end = route + inside[route..].iter().position(ends).unwrap_or(inside.len() - route);
-        let comment = |(token, _): &&(Token<'_>, bool)| matches!(token, Token::Comment(_));
-        let words: Vec<&(Token<'_>, bool)> =
-            inside[..end].iter().filter(|it| !comment(it)).collect();
-        self.pieces.push(Piece::Open);
-        self.pieces.push(Piece::Address(internal(&words)));
-        self.pieces.push(Piece::Close);
-        let closed = inside.get(end).is_some_and(|(token, _)| *token == Token::Special(b'>'));
-        1 + end + usize::from(closed)
-    }
-
-    /// Words that are no address, comments apart.
-    fn phrase(&mut self, tokens: &[(Token<'_>, bool)]) {
-        let mut text: Vec<u8> = Vec::new();
-        for (token, blank) in tokens {
-            if let Token::Comment(comment) = token {
-                if !text.is_empty() {
-                    self.pieces.push(Piece::Phrase(core::mem::take(&mut text)));
-                }
-                self.pieces.push(Piece::Comment(unfolded(comment)));
-                continue;
-            }
-            if *blank && !text.is_empty() {
-                text.push(b' ');
-            }
-            token.write(&mut text);
-        }
-        if !text.is_empty() {
-            self.pieces.push(Piece::Phrase(text));
-        }
-    }
-
-    /// The tokens of one list element; comments among them follow it.
-    fn address(&mut self, tokens: &[(Token<'_>, bool)]) {
-        let words: Vec<&(Token<'_>, bool)> =
-            tokens.iter().filter(|(token, _)| !matches!(token, Token::Comment(_))).collect();
-        if !words.is_empty() {
-            self.addresses_among(&words);
-        }
-        let comments = tokens.iter().filter_map(|(token, _)| match token {
-            Token::Comment(text) => Some(Piece::Comment(unfolded(text))),
-            _ => None,
-        });
-        self.pieces.extend(comments);
-    }
-
-    /// A word that nothing joins to the one before begins another address: the comma is added.
-    fn addresses_among(&mut self, words: &[&(Token<'_>, bool)]) {
-        let mut rest = words;
-        while let Some(end) = next_address(rest) {
-            self.pieces.push(Piece::Address(internal(&rest[..end])));
-            self.pieces.push(Piece::Comma);
-            rest = &rest[end..];
-        }
-        self.pieces.push(Piece::Address(internal(rest)));
     }
 
     /// The addresses.
@@ -185,14 +104,16 @@ impl AddressList {
         })
     }
 
-    /// Lets `change` give addresses another form; whether it did for any.
+    /// Lets `change` give addresses another form; whether anything is written in another way then,
+    /// be it only an address with quotes that it does not need.
     pub fn rewrite(&mut self, mut change: impl FnMut(&Address) -> Option<Address>) -> bool {
         let mut changed = false;
-        for piece in &mut self.pieces {
+        for (at, piece) in self.pieces.iter_mut().enumerate() {
             if let Piece::Address(address) = piece
                 && let Some(new) = change(address)
             {
-                changed |= new != *address;
+                let respelled = self.spelled.iter().any(|(index, _)| *index == at);
+                changed |= respelled || new != *address;
                 *address = new;
             }
         }
@@ -227,25 +148,169 @@ impl Piece {
     }
 }
 
+/// A blank stands behind `,` and `:`, before `<`, and between words.
 fn blank_between(piece: &Piece, next: &Piece) -> bool {
-    !matches!(piece, Piece::Open)
-        && !matches!(next, Piece::Close | Piece::Comma | Piece::Group | Piece::End)
+    let is_word =
+        |piece: &Piece| matches!(piece, Piece::Address(_) | Piece::Phrase(_) | Piece::Comment(_));
+    matches!(piece, Piece::Group) || *next == Piece::Open || is_word(piece) && is_word(next)
 }
 
-/// Past the colon of a route, if there is one before the list element ends.
-fn route_end(tokens: &[(Token<'_>, bool)]) -> usize {
-    let ends =
-        |(token, _): &(Token<'_>, bool)| matches!(token, Token::Special(b':' | b';' | b'<' | b'>'));
-    match tokens.iter().position(ends) {
-        Some(at) if tokens[at].0 == Token::Special(b':') => at + 1,
-        _ => 0,
+impl<'a> Reader<'a> {
+    fn special(&self, at: usize) -> Option<u8> {
+        match self.tokens.get(at)?.0 {
+            Token::Special(byte) => Some(byte),
+            _ => None,
+        }
     }
-}
 
-/// Where a word follows another one with nothing but a blank between.
-fn next_address(words: &[&(Token<'_>, bool)]) -> Option<usize> {
-    let is_word = |(token, _): &(Token<'_>, bool)| !matches!(token, Token::Special(_));
-    (1..words.len()).find(|at| is_word(words[at - 1]) && is_word(words[*at]) && words[*at].1)
+    fn push(&mut self, piece: Piece) {
+        self.backwards.push((piece, None));
+    }
+
+    /// The list element that ends before `end`, or what ends one: where the rest ends.
+    fn element(&mut self, end: usize) -> usize {
+        let last = end - 1;
+        match self.tokens[last].0 {
+            Token::Comment(text) => self.push(Piece::Comment(unfolded(text))),
+            Token::Special(b',') => self.push(Piece::Comma),
+            Token::Special(b';') => {
+                self.in_group = true;
+                self.push(Piece::End);
+            }
+            Token::Special(b':') if self.in_group => {
+                self.in_group = false;
+                self.push(Piece::Group);
+                return self.phrase(last, b",");
+            }
+            Token::Special(b'>') => return self.bracketed(last),
+            _ => return self.bare(end),
+        }
+        last
+    }
+
+    /// `Name <...>`, whose `>` is at `close`. What is not opened is an address all the same.
+    fn bracketed(&mut self, close: usize) -> usize {
+        let Some(open) = (0..close).rev().find(|at| self.special(*at) == Some(b'<')) else {
+            return if close == 0 { 0 } else { self.bare(close) };
+        };
+        self.push(Piece::Close);
+        self.address(open + 1, close);
+        self.push(Piece::Open);
+        let ends: &[u8] = if self.in_group { b">,;:" } else { b">,;" };
+        let start = self.phrase(open, ends);
+        self.add_comma(start);
+        start
+    }
+
+    /// An address without brackets, through the token before `end`.
+    fn bare(&mut self, end: usize) -> usize {
+        let start = self.start_of_address(end);
+        self.address(start, end);
+        self.add_comma(start);
+        start
+    }
+
+    /// Where the address that ends before `end` starts: behind a separator, or at a word that
+    /// nothing joins to the one before. A route is part of its address.
+    fn start_of_address(&self, end: usize) -> usize {
+        let mut start = end;
+        let mut next: Option<usize> = None;
+        while start > 0 {
+            let at = start - 1;
+            match self.tokens[at].0 {
+                Token::Special(b':') if self.in_group => break,
+                Token::Special(b':') => match self.start_of_route(at) {
+                    Some(route) => return route,
+                    None => next = None,
+                },
+                Token::Special(b',' | b';' | b'>') => break,
+                Token::Special(_) => next = None,
+                Token::Comment(_) => {}
+                _ if next.is_some_and(|next| self.apart(at, next)) => break,
+                _ => next = Some(at),
+            }
+            start = at;
+        }
+        start
+    }
+
+    /// Whether blanks are all there is between two words.
+    fn apart(&self, word: usize, next: usize) -> bool {
+        self.tokens[word + 1..=next].iter().any(|(_, blank)| *blank)
+    }
+
+    /// Where `@a,@b` starts that stands before the colon.
+    fn start_of_route(&self, colon: usize) -> Option<usize> {
+        let mut found = None;
+        let mut end = colon;
+        loop {
+            let ends =
+                |at: &usize| matches!(self.special(*at), Some(b',' | b';' | b'<' | b'>' | b':'));
+            let start = (0..end).rev().find(ends).map_or(0, |at| at + 1);
+            if self.special(start) != Some(b'@') || start >= end {
+                return found;
+            }
+            found = Some(start);
+            if start == 0 || self.special(start - 1) != Some(b',') {
+                return found;
+            }
+            end = start - 1;
+        }
+    }
+
+    /// The words between, as an address; comments among them follow it.
+    fn address(&mut self, start: usize, end: usize) {
+        let tokens = &self.tokens[start..end];
+        for (token, _) in tokens.iter().rev() {
+            if let Token::Comment(text) = token {
+                self.push(Piece::Comment(unfolded(text)));
+            }
+        }
+        let comment = |(token, _): &&(Token<'a>, bool)| matches!(token, Token::Comment(_));
+        let words: Vec<&(Token<'a>, bool)> = tokens.iter().filter(|it| !comment(it)).collect();
+        let bracketed = matches!(self.backwards.last(), Some((Piece::Close, _)));
+        if words.is_empty() && !bracketed {
+            return;
+        }
+        let address = internal(&words);
+        let mut spelled = Vec::new();
+        words.iter().for_each(|(token, _)| token.write_closed(&mut spelled));
+        let differs = spelled != address.external();
+        self.backwards.push((Piece::Address(address), differs.then_some(spelled)));
+    }
+
+    /// Words that are no address, back to one of `ends`; comments apart.
+    fn phrase(&mut self, end: usize, ends: &[u8]) -> usize {
+        let ends = |at: &usize| self.special(*at).is_some_and(|byte| ends.contains(&byte));
+        let start = (0..end).rev().find(ends).map_or(0, |at| at + 1);
+        let mut pieces: Vec<Piece> = Vec::new();
+        for (token, blank) in &self.tokens[start..end] {
+            match (token, pieces.last_mut()) {
+                (Token::Comment(text), _) => pieces.push(Piece::Comment(unfolded(text))),
+                (token, Some(Piece::Phrase(text))) => {
+                    if *blank {
+                        text.push(b' ');
+                    }
+                    token.write_closed(text);
+                }
+                (token, _) => {
+                    let mut text = Vec::new();
+                    token.write_closed(&mut text);
+                    pieces.push(Piece::Phrase(text));
+                }
+            }
+        }
+        self.backwards.extend(pieces.into_iter().rev().map(|piece| (piece, None)));
+        start
+    }
+
+    /// A comma that is missing between two addresses.
+    fn add_comma(&mut self, start: usize) {
+        let before = start.checked_sub(1).map(|at| self.tokens[at].0);
+        if !matches!(before, None | Some(Token::Special(b',' | b':'))) {
+            self.push(Piece::Comma);
+        }
+    }
 }
 
 /// The internal form: quotes, backslashes and blanks gone.
@@ -255,7 +320,7 @@ fn internal(tokens: &[&(Token<'_>, bool)]) -> Address {
         match token {
             Token::Quoted(text) => unquote(&text[1..], &mut out),
             Token::Word(text) => unquote(text, &mut out),
-            other => other.write(&mut out),
+            other => other.write_closed(&mut out),
         }
     }
     Address::from_internal(&out)
@@ -281,6 +346,17 @@ fn unquote(text: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Token<'_> {
+    /// As it was written; what is not closed is closed.
+    fn write_closed(&self, out: &mut Vec<u8>) {
+        self.write(out);
+        let close = match self {
+            Token::Quoted(text) if !is_closed(text, b'"') => b'"',
+            Token::Literal(text) if !is_closed(text, b']') => b']',
+            _ => return,
+        };
+        out.push(close);
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             Token::Special(byte) => out.push(*byte),
@@ -333,6 +409,11 @@ fn token(text: &[u8]) -> Option<(Token<'_>, usize)> {
             (Token::Word(through(length)), length)
         }
     })
+}
+
+/// Whether what `close` ends is closed, and not by a byte behind a backslash.
+fn is_closed(text: &[u8], close: u8) -> bool {
+    closing(text, close).is_some()
 }
 
 /// Through the byte that closes it, or to the end.

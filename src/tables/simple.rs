@@ -57,7 +57,7 @@ impl Table for Fail {
 }
 
 /// The keys and values of `inline:{key=value, { key = long value }}`, not folded, in their order.
-pub fn inline(name: &str) -> Result<Vec<(&str, &str)>, BadSyntax> {
+pub fn inline(name: &str) -> Result<Vec<(String, &str)>, BadSyntax> {
     let bad = |what: &str| {
         BadSyntax(format!("{what}: \"inline:{name}\"; need \"inline:{{name=value...}}\""))
     };
@@ -70,14 +70,28 @@ pub fn inline(name: &str) -> Result<Vec<(&str, &str)>, BadSyntax> {
         let pair = if word.starts_with('{') { braced(word) } else { Ok(word) };
         let pair = pair.map_err(|_| bad("syntax error after '}' or missing '}'"))?;
         let missing = || bad("missing '=' after attribute name");
-        let (key, value) = pair.split_once('=').ok_or_else(missing)?;
-        let key = key.trim_end();
-        if key.contains(|c: char| c.is_ascii_whitespace()) {
-            return Err(missing());
-        }
+        let (key, value) = quoted_name(pair).ok_or_else(missing)?;
         out.push((key, value.trim()));
     }
     Ok(out)
+}
+
+/// `name=value`; what the name has of blanks and `=` is in quotes.
+fn quoted_name(pair: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let (mut quoted, mut ended) = (false, false);
+    let mut characters = pair.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '\\' if quoted => name.extend(characters.next().map(|(_, c)| c)),
+            '=' if !quoted => return Some((name, &pair[at + 1..])),
+            c if !quoted && c.is_ascii_whitespace() => ended = true,
+            _ if ended => return None,
+            c => name.push(c),
+        }
+    }
+    None
 }
 
 /// The words of `{word, word}`, which may hold white space and commas within braces of their own.
@@ -136,7 +150,10 @@ mod tests {
     #[test]
     fn inline_pairs_are_words_or_in_braces() {
         let found = inline("{a=b, { k3 = value with, comma }, c=}").unwrap();
-        assert_eq!(found, [("a", "b"), ("k3", "value with, comma"), ("c", "")]);
+        let expected = [("a", "b"), ("k3", "value with, comma"), ("c", "")];
+        assert_eq!(found, expected.map(|(name, value)| (String::from(name), value)));
+        let quoted = inline(r#"{{"q p"@x = v}, {"a\"=b"=c}}"#).unwrap();
+        assert_eq!(quoted, [("q p@x".into(), "v"), ("a\"=b".into(), "c")]);
         let words = ["{k1=v1, k2 = v2}", "{{k 4=four}}", "{{a=b} x}"];
         for name in words {
             assert!(inline(name).unwrap_err().0.starts_with("missing '=' after attribute name: "));

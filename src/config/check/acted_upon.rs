@@ -301,6 +301,7 @@ pub(super) static NAMES: &[&str] = &[
     "undisclosed_recipients_header",
     "unknown_local_recipient_reject_code",
     "unknown_relay_recipient_reject_code",
+    "unknown_virtual_alias_reject_code",
     "unknown_virtual_mailbox_reject_code",
     "virtual_alias_address_length_limit",
     "virtual_alias_domains",

@@ -23,7 +23,12 @@ const BOUNDARY: u8 = 1;
 const OFFERED: Offered = Offered {
     dsn: true,
     smtputf8: true,
-    paths: Rules { is_strict: false, is_strict_utf8: false, allows_hyphen: false },
+    paths: Rules {
+        is_strict: false,
+        is_strict_utf8: false,
+        allows_hyphen: false,
+        takes_numeric_domain: false,
+    },
 };
 
 /// Header fields of a notice.

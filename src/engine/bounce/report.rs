@@ -179,7 +179,11 @@ impl<'a> Writer<'a> {
         let global = if envelope.smtputf8 { "global-" } else { "" };
         self.line(format_args!("--{boundary}"));
         self.line(format_args!("Content-Description: Delivery report"));
-        self.line(format_args!("Content-Type: message/{global}delivery-status\r\n"));
+        self.line(format_args!("Content-Type: message/{global}delivery-status"));
+        if envelope.smtputf8 {
+            self.line(format_args!("Content-Transfer-Encoding: 8bit"));
+        }
+        self.line(format_args!(""));
         self.line(format_args!("Reporting-MTA: dns; {host}"));
         if let Some(envid) = &envelope.envid {
             let envid = unxtext(envid).unwrap_or_else(|| envid.clone());
@@ -225,8 +229,7 @@ impl<'a> Writer<'a> {
             None if recipient.original.is_null() => {}
             None => {
                 let original = self.scene.snapshot.resolver.canonical(&recipient.original);
-                let kind = self.kind(&original);
-                self.line(format_args!("Original-Recipient: {kind};{original}"));
+                self.line(format_args!("Original-Recipient: rfc822;{original}"));
             }
         }
         self.line(format_args!("Action: {}", entry.action.name()));

@@ -78,8 +78,11 @@ impl Map11 {
                 return Ok(());
             }
         }
-        let first = first.as_ref().unwrap_or(address);
-        warn(format!("unreasonable {} map nesting for {first}", self.name));
+        // Postfix says so, and takes it all the same.
+        warn(format!(
+            "unreasonable {} map nesting for {address} -- message not accepted, try again later",
+            self.name
+        ));
         Ok(())
     }
 }

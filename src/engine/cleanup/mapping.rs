@@ -56,6 +56,8 @@ pub enum Copies<'a> {
 /// Why a message cannot be taken now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
+    /// What the table has to say, line by line.
+    pub said: String,
     /// For the mail log, after the queue id.
     pub text: String,
     /// For the client.
@@ -100,20 +102,28 @@ impl Trouble {
     /// A table cannot answer for `address`.
     pub fn lookup(name: &str, address: &Address, why: &str) -> Trouble {
         let reply = Reply::fixed("451 4.3.0 Error: queue file write error");
-        let what = format!("{name} map lookup problem for {address} ({why})");
-        Trouble { text: not_accepted(&what), reply }
+        let what = format!("{name} map lookup problem for {address}");
+        Trouble { said: why.to_string(), text: not_accepted(&what), reply }
+    }
+
+    /// A table of copies cannot answer: Postfix does not say for whom.
+    fn copying(name: &str, why: &str) -> Trouble {
+        let reply = Reply::fixed("451 4.3.0 Error: queue file write error");
+        let what = format!("{name} map lookup problem");
+        Trouble { said: why.to_string(), text: not_accepted(&what), reply }
     }
 
     /// An address stands for too much.
     pub fn expansion(what: &str) -> Trouble {
         let reply = Reply::fixed("451 4.6.0 Alias expansion error");
-        Trouble { text: not_accepted(what), reply }
+        Trouble { said: String::new(), text: not_accepted(what), reply }
     }
 }
 
 impl Trouble {
     /// Says so in the log; what to say to the client.
     pub fn told(self, core: &Core, id: QueueId) -> Reply {
+        core.log.warn(Daemon::Cleanup, &self.said);
         warn(core, id, &self.text);
         self.reply
     }
@@ -252,13 +262,9 @@ impl Mapping {
         self.job(resolver, None, &warn, &buffers).one(class, address)
     }
 
-    /// The tables that make other recipients of one, by their parameters' names.
-    pub fn of_recipients(&self) -> [(&'static str, &Maps); 3] {
-        [
-            ("recipient_canonical_maps", &self.recipient_canonical.maps),
-            ("canonical_maps", &self.canonical.maps),
-            ("virtual_alias_maps", &self.virtual_alias.maps),
-        ]
+    /// The tables that make other recipients of one.
+    pub fn of_recipients(&self) -> [&Maps; 3] {
+        [&self.recipient_canonical.maps, &self.canonical.maps, &self.virtual_alias.maps]
     }
 
     fn job<'a>(
@@ -310,6 +316,13 @@ impl Mapping {
     }
 }
 
+/// The name that mail from the system itself goes by: as a sender it is nobody.
+fn is_daemon(sender: &Address, resolver: &Resolver) -> bool {
+    let is = |part: &[u8], name: &str| part.eq_ignore_ascii_case(name.as_bytes());
+    is(sender.local_part(), "mailer-daemon")
+        && sender.domain().is_some_and(|domain| is(domain, resolver.myorigin()))
+}
+
 fn warn(core: &Core, id: QueueId, text: &str) {
     core.log.log(&Event::MessageWarning { daemon: Daemon::Cleanup, id, text });
 }
@@ -322,6 +335,9 @@ impl Job<'_> {
             Class::EnvelopeSender | Class::HeaderSender => &self.mapping.sender_canonical,
             Class::EnvelopeRecipient | Class::HeaderRecipient => &self.mapping.recipient_canonical,
         };
+        if class == Class::EnvelopeSender && is_daemon(address, self.mapper.resolver) {
+            *address = Address::null();
+        }
         if address.is_null() {
             return Ok(());
         }
@@ -334,8 +350,14 @@ impl Job<'_> {
     /// Everybody a recipient stands for.
     fn recipient(&self, recipient: Recipient, done: &mut Recipients) -> Result<(), Trouble> {
         let resolver = self.mapper.resolver;
+        let mut recipient = recipient;
         let mut address = resolver.canonical(&recipient.original);
+        let before = address.clone();
         self.one(Class::EnvelopeRecipient, &mut address)?;
+        if recipient.dsn_orcpt.is_none() && address != before {
+            // Reports name the recipient as mapping has it, before virtual aliases.
+            recipient.dsn_orcpt = Some([b"rfc822;", address.external().as_slice()].concat());
+        }
         let Recipients { out, mapped, results } = done;
         self.mapping.virtual_alias.expand(self.mapper, &address, results)?;
         if !self.mapping.recipient_bcc.is_empty() {
@@ -363,14 +385,15 @@ impl Job<'_> {
         if !always_bcc.is_empty() {
             copies.push(Address::from_internal(always_bcc.as_bytes()));
         }
-        Ok(copies)
+        let resolver = self.mapper.resolver;
+        Ok(copies.into_iter().map(|copy| resolver.canonical_form(copy)).collect())
     }
 
     /// Who gets a copy of what is from or to an address.
     fn copy(&self, maps: &Maps, name: &str, address: &Address) -> Result<Option<Address>, Trouble> {
         let Mapper { finder, resolver, buffers, .. } = self.mapper;
         let found = finder.find(resolver, maps, address, &mut buffers.key.borrow_mut());
-        let found = found.map_err(|why| Trouble::lookup(name, address, &why))?;
+        let found = found.map_err(|why| Trouble::copying(name, &why))?;
         Ok(found.map(|found| Address::from_internal(found.value.trim_ascii())))
     }
 }

@@ -77,7 +77,9 @@ impl Masquerade {
             Match::Yes => Ok(true),
             Match::No => Ok(false),
             Match::Unknown => {
-                Err(Trouble::lookup("masquerade_exceptions", address, "lookup error"))
+                let table = exceptions.failing(user).unwrap_or_default();
+                let why = format!("masquerade_exceptions: {table}: table lookup problem");
+                Err(Trouble::lookup("masquerade_exceptions", address, &why))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Headers that a message should have and does not: Message-Id, Date, From, and somebody it is to;
 //! or their Resent- twins.
 //!
-//! **Standards**: cleanup(8), postconf(5) `always_add_missing_headers`,
+//! **Standards**: cleanup(8), postconf(5) `always_add_missing_headers`, `header_from_format`,
 //! `undisclosed_recipients_header`; RFC 5322 section 3.6.
 
 use super::{Id, Message, Origin, Settings};
@@ -27,7 +27,7 @@ impl Message {
             write(out, format_args!("{prefix}Date: {date}\r\n"));
         }
         if !if resent { seen.resent_from } else { seen.from } {
-            write(out, format_args!("{prefix}From: {}\r\n", from(origin)));
+            write(out, format_args!("{prefix}From: {}\r\n", from(settings, origin)));
         }
         let recipients = seen.recipient || seen.resent_recipient;
         if !recipients && !settings.undisclosed_recipients.is_empty() {
@@ -44,11 +44,12 @@ fn message_id(settings: &Settings, origin: &Origin<'_>) -> String {
     format!("<{}.{}@{host}>", mail::date::Stamp(origin.unix), origin.id)
 }
 
-fn from(origin: &Origin<'_>) -> String {
+fn from(settings: &Settings, origin: &Origin<'_>) -> String {
     if origin.sender.is_null() {
         return "MAILER-DAEMON".into();
     }
     match origin.full_name.filter(|name| !name.is_empty()) {
+        Some(name) if settings.obsolete_from => format!("{} ({name})", origin.sender),
         Some(name) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ') => {
             format!("{name} <{}>", origin.sender)
         }

@@ -35,6 +35,8 @@ pub enum Daemon {
     Pickup,
     /// anvil(8)
     Anvil,
+    /// trivial-rewrite(8)
+    TrivialRewrite,
     /// A service with `syslog_name` of its own: the whole tag.
     Named(String),
 }
@@ -49,6 +51,7 @@ impl Daemon {
         match self {
             Daemon::Master => "master",
             Daemon::Smtpd => "smtpd",
+            Daemon::TrivialRewrite => "trivial-rewrite",
             Daemon::Cleanup => "cleanup",
             Daemon::Qmgr => "qmgr",
             Daemon::Smtp => "smtp",

@@ -95,7 +95,7 @@ impl Qmgr {
             }
             Resolved::BadSyntax => to("error", "5.1.3 bad address syntax"),
             Resolved::Unknown(why) => {
-                core.log.warn(Daemon::Qmgr, &why);
+                core.log.warn(Daemon::TrivialRewrite, &why);
                 to("retry", "4.3.0 address resolver failure")
             }
         }

@@ -283,7 +283,8 @@ impl<'a> Delivery<'a> {
             Ok(outside) => outside,
             Err(why) => {
                 let relay = Relay { host: &connection.host, uses: connection.uses };
-                let reason = format!("generic address mapping failure: {why}");
+                self.client.log.warn(self.settings.daemon.clone(), &why);
+                let reason = "generic address mapping failure".to_string();
                 let dsn = Dsn::local(Status::new(4, 3, 0), reason);
                 self.fail_all(dsn, Some(relay), Blame::Mail);
                 return Used::Yes;

@@ -68,6 +68,96 @@ fn strangers_cannot_relay() {
     assert!(has(&log, line), "{log:#?}");
 }
 
+/// The reply to each command after EHLO.
+fn replies(main_cf: &str, commands: &[&str]) -> (Vec<String>, Vec<String>) {
+    let commands: String = commands.iter().map(|command| format!("{command}\r\n")).collect();
+    let (got, log) = dialogue(main_cf, INSIDE, &format!("HELO c\r\n{commands}QUIT\r\n"));
+    (got[2..got.len() - 1].to_vec(), log)
+}
+
+#[test]
+fn addresses_that_cannot_be_resolved_are_named_in_the_log() {
+    let (got, log) = replies(
+        "mydestination = here.example\nsmtpd_hard_error_limit = 100\n",
+        &[
+            "MAIL FROM:<u@[junk]>",
+            "MAIL FROM:<u@>",
+            "MAIL FROM:<-u@x.example>",
+            "MAIL FROM:<u@x.example,v@x.example>",
+            "MAIL FROM:<group:u@x.example;>",
+            "RCPT TO:<u@192.0.2.1>",
+            "RCPT TO:<u@[192.0.2.1]>",
+            "RCPT TO:<-u@here.example>",
+            "RCPT TO:<u@-x@here.example>",
+            "VRFY a b",
+            "VRFY <c@x.example>",
+        ],
+    );
+    let (sender, recipient) = ("501 5.1.7 Bad sender", "501 5.1.3 Bad recipient");
+    let expected = [
+        sender,
+        sender,
+        sender,
+        sender,
+        "250 2.1.0",
+        recipient,
+        "250 2.1.5",
+        recipient,
+        recipient,
+        recipient,
+        "252 2.0.0 <c@x.example>",
+    ];
+    for (got, expected) in got.iter().zip(expected) {
+        assert!(got.starts_with(expected), "{got} for {expected}");
+    }
+    let warning = "warning: Illegal address syntax from unknown[127.0.0.1] in";
+    for what in ["MAIL command: <u@[junk]>", "RCPT command: <-u@here.example>", "VRFY command: a b"]
+    {
+        assert!(log.iter().any(|it| it.ends_with(&format!("{warning} {what}"))), "{what} {log:#?}");
+    }
+    assert!(!log.iter().any(|line| line.contains(" reject: ")), "{log:#?}");
+}
+
+#[test]
+fn strict_parameters_for_addresses_are_acted_upon() {
+    let strict = "strict_rfc821_envelopes = yes\nstrict_smtputf8 = yes\n";
+    let mail = ["MAIL FROM:u@x.example", "MAIL FROM:<\u{fc}@x.example>"];
+    let (got, _) = replies(strict, &mail);
+    assert!(got[0].starts_with("501 5.1.7") && got[1].starts_with("553 5.6.7"), "{got:?}");
+    let (got, _) = replies("", &[mail[0], "RSET", mail[1], "RCPT TO:<a@\u{fc}.example>"]);
+    assert!(got[0].starts_with("250") && got[2].starts_with("250"), "{got:?}");
+    assert!(got[3].starts_with("501 5.1.3"), "{got:?}");
+}
+
+#[test]
+fn a_recipient_that_no_table_can_tell_is_not_taken() {
+    for broken in ["transport_maps", "relocated_maps", "virtual_alias_maps", "relay_domains"] {
+        let main_cf = format!("{broken} = fail:x\nsmtpd_reject_unlisted_recipient = yes\n");
+        let (got, _) = replies(&main_cf, &["MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"]);
+        assert!(
+            got[1].starts_with("451 4.3.0 <c@d.example>: Temporary lookup"),
+            "{broken} {got:?}"
+        );
+    }
+}
+
+#[test]
+fn the_class_of_aliases_has_its_own_code_and_what_comes_for_nobody_is_taken() {
+    let main_cf = "virtual_alias_domains = v.example\nunknown_virtual_alias_reject_code = 450\n\
+                   mydestination = here.example\nrelocated_maps = inline:{{m@v.example=x}}\n\
+                   smtpd_reject_unlisted_recipient = yes\n";
+    let commands = [
+        "MAIL FROM:<>",
+        "RCPT TO:<\"u u\"@v.example>",
+        "RCPT TO:<m@v.example>",
+        "RCPT TO:<double-bounce@here.example>",
+    ];
+    let (got, _) = replies(main_cf, &commands);
+    assert!(got[1].starts_with("450 4.1.1 <u u@v.example>: Recipient address rej"), "{got:?}");
+    assert!(got[2].contains(".1.6 <m@v.example>: Recipient address rejected: User has"), "{got:?}");
+    assert_eq!(got[3], "250 2.1.5 Ok");
+}
+
 #[test]
 fn restrictions_that_are_not_understood_fail_closed() {
     let lists = "smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:9\n";

@@ -17,6 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::{Class, Resolved, Route};
 use config::Params;
 use config::params::BadValue;
+use mail::address::Printable;
 use mail::{Address, Status};
 use protocol::smtp::reply::Reply;
 
@@ -47,6 +48,8 @@ pub struct Recipients {
     double_bounce: String,
     virtual_mailbox: ClassTable,
     relay: ClassTable,
+    /// `unknown_virtual_alias_reject_code`.
+    virtual_alias_code: u16,
     finder: Finder,
     /// `show_user_unknown_table_name`.
     shows_table: bool,
@@ -55,7 +58,6 @@ pub struct Recipients {
 /// The recipients of one class.
 #[derive(Debug)]
 struct ClassTable {
-    parameter: &'static str,
     maps: Maps,
     /// The parameter is not empty: who is not there is nobody.
     complete: bool,
@@ -77,7 +79,7 @@ impl Recipients {
             let complete = !words.is_empty();
             let others: Vec<String> = words.into_iter().filter(|word| !is_accounts(word)).collect();
             let maps = opener.maps_of(parameter, &others);
-            Ok(ClassTable { parameter, maps, complete, name, code: params.int(code)? as u16 })
+            Ok(ClassTable { maps, complete, name, code: params.int(code)? as u16 })
         };
         Ok(Recipients {
             asked: params.flag("smtpd_reject_unlisted_recipient")?
@@ -99,6 +101,7 @@ impl Recipients {
                 "relay recipient",
                 "unknown_relay_recipient_reject_code",
             )?,
+            virtual_alias_code: params.int("unknown_virtual_alias_reject_code")? as u16,
             finder: Finder::new(params)?,
             shows_table: params.flag("show_user_unknown_table_name")?,
         })
@@ -106,10 +109,12 @@ impl Recipients {
 
     /// Whether somebody has the recipient, as far as that is known without waiting.
     pub fn check(&self, core: &Core, recipient: &Address, resolved: &Resolved) -> Listed {
-        let Resolved::Route(route) = resolved else { return Listed::Yes };
-        if !self.asked {
-            return Listed::Yes;
-        }
+        let route = match resolved {
+            _ if !self.asked => return Listed::Yes,
+            Resolved::Route(route) => route,
+            Resolved::BadSyntax => return Listed::Yes,
+            Resolved::Unknown(_) => return Listed::No(not_now(recipient)),
+        };
         let snapshot = core.snapshot();
         match self.is_rewritten(&snapshot, &route.recipient) {
             Ok(true) => return Listed::Yes,
@@ -117,7 +122,7 @@ impl Recipients {
             Err(why) => return Listed::No(temporary(core, recipient, &why)),
         }
         if let "error" | "retry" = route.transport.as_str() {
-            return Listed::No(refused_by_transport(recipient, route));
+            return Listed::No(self.refused_by_transport(recipient, route));
         }
         let table = match route.class {
             Class::Local if self.is_reserved(&route.recipient) => return Listed::Yes,
@@ -129,7 +134,7 @@ impl Recipients {
         if !table.complete {
             return Listed::Yes;
         }
-        match self.has(&snapshot, table.parameter, &table.maps, &route.recipient) {
+        match self.has(&snapshot, &table.maps, &route.recipient) {
             Ok(true) => Listed::Yes,
             Ok(false) if route.class == Class::Local && self.accounts => {
                 self.known_account(core, &route.recipient, recipient)
@@ -147,23 +152,17 @@ impl Recipients {
 
     /// Whether a mapping makes somebody else of the recipient.
     fn is_rewritten(&self, snapshot: &Snapshot, address: &Address) -> Result<bool, String> {
-        for (name, maps) in snapshot.mapping.of_recipients() {
-            if self.has(snapshot, name, maps, address)? {
+        for maps in snapshot.mapping.of_recipients() {
+            if self.has(snapshot, maps, address)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn has(
-        &self,
-        snapshot: &Snapshot,
-        name: &str,
-        maps: &Maps,
-        address: &Address,
-    ) -> Result<bool, String> {
+    fn has(&self, snapshot: &Snapshot, maps: &Maps, address: &Address) -> Result<bool, String> {
         let found = self.finder.find(&snapshot.resolver, maps, address, &mut Vec::new());
-        found.map(|found| found.is_some()).map_err(|why| format!("{name}: {why}"))
+        found.map(|found| found.is_some())
     }
 
     fn known_account(&self, core: &Core, address: &Address, recipient: &Address) -> Listed {
@@ -216,26 +215,41 @@ impl Recipients {
             false => String::new(),
         };
         Reply::from(format!(
-            "{code} {class}.1.1 <{recipient}>: Recipient address rejected: User unknown{name}"
+            "{code} {class}.1.1 <{}>: Recipient address rejected: User unknown{name}",
+            named(recipient)
         ))
     }
+
+    /// error refuses for good, retry for now.
+    fn refused_by_transport(&self, recipient: &Address, route: &Route) -> Reply {
+        let (code, default) = match route.transport.as_str() {
+            "error" if route.class == Class::VirtualAlias => {
+                (self.virtual_alias_code, Status::new(5, 1, 1))
+            }
+            "error" => (550, Status::new(5, 1, 1)),
+            _ => (450, Status::new(4, 3, 0)),
+        };
+        let class = (code / 100) as u8;
+        let parsed = Status::parse_prefix(route.nexthop.as_bytes());
+        let (status, text) = match parsed {
+            Some((status, used)) => (status, route.nexthop[used..].trim_start()),
+            None => (default, route.nexthop.as_str()),
+        };
+        let (status, recipient) = (Status { class, ..status }, named(recipient));
+        Reply::from(format!("{code} {status} <{recipient}>: Recipient address rejected: {text}"))
+    }
+}
+
+/// As Postfix names a recipient in its replies: without the quotes.
+fn named(recipient: &Address) -> Printable<'_> {
+    Printable(recipient.as_bytes())
 }
 
 fn temporary(core: &Core, recipient: &Address, why: &str) -> Reply {
     core.log.warn(Daemon::Smtpd, why);
-    Reply::from(format!("451 4.3.0 <{recipient}>: Temporary lookup failure"))
+    not_now(recipient)
 }
 
-/// error refuses for good, retry for now.
-fn refused_by_transport(recipient: &Address, route: &Route) -> Reply {
-    let (code, class, default) = match route.transport.as_str() {
-        "error" => (550, 5, Status::new(5, 1, 1)),
-        _ => (450, 4, Status::new(4, 3, 0)),
-    };
-    let parsed = Status::parse_prefix(route.nexthop.as_bytes());
-    let (status, text) = match parsed {
-        Some((status, used)) => (Status { class, ..status }, route.nexthop[used..].trim_start()),
-        None => (default, route.nexthop.as_str()),
-    };
-    Reply::from(format!("{code} {status} <{recipient}>: Recipient address rejected: {text}"))
+fn not_now(recipient: &Address) -> Reply {
+    Reply::from(format!("451 4.3.0 <{}>: Temporary lookup failure", named(recipient)))
 }

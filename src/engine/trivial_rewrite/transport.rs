@@ -40,6 +40,9 @@ pub struct Entry<'a> {
     pub table: Option<&'a Opened>,
 }
 
+/// The key of whatever has no other.
+const WILDCARD: &[u8] = b"*";
+
 impl TransportMaps {
     /// Reads the parameters and opens the tables.
     ///
@@ -79,7 +82,7 @@ impl TransportMaps {
                 return Ok(Some(found));
             }
         }
-        self.ask(b"*", Part::Whole)
+        self.ask(WILDCARD, Part::Whole)
     }
 
     /// A domain and its parents.
@@ -99,7 +102,12 @@ impl TransportMaps {
                 Ok(Some(Entry { value, key: key.to_vec(), table }))
             }
             (Lookup::NotFound, _) => Ok(None),
-            (Lookup::Retry(why), _) => Err(format!("transport_maps: {why}")),
+            (Lookup::Retry(why), _) => {
+                // Postfix asks for the wildcard first, to know whether it has to later.
+                let wildcard = self.maps.complaints(WILDCARD).join("\n");
+                let failure = self.maps.failure(key, &why);
+                Err(format!("{wildcard}\n{failure}\ntransport_maps lookup failure"))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@
 //! **Diagnostics**: [`PathError`].
 //! **Standards**: RFC 5321 section 4.1.2; postconf(5) `strict_rfc821_envelopes`.
 
-use super::{Scanner, Token, closing, internal, route_end};
+use super::{Scanner, Token, internal, is_closed};
 use crate::address::{Address, PATH_MAX, PathError};
 use alloc::vec::Vec;
 
@@ -59,7 +59,7 @@ fn read(text: &[u8]) -> Result<Path, PathError> {
     let tokens: Vec<(Token<'_>, bool)> = Scanner { rest: text }.take(PATH_MAX).collect();
     let begins = starts_with(&tokens, b'<');
     let ends = tokens.last().is_some_and(|(token, _)| *token == Token::Special(b'>'));
-    let is_cut = !tokens.iter().all(|(token, _)| is_closed(*token));
+    let is_cut = !tokens.iter().all(|(token, _)| is_whole(*token));
     if is_cut || count(&tokens, b'<') > count(&tokens, b'>') {
         return Err(PathError::Unclosed);
     }
@@ -133,11 +133,20 @@ fn count(words: &Tokens<'_>, byte: u8) -> usize {
     words.iter().filter(|(token, _)| *token == Token::Special(byte)).count()
 }
 
-fn is_closed(token: Token<'_>) -> bool {
+fn is_whole(token: Token<'_>) -> bool {
     match token {
-        Token::Quoted(text) => closing(text, b'"').is_some(),
-        Token::Literal(text) => closing(text, b']').is_some(),
+        Token::Quoted(text) => is_closed(text, b'"'),
+        Token::Literal(text) => is_closed(text, b']'),
         _ => true,
+    }
+}
+
+/// Past the colon of a route, if there is one before the address ends.
+fn route_end(words: &Tokens<'_>) -> usize {
+    let ends = |it: &(Token<'_>, bool)| matches!(it.0, Token::Special(b':' | b';' | b'<' | b'>'));
+    match words.iter().position(ends) {
+        Some(at) if words[at].0 == Token::Special(b':') => at + 1,
+        _ => 0,
     }
 }
 

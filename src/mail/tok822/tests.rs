@@ -38,8 +38,15 @@ fn addresses_are_found_in_every_form() {
         ("a!b%c", &["a!b%c"]),
         ("<>", &[""]),
         ("", &[]),
-        ("<a@b", &["a@b"]),
-        ("a@b>", &["a@b>"]),
+        ("<a@b", &["\"<a\"@b"]),
+        ("a@b>", &["a@b"]),
+        ("<<a@b>>", &["a@b>"]),
+        ("us:er@x", &["\"us:er\"@x"]),
+        (":include:/a", &["\":include:/a\""]),
+        ("a: b; c:d", &["b", "\"c:d\""]),
+        ("a;b c@d", &["a", "b", "c@d"]),
+        ("<a b>", &["ab"]),
+        ("x@[y", &["x@[y]"]),
         ("x\r\n\ty@z", &["x", "y@z"]),
         ("a\\ b@c", &["\"a b\"@c"]),
     ] {
@@ -54,7 +61,11 @@ fn what_is_no_address_stays_as_it_was_written() {
         ("\"Quoted, Name\"   <u@b>", "\"Quoted, Name\" <u@b!>"),
         ("Group: a@b, c@d;", "Group: a@b!, c@d!;"),
         ("a@b (a comment), c@d", "a@b! (a comment), c@d!"),
-        ("Just (who) <a@b> (here)", "Just (who) <a@b!> (here)"),
+        ("Just (who) <a@b> (here)", "Just (who) <a@b!>(here)"),
+        ("none:;,a:;,b: c;", "none: ;, a: ;, b: c!;"),
+        ("a: ; b: c;", "a: ; b: c!;"),
+        ("<a>b", "<a!>, b!"),
+        ("\"x y", "\"\\\"x y\\\"!\""),
         ("A.  Name <a@b>,c@d", "A. Name <a@b!>, c@d!"),
         ("Gr\u{fc}\u{df}e <a@b>", "Gr\u{fc}\u{df}e <a@b!>"),
     ] {
@@ -75,6 +86,16 @@ fn only_a_change_counts_as_one() {
     assert!(!same.rewrite(|address| Some(address.clone())));
     assert!(!same.rewrite(|_| None));
     assert!(same.rewrite(|address| (address.to_string() == "c@d").then(Address::null)));
+    for (text, changed) in [
+        ("\"a\"@b", true),
+        ("\\a@b", true),
+        ("a@[b", false),
+        ("\"a b\"@c", false),
+        ("a @ b", false),
+        ("<@x:a@b>", true),
+    ] {
+        assert_eq!(list(text).rewrite(|address| Some(address.clone())), changed, "{text}");
+    }
 }
 
 #[test]

@@ -153,6 +153,15 @@ pub struct Rcpt {
     pub orcpt: Option<Vec<u8>>,
 }
 
+/// VRFY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vrfy {
+    /// Who is asked for.
+    pub address: Address,
+    /// As it was written.
+    pub path: Vec<u8>,
+}
+
 /// Which parameters the session offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offered {
@@ -435,8 +444,12 @@ mod tests {
     use super::*;
 
     const ALL: Offered = Offered { dsn: true, smtputf8: true, paths: LOOSE };
-    const LOOSE: path::Rules =
-        path::Rules { is_strict: false, is_strict_utf8: false, allows_hyphen: false };
+    const LOOSE: path::Rules = path::Rules {
+        is_strict: false,
+        is_strict_utf8: false,
+        allows_hyphen: false,
+        takes_numeric_domain: false,
+    };
 
     fn mail(line: &str) -> Result<Mail, String> {
         Mail::parse(&split(line.as_bytes()).words, ALL).map_err(|it| it.reply.0.into_owned())

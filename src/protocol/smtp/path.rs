@@ -11,8 +11,10 @@ use alloc::vec::Vec;
 use mail::address::{Address, PathError, is_valid_hostname, parse_literal};
 use mail::tok822::path::Path;
 
-pub(super) const BAD_SENDER: Reply = Reply::fixed("501 5.1.7 Bad sender address syntax");
-pub(super) const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
+/// A sender that is no address.
+pub const BAD_SENDER: Reply = Reply::fixed("501 5.1.7 Bad sender address syntax");
+/// A recipient that is none.
+pub const BAD_RECIPIENT: Reply = Reply::fixed("501 5.1.3 Bad recipient address syntax");
 const NEEDS_UTF8: Reply = Reply::fixed("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
 
 /// What the configuration asks of paths.
@@ -25,6 +27,8 @@ pub struct Rules {
     /// `allow_min_user`: an address may begin with a hyphen, and look like an option on a command
     /// line.
     pub allows_hyphen: bool,
+    /// `resolve_numeric_domain`: an IP address needs no brackets.
+    pub takes_numeric_domain: bool,
 }
 
 /// Why a command is refused.
@@ -113,10 +117,15 @@ impl Rules {
             Some([b'[', literal @ .., b']']) => parse_literal(literal).is_some(),
             Some(domain) => {
                 let name = domain.strip_suffix(b".").unwrap_or(domain);
-                is_valid_hostname(name) && (utf8 || domain.is_ascii())
+                self.takes_numeric_domain && is_address(domain)
+                    || is_valid_hostname(name) && (utf8 || domain.is_ascii())
             }
         }
     }
+}
+
+fn is_address(text: &[u8]) -> bool {
+    core::str::from_utf8(text).is_ok_and(|text| text.parse::<core::net::IpAddr>().is_ok())
 }
 
 fn illegal(reply: Reply, path: &[u8]) -> Fault {

@@ -27,7 +27,7 @@ mod minor;
 mod replies;
 
 use super::bdat::Chunks;
-use super::command::{Mail, Offered, Rcpt, Verb, split};
+use super::command::{Mail, Offered, Rcpt, Verb, Vrfy, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
 use super::ehlo::Keywords;
@@ -38,7 +38,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use chunking::Unwanted;
-use mail::address::{Address, Printable};
+use mail::address::Printable;
 use replies::{
     BAD_UTF8, BYE, DATA_AFTER_BDAT, HELO_FIRST, NEED_MAIL, NEED_RCPT, NESTED_MAIL, NO_RECIPIENTS,
     NO_TLS, OK, RCPT_AFTER_BDAT, SEND_DATA, SYNTAX_DATA, SYNTAX_STARTTLS, SYNTAX_XCLIENT,
@@ -122,7 +122,7 @@ pub enum Event {
     /// RSET, a new HELO, or a MAIL that did not work out: forget the transaction.
     Reset,
     /// VRFY: answer with [`Session::accept_text`] or [`Session::refuse`].
-    Vrfy(Address),
+    Vrfy(Box<Vrfy>),
     /// ETRN: answer with [`Session::accept_text`] or [`Session::refuse`].
     Etrn(String),
     /// Send the output and close; the reason is for the log.

@@ -158,7 +158,9 @@ impl Header {
             "resent-to" | "resent-cc" | "resent-bcc" => self.resent.extend(addresses()),
             _ => {}
         }
-        self.is_resent |= name.starts_with("resent-");
+        // Any other name that begins like that says nothing.
+        let known = mail::header::classify(name.as_bytes()) != mail::header::Known::Other;
+        self.is_resent |= known && name.starts_with("resent-");
     }
 
     fn recipients(mut self) -> Vec<Vec<u8>> {
@@ -220,6 +222,7 @@ mod tests {
         assert_eq!(to, ["a", "b", "c"]);
         assert_eq!(records, ["NTo: a,", "N b", "NBcc: c", "N", "Nfoo", "N", "NTo: d"]);
         assert_eq!(read("To: a\nResent-To: b\nResent-bcc: c\n\n", rules).1, ["b", "c"]);
+        assert_eq!(read("To: a\nResent-Foo: b\n\n", rules).1, ["a"]);
         assert_eq!(read("Foo bar: x\nTo: q\n\nx", rules).1, Vec::<String>::new());
         assert_eq!(read("\nTo: q\n", rules).1, Vec::<String>::new());
     }

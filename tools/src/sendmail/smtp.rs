@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use mail::address::Printable;
 use mail::date::Zone;
 use mail::envelope::{Encoding, Ret};
 use mail::received::Received;
@@ -94,6 +95,7 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
             is_strict: settings.flag("strict_rfc821_envelopes")?,
             is_strict_utf8: settings.flag("strict_smtputf8")?,
             allows_hyphen: settings.flag("allow_min_user")?,
+            takes_numeric_domain: settings.flag("resolve_numeric_domain")?,
         },
     })
 }
@@ -216,8 +218,9 @@ impl Dialogue<'_> {
                 self.session.finish(&self.rules, reply);
             }
             Event::Reset => self.transaction.abandon(),
-            Event::Vrfy(address) => {
-                self.session.accept_text(Reply::from(format!("252 2.0.0 {address}")));
+            Event::Vrfy(vrfy) => {
+                self.session
+                    .accept_text(Reply::from(format!("252 2.0.0 {}", Printable(&vrfy.path))));
             }
             Event::Etrn(site) => {
                 let reply = Reply::from(format!("459 <{site}>: service unavailable"));

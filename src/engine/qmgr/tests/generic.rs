@@ -55,6 +55,6 @@ fn a_table_that_fails_makes_mail_wait() {
         hands.wait(60).await;
         assert_eq!((hands.heard("MAIL FROM"), hands.mail().len()), (0, 0));
     });
-    let text = "dsn=4.3.0, status=deferred (generic address mapping failure: ";
+    let text = "dsn=4.3.0, status=deferred (generic address mapping failure";
     assert_eq!(count(&log, text), 1, "{log:#?}");
 }

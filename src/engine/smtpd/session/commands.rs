@@ -8,7 +8,8 @@ use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use mail::Address;
 use mail::date::LogDate;
-use protocol::smtp::command::{Mail, Rcpt};
+use protocol::smtp::command::{Mail, Rcpt, Vrfy};
+use protocol::smtp::path::{BAD_RECIPIENT, BAD_SENDER};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
 
@@ -36,7 +37,7 @@ impl Task {
             Event::Content => self.content().await,
             Event::EndOfData => Box::pin(self.end_of_data()).await?,
             // Boxed, as rare things are.
-            Event::Vrfy(address) => Box::pin(self.vrfy(address)).await?,
+            Event::Vrfy(vrfy) => Box::pin(self.vrfy(*vrfy)).await?,
             Event::Etrn(domain) => {
                 let text = format!("reject: ETRN {domain}... from {}", self.client);
                 self.core.log.warn(Daemon::Smtpd, &text);
@@ -79,8 +80,8 @@ impl Task {
                 let look_up = || drop(self.judge_recipient(&sender, &rcpt.address));
                 servers::rehearse(asker, look_up).await;
             }
-            Event::Vrfy(address) => {
-                let look_up = || drop(self.judge_recipient(&sender, address));
+            Event::Vrfy(vrfy) => {
+                let look_up = || drop(self.judge_recipient(&sender, &vrfy.address));
                 servers::rehearse(asker, look_up).await;
             }
             Event::Data => {
@@ -130,6 +131,9 @@ impl Task {
             return self.refuse_quietly(reply);
         }
         let limit = self.service.protocol.limits.message_size;
+        if let Err(reply) = self.check_address(&mail.sender, BAD_SENDER) {
+            return self.refuse_quietly(reply);
+        }
         if limit > 0 && mail.size.is_some_and(|size| size > limit) {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
@@ -171,11 +175,26 @@ impl Task {
         room <= minimum.max(limit + limit / 2).max(announced)
     }
 
+    /// Whether an address can be resolved, whatever its local part is made into: `bad` if not, with
+    /// a line in the log.
+    fn check_address(&self, address: &Address, bad: Reply) -> Result<(), Reply> {
+        if self.core.snapshot().resolver.is_well_formed(address) {
+            return Ok(());
+        }
+        let (client, command) = (&self.client, self.session.verb().name());
+        let path = [b"<", address.external().as_slice(), b">"].concat();
+        self.core.log.log(&LogEvent::IllegalAddress { client, command, path: &path });
+        Err(bad)
+    }
+
     /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
     fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
+            return self.refuse_quietly(reply).map(|()| None);
+        }
+        if let Err(reply) = self.check_address(&rcpt.address, BAD_RECIPIENT) {
             return self.refuse_quietly(reply).map(|()| None);
         }
         let Some(transaction) = &self.transaction else {
@@ -221,7 +240,10 @@ impl Task {
     }
 
     /// VRFY: what RCPT would say.
-    async fn vrfy(&mut self, address: Address) -> Result<(), End> {
+    async fn vrfy(&mut self, Vrfy { address, path }: Vrfy) -> Result<(), End> {
+        if let Err(reply) = self.check_address(&address, BAD_RECIPIENT) {
+            return self.refuse_quietly(reply);
+        }
         let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
         let from = sender.clone().unwrap_or_default();
         let judged = self.judge_recipient(&from, &address);
@@ -233,7 +255,7 @@ impl Task {
         };
         match verdict {
             Ok(()) => {
-                let text = format!("252 2.0.0 {}", mail::address::Printable(address.as_bytes()));
+                let text = format!("252 2.0.0 {}", mail::address::Printable(&path));
                 self.session.accept_text(Reply::from(text));
                 Ok(())
             }

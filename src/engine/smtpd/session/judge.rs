@@ -69,8 +69,6 @@ impl Task {
         let welcome = recipient.as_bytes().eq_ignore_ascii_case(b"postmaster");
         let judgement = if welcome {
             Judgement::default()
-        } else if resolved == Resolved::BadSyntax {
-            Judgement::refused(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
         } else {
             self.service.restrictions.recipient(&question)
         };
@@ -79,10 +77,17 @@ impl Task {
             true => Listed::Yes,
             false => self.service.recipients.check(&self.core, recipient, &resolved),
         };
-        if let Resolved::Unknown(why) = &resolved {
-            self.core.log.warn(Daemon::Smtpd, why);
-        }
+        self.warn_of_route(&snapshot, &resolved);
         Judged { judgement, listed, queued: snapshot.resolver.queued(recipient, resolved) }
+    }
+
+    fn warn_of_route(&self, snapshot: &Snapshot, resolved: &Resolved) {
+        let warning = match resolved {
+            Resolved::Unknown(why) => Some(why.clone()),
+            Resolved::Route(route) => snapshot.resolver.doubly_listed(route),
+            Resolved::BadSyntax => None,
+        };
+        self.core.log.warn(Daemon::TrivialRewrite, warning.as_deref().unwrap_or_default());
     }
 
     /// `smtpd_data_restrictions` and `smtpd_end_of_data_restrictions`, which know a recipient when

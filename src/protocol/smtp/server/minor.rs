@@ -6,9 +6,11 @@
 
 use super::replies::{
     BAD_ETRN, BAD_SYNTAX, ETRN_IN_TRANSACTION, GOODBYE, HELO_FIRST, IN_TRANSACTION, NO_AUTH,
-    NOT_AUTHORIZED, NOT_RECOGNIZED, OK, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, VRFY_DISABLED,
+    NOT_AUTHORIZED, NOT_RECOGNIZED, OK, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, SYNTAX_VRFY_UTF8,
+    VRFY_DISABLED,
 };
-use super::{Closing, Event, Reply, Session, Settings, Verb};
+use super::{Closing, Event, Reply, Session, Settings, Verb, Vrfy};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,16 +64,20 @@ impl Session {
         if self.helo.is_none() && settings.helo_required {
             return Err(HELO_FIRST);
         }
-        let is_utf8 = |word: &&[u8]| word.eq_ignore_ascii_case(b"SMTPUTF8");
-        let (path, utf8) = match args {
-            [] => return Err(SYNTAX_VRFY),
-            [path @ .., last] if !path.is_empty() && is_utf8(last) => (path, true),
-            path => (path, false),
+        let offered = self.offered(settings).smtputf8;
+        let (words, utf8) = match args {
+            [words @ .., last] if offered && last.eq_ignore_ascii_case(b"SMTPUTF8") => {
+                (words, true)
+            }
+            words => (words, false),
         };
-        let utf8 = utf8 && self.offered(settings).smtputf8;
-        let address = settings.paths.relaxed().recipient(&path.join(&b' '), utf8);
+        if words.is_empty() {
+            return Err(if offered { SYNTAX_VRFY_UTF8 } else { SYNTAX_VRFY });
+        }
+        let path = words.join(&b' ');
+        let address = settings.paths.relaxed().recipient(&path, utf8);
         let address = address.map_err(|fault| self.complain(fault))?;
-        Ok(self.ask(Event::Vrfy(address)))
+        Ok(self.ask(Event::Vrfy(Box::new(Vrfy { address, path }))))
     }
 
     pub(super) fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {

@@ -19,6 +19,8 @@ pub(super) const LARGE_CHUNK: Reply = Reply::fixed("552 5.3.4 Chunk exceeds mess
 pub(super) const RCPT_AFTER_BDAT: Reply = Reply::fixed("503 5.5.1 Error: RCPT after BDAT");
 pub(super) const SYNTAX_RSET: Reply = Reply::fixed("501 5.5.4 Syntax: RSET");
 pub(super) const SYNTAX_VRFY: Reply = Reply::fixed("501 5.5.4 Syntax: VRFY address");
+pub(super) const SYNTAX_VRFY_UTF8: Reply =
+    Reply::fixed("501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
 pub(super) const VRFY_DISABLED: Reply = Reply::fixed("502 5.5.1 VRFY command is disabled");
 pub(super) const BAD_UTF8: Reply = Reply::fixed("500 5.5.2 Error: bad UTF-8 syntax");
 pub(super) const SYNTAX_STARTTLS: Reply = Reply::fixed("501 5.5.4 Syntax: STARTTLS");

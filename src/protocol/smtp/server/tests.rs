@@ -116,7 +116,7 @@ fn commands_out_of_order() {
             "503 Error: MAIL transaction in progress",
             "501 5.5.4 Syntax: RSET",
             "500 5.5.2 Error: command not recognized",
-            "501 5.5.4 Syntax: VRFY address"
+            "501 5.5.4 Syntax: VRFY address [SMTPUTF8]"
         ]
     );
 }
