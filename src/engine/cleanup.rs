@@ -29,6 +29,7 @@ pub mod receive;
 pub mod rewrite;
 
 use crate::core::Core;
+use crate::head::logical_lines;
 use crate::maillog::Event;
 use checks::{Findings, Inspector, unfolded};
 use inspection::Inspection;
@@ -63,6 +64,17 @@ pub struct Settings {
     pub long_ids: bool,
 }
 
+impl Settings {
+    /// Whether nobody may see a header.
+    fn drops(&self, line: &[u8]) -> bool {
+        let name = header::name(line).unwrap_or_default();
+        self.drop.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Content has been through too many hosts.
+pub const TOO_MANY_HOPS: Reply = Reply::fixed("554 5.4.0 Error: too many hops");
+
 /// What a missing header is made from.
 pub struct Origin<'a> {
     /// The queue id.
@@ -82,6 +94,17 @@ pub struct Origin<'a> {
     pub rewriting: Option<Rewriting<'a>>,
     /// What checks headers and body, unless nothing does.
     pub inspector: Option<Inspector<'a>>,
+}
+
+/// The lines on top of a message, among which mailbox separators may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Top {
+    /// The next line is one.
+    Ahead,
+    /// It was a separator, and is a header now.
+    Marked,
+    /// A line was none.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,7 +146,9 @@ pub struct Message {
     /// Bytes before it that are dropped headers' and go all at once: one by one would cost the
     /// square of their number.
     gap: usize,
-    first_line: bool,
+    top: Top,
+    /// Mailbox separators on top are kept as headers.
+    keeps_separators: bool,
     seen: Seen,
     hops: u32,
     header_8bit: bool,
@@ -142,13 +167,19 @@ impl Message {
             at: buffer.len(),
             gap: 0,
             content: buffer,
-            first_line: true,
+            top: Top::Ahead,
+            keeps_separators: false,
             seen: Seen::default(),
             hops: 1,
             header_8bit: false,
             ids: Vec::new(),
             inspection: None,
         }
+    }
+
+    /// Mailbox separators (`From `) on top of what follows are kept as headers, as smtpd(8) does.
+    pub fn keep_separators(&mut self) {
+        self.keeps_separators = true;
     }
 
     /// Puts a header on top of what the message begins with.
@@ -229,6 +260,9 @@ impl Message {
         if self.part == Part::Body {
             return self.inspect_body(settings, origin, false);
         }
+        if self.top == Top::Ahead {
+            self.drop_own(settings);
+        }
         while self.part == Part::Header {
             match self.next_header(settings.header_size_limit) {
                 Next::Header { end } => self.header(self.at + end, settings, origin)?,
@@ -266,23 +300,47 @@ impl Message {
     }
 
     fn next_header(&mut self, size_limit: usize) -> Next {
-        self.mark_mailbox_line();
-        next_header(&self.content[self.at..], size_limit)
+        if self.top == Top::Ahead {
+            self.mark_first_line();
+        }
+        let rest = &self.content[self.at..];
+        match line_end(rest, 0) {
+            // A separator is one line: whatever follows is looked at by itself.
+            Some(end) if self.top == Top::Marked && end < rest.len() => Next::Header { end },
+            _ => next_header(rest, size_limit),
+        }
     }
 
-    /// A mailbox separator on top of a message is kept, as a header; a blank there begins the body.
-    fn mark_mailbox_line(&mut self) {
+    /// A mailbox separator is kept as a header; a blank at the start begins the body.
+    fn mark_first_line(&mut self) {
         let rest = &self.content[self.at..];
-        if !self.first_line || line_end(rest, 0).is_none() {
+        if line_end(rest, 0).is_none() {
             return;
         }
-        self.first_line = false;
         let quoted = rest.iter().take_while(|byte| **byte == b'>').count();
-        if rest[quoted..].get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"from ")) {
-            self.content.splice(self.at..self.at, *b"Mailbox-Line: ");
-        } else if header::is_continuation(rest) {
+        if self.keeps_separators && rest[quoted..].starts_with(b"From ") {
+            self.content.splice(self.at..self.at, *b"X-Mailbox-Line: ");
+            self.top = Top::Marked;
+            return;
+        }
+        self.top = Top::Over;
+        if header::is_continuation(rest) {
             self.content.splice(self.at..self.at, *b"\r\n");
         }
+    }
+
+    /// Drops what nobody may see of the headers that we begin the message with.
+    fn drop_own(&mut self, settings: &Settings) {
+        let own = &self.content[..self.at];
+        if !logical_lines(own, true).any(|line| settings.drops(line)) {
+            return;
+        }
+        let kept: Vec<&[u8]> =
+            logical_lines(own, true).filter(|line| !settings.drops(line)).collect();
+        let kept = kept.concat();
+        let length = kept.len();
+        self.content.splice(..self.at, kept);
+        self.at = length;
     }
 
     /// A complete header ends at `end`.
@@ -292,21 +350,20 @@ impl Message {
         settings: &Settings,
         origin: &Origin<'_>,
     ) -> Result<(), Reply> {
+        let end = self.tidied(end);
         let Some(end) = self.inspect_header(end, origin)? else { return Ok(()) };
         let line = &self.content[self.at..end];
-        let name = header::name(line).unwrap_or_default();
-        let listed = |it: &String| it.as_bytes().eq_ignore_ascii_case(name);
-        let dropped = settings.drop.iter().any(listed);
-        let known = if dropped { Known::Other } else { header::classify(name) };
+        let dropped = settings.drops(line);
+        // What is dropped has been there all the same: nothing is missing for it.
+        let known = header::name(line).map_or(Known::Other, header::classify);
         self.header_8bit |= !line.is_ascii();
         self.note(known, end);
         if known == Known::Received {
             self.hops += 1;
             if self.hops >= settings.hopcount_limit {
-                return Err(Reply::fixed("554 5.4.0 Error: too many hops"));
+                return Err(TOO_MANY_HOPS);
             }
         }
-        let end = if dropped { end } else { self.tidied(end) };
         let end = if dropped { end } else { self.rewrite(end, origin)? };
         if dropped {
             self.gap += end - self.at;
@@ -314,6 +371,9 @@ impl Message {
             self.content.copy_within(self.at..end, self.at - self.gap);
         }
         self.at = end;
+        if self.top == Top::Marked {
+            self.top = Top::Ahead;
+        }
         Ok(())
     }
 

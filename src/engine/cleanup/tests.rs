@@ -21,6 +21,15 @@ fn settings() -> Settings {
 }
 
 fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<u8>), Reply> {
+    cleaned_by(&settings(), input, size, add_missing)
+}
+
+fn cleaned_by(
+    settings: &Settings,
+    input: &[u8],
+    size: usize,
+    add_missing: bool,
+) -> Result<(String, Vec<u8>), Reply> {
     let sender = Address::from_internal(b"a@example.org");
     let zone = Zone { offset: 0, name: "UTC".into() };
     let id = QueueId { micros: 1_704_110_400_000_000, number: 1, long: true };
@@ -34,15 +43,15 @@ fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<
         rewriting: None,
         inspector: None,
     };
-    let settings = settings();
     let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+    message.keep_separators();
     for piece in input.chunks(size) {
         message.content.extend_from_slice(piece);
-        message.advance(&settings, &origin)?;
+        message.advance(settings, &origin)?;
     }
-    message.finish(&settings, &origin)?;
+    message.finish(settings, &origin)?;
     let text = String::from_utf8_lossy(&message.content).into_owned();
-    let text = text.strip_prefix(RECEIVED).expect("our own header stays on top").to_string();
+    let text = text.strip_prefix(RECEIVED).unwrap_or(&text).to_string();
     Ok((text, message.ids.last().and_then(|id| id.value.clone()).unwrap_or_default()))
 }
 
@@ -79,6 +88,22 @@ fn headers_that_nobody_may_see_are_dropped() {
 }
 
 /// Dropping each moved everything behind it: the square of their number.
+#[test]
+fn what_is_dropped_has_been_there() {
+    let got = text("Resent-Bcc: x\r\nSubject: x\r\n\r\n");
+    assert!(!got.contains("Resent-Bcc:") && got.contains("\r\nResent-Message-Id: <"), "{got}");
+}
+
+#[test]
+fn our_own_header_can_be_dropped_too() {
+    let mut settings = settings();
+    settings.drop = vec!["received".into()];
+    settings.hopcount_limit = 3;
+    let drop = |input: &[u8], size| cleaned_by(&settings, input, size, false).map(|it| it.0);
+    assert_eq!(drop(b"Received: x\r\nA: b\r\n\r\nc\r\n", 3).unwrap(), "A: b\r\n\r\nc\r\n");
+    assert_eq!(drop(&b"Received: x\r\n".repeat(3), usize::MAX).unwrap_err(), TOO_MANY_HOPS);
+}
+
 #[test]
 fn many_dropped_headers_among_others_go() {
     let input = "Bcc: a\r\nTo: b\r\nBcc: c\r\nBcc: d\r\nCc: e\r\n".repeat(2000) + "\r\nbody\r\n";
@@ -125,8 +150,16 @@ fn a_body_without_a_blank_line_gets_one() {
 
 #[test]
 fn a_mailbox_separator_becomes_a_header() {
-    let got = cleaned(b">From a@b Mon\r\nSubject: x\r\n\r\n", 4, false).unwrap().0;
-    assert_eq!(got, "Mailbox-Line: >From a@b Mon\r\nSubject: x\r\n\r\n");
+    let text = b"From a@b Mon\r\n>From a\r\nSubject: x\r\n\r\nFrom c\r\n";
+    let got = cleaned(text, 4, false).unwrap().0;
+    let marked = "X-Mailbox-Line: From a@b Mon\r\nX-Mailbox-Line: >From a\r\n";
+    assert_eq!(got, format!("{marked}Subject: x\r\n\r\nFrom c\r\n"));
+    for (text, rest) in
+        [("from a", "\r\nfrom a"), ("From a\r\n b", "X-Mailbox-Line: From a\r\n\r\n b")]
+    {
+        let got = cleaned(format!("{text}\r\n").as_bytes(), 4, false).unwrap().0;
+        assert_eq!(got, format!("{rest}\r\n"));
+    }
 }
 
 #[test]

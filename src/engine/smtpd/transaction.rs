@@ -10,7 +10,7 @@ use crate::cleanup::mapping::{Copies, blind_copy};
 use crate::cleanup::orders::Orders;
 use crate::cleanup::receive::Receive;
 use crate::cleanup::rewrite::{Context, LOCAL_CONTEXT, REWRITE_CONTEXT, Rewriting};
-use crate::cleanup::{self, Message, Origin};
+use crate::cleanup::{self, Message, Origin, TOO_MANY_HOPS};
 use crate::core::Core;
 use crate::delivery::MessageInfo;
 use crate::limits::EXTENT_BYTES;
@@ -168,6 +168,7 @@ impl Transaction {
             zone: &self.zone,
         };
         let mut message = Message::new(core.take_buffer(), format_args!("{received}"));
+        message.keep_separators();
         // The first of them comes first.
         self.prepends.drain(..).rev().for_each(|line| message.prepend(&line));
         self.message = Some(message);
@@ -300,12 +301,14 @@ impl Transaction {
         if let Some(draft) = self.draft.take() {
             core.queue.borrow_mut().abandon(draft);
         }
-        if reply == TOO_BIG
-            && let Some((_, id)) = self.opened
-        {
-            let text = "queue file size limit exceeded";
-            core.log.log(&Event::MessageWarning { daemon: Daemon::Cleanup, id, text });
-            core.log.log(&Event::MessageWarning { daemon: Daemon::Smtpd, id, text });
+        if let Some((_, id)) = self.opened {
+            let warn = |daemon, text| core.log.log(&Event::MessageWarning { daemon, id, text });
+            if reply == TOO_BIG {
+                warn(Daemon::Cleanup, "queue file size limit exceeded");
+                warn(Daemon::Smtpd, "queue file size limit exceeded");
+            } else if reply == TOO_MANY_HOPS {
+                warn(Daemon::Cleanup, "message rejected: hopcount exceeded");
+            }
         }
         self.failure = Some(reply);
     }
