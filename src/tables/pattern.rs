@@ -51,6 +51,8 @@ pub trait Pattern: Sized {
     const KIND: &'static str;
     /// What a pattern without its end is called.
     const UNCLOSED: &'static str;
+    /// What the number 0 is said to be in a value.
+    const OUT_OF_RANGE: &'static str;
 
     /// Compiles a pattern with the letters behind it.
     ///

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use config::{MainCf, MasterCf, Params, check};
 
+use crate::program::printable;
 use crate::system::{self, Files};
 use mode::{Action, Request};
 
@@ -59,14 +60,16 @@ impl Output {
             _ => program,
         };
         for (at, warning) in self.warnings.iter().enumerate() {
-            eprintln!("{}: {warning}", speaker(at));
+            // Postfix's postconf knows no smtputf8_enable.
+            eprintln!("{}: {}", speaker(at), printable(warning, false));
         }
         let written = std::io::stdout().lock().write_all(self.text.as_bytes());
         match (result, written) {
             (Ok(()), Ok(())) => ExitCode::SUCCESS,
             (Err(Fatal(text)), _) if text.is_empty() => ExitCode::FAILURE,
             (Err(Fatal(text)), _) => {
-                eprintln!("{}: fatal: {text}", speaker(self.warnings.len()));
+                let (speaker, text) = (speaker(self.warnings.len()), printable(&text, false));
+                eprintln!("{speaker}: fatal: {text}");
                 ExitCode::FAILURE
             }
             (Ok(()), Err(error)) => {

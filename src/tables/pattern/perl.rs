@@ -79,6 +79,7 @@ impl Options {
 
 impl Pattern for Perl {
     const KIND: &'static str = "pcre";
+    const OUT_OF_RANGE: &'static str = "out of range";
     const UNCLOSED: &'static str = "ignoring";
 
     fn compile(

@@ -131,6 +131,7 @@ impl Posix {
 
 impl Pattern for Posix {
     const KIND: &'static str = "regexp";
+    const OUT_OF_RANGE: &'static str = "out-of-range";
     const UNCLOSED: &'static str = "skipping";
 
     fn compile(

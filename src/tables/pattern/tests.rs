@@ -204,3 +204,18 @@ fn results_may_be_kept_free_of_parts_of_the_key() {
                 rule";
     assert_eq!(said.into_inner(), [text]);
 }
+
+/// A pair of braces within one ended it, and a number that is too large was none.
+#[test]
+fn values_are_read_as_postfix_reads_them() {
+    let text = "  /a/ blank\n/(b)/ $0\n/(c)/ ${1?{x}:{y}}\n/(d)/ $4294967297\n/(e)/ $99999999999\n";
+    let common = "t: logical line must not start with whitespace: \"  /a/ blank\"
+line 2: RANGE replacement index \"0\"
+line 2: bad replacement syntax: skipping this rule
+line 3: non-numeric replacement index \"1?{x}:{y}\"
+line 3: bad replacement syntax: skipping this rule
+line 5: out of range replacement index \"1215752191\": skipping this rule";
+    assert_eq!(said::<Posix>(text).join("\n"), common.replace("RANGE", "out-of-range"));
+    assert_eq!(said::<Perl>(text).join("\n"), common.replace("RANGE", "out of range"));
+    assert_eq!((ask::<Posix>(text, "a"), ask::<Posix>(text, "d")), (None, Some("d".to_string())));
+}

@@ -87,7 +87,7 @@ pub(super) fn master_cf(
 
 fn wish(text: &str, how: How, section: Section) -> Result<Wish, Fatal> {
     if text.contains('\n') {
-        return Err(Fatal("-e, -X, or -# accepts no multi-line input".to_owned()));
+        return Err(Fatal("-Me, -Fe, -Pe, -X, or -# accept no multi-line input".to_owned()));
     }
     let typed = text.trim_ascii_start();
     if typed.starts_with('#') {

@@ -54,11 +54,6 @@ impl Place {
         Ok(Self { directory, path, name, kind: table.kind.clone() })
     }
 
-    /// The path of the database, for messages.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What the database holds; nothing, when there is none.
     pub(super) fn read(&self) -> Result<Option<Entries>, Fatal> {
         match self.open() {
@@ -86,8 +81,15 @@ impl Place {
 
     /// Replaces the database; it keeps the mode of one that is there, under the same owner.
     pub(super) fn write(&self, entries: &Entries, rights: Rights) -> Result<(), Fatal> {
-        let bytes =
-            self.encode(entries).map_err(|why| Fatal(format!("{}: {why}", self.path.display())))?;
+        let bytes = self.encode(entries).map_err(|why| {
+            let path = self.path.display();
+            Fatal(match self.kind.as_str() {
+                "lmdb" => {
+                    format!("error updating lmdb:{}: {why}", self.path.with_extension("").display())
+                }
+                _ => format!("{path}: {why}"),
+            })
+        })?;
         let temporary = format!(".{}.{}", self.name, std::process::id());
         let done = self.create(&temporary, &bytes, rights).and_then(|()| {
             fs::renameat(&self.directory, &temporary, &self.directory, &self.name)?;
