@@ -20,6 +20,16 @@ fn settings() -> Settings {
 }
 
 fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<u8>), Reply> {
+    let message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+    walked(message, (input, size), add_missing, &settings())
+}
+
+fn walked(
+    mut message: Message,
+    (input, size): (&[u8], usize),
+    add_missing: bool,
+    settings: &Settings,
+) -> Result<(String, Vec<u8>), Reply> {
     let sender = Address::from_internal(b"a@example.org");
     let zone = Zone { offset: 0, name: "UTC".into() };
     let id = QueueId { micros: 1_704_110_400_000_000, number: 1, long: true };
@@ -33,13 +43,11 @@ fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<
         rewriting: None,
         inspector: None,
     };
-    let settings = settings();
-    let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
     for piece in input.chunks(size) {
         message.content.extend_from_slice(piece);
-        message.advance(&settings, &origin)?;
+        message.advance(settings, &origin)?;
     }
-    message.finish(&settings, &origin)?;
+    message.finish(settings, &origin)?;
     let text = String::from_utf8_lossy(&message.content).into_owned();
     let text = text.strip_prefix(RECEIVED).expect("our own header stays on top").to_string();
     Ok((text, message.ids.last().and_then(|id| id.value.clone()).unwrap_or_default()))
@@ -126,6 +134,29 @@ fn a_body_without_a_blank_line_gets_one() {
 fn a_mailbox_separator_becomes_a_header() {
     let got = cleaned(b">From a@b Mon\r\nSubject: x\r\n\r\n", 4, false).unwrap().0;
     assert_eq!(got, "Mailbox-Line: >From a@b Mon\r\nSubject: x\r\n\r\n");
+}
+
+#[test]
+fn from_the_network_all_mailbox_separators_become_headers() {
+    let message = Message::new(Vec::new(), format_args!("{RECEIVED}")).from_network();
+    let input = b"From a@b Mon\r\n>From c@d Tue\r\nSubject : x\r\nFrom e\r\n";
+    let got = walked(message, (input, 3), false, &settings()).unwrap().0;
+    let expected = "X-Mailbox-Line: From a@b Mon\r\nX-Mailbox-Line: >From c@d Tue\r\n\
+                    Subject: x\r\n\r\nFrom e\r\n";
+    assert_eq!(got, expected);
+}
+
+/// The rest of a header that was taken too early began the body.
+#[test]
+fn of_a_header_that_is_too_long_the_start_remains() {
+    let settings = Settings { header_size_limit: 20, ..settings() };
+    let long = format!("X-Long: a\r\n {}\r\n {}\r\nSubject: x\r\n\r\nb\r\n", "b".repeat(50), "c");
+    let expected = "X-Long: a\r\n bbbbbbbbb\r\nSubject: x\r\n\r\nb\r\n";
+    for size in [1, 7, 45, 60, usize::MAX] {
+        let message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+        let got = walked(message, (long.as_bytes(), size), false, &settings).unwrap().0;
+        assert_eq!(got, expected, "{size}");
+    }
 }
 
 #[test]

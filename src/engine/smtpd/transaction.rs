@@ -167,7 +167,8 @@ impl Transaction {
             unix,
             zone: &self.zone,
         };
-        let mut message = Message::new(core.take_buffer(), format_args!("{received}"));
+        let message = Message::new(core.take_buffer(), format_args!("{received}"));
+        let mut message = message.from_network();
         // The first of them comes first.
         self.prepends.drain(..).rev().for_each(|line| message.prepend(&line));
         self.message = Some(message);
