@@ -378,6 +378,8 @@ static POSTCONF: &[&str] = &[
     "-d|myown",
     "-C|user,service",
     "-C|",
+    "-M|-e|a/unix=a unix - - - - - b -vo x=y -D",
+    "-M|-e|a/unix=a unix - - - - - b z -o x=y",
     "-x|-n|myown",
     "-o|n=$myown|-o|myown=q|-xh|n",
     "-e|nosuch",
@@ -553,6 +555,40 @@ static BROKEN: &[&str] = &[
     "inet_protocols=x\nmyhostname=a!",
     "ipc_ttl=x\nmessage_size_limit=x",
 ];
+
+/// Lines of main.cf that postconf(1) has something to say about.
+static ODD: &[&str] = &[
+    "relayhost=${x",
+    "relayhost=${{1}==?{t}:{f}}",
+    "relayhost=${{a} <> {b} ? {c}}",
+    "relayhost=$relayhost",
+    "own=${x",
+    "smtpd_restriction_classes=a1 $a2\na2=a3,a4\na3=permit\na4=$a5\na5=x\na6=y",
+    "alias_maps=mysql:$m\nm=m1\nm1_hosts=x\nown=mysql:m2\nm2_hosts=y",
+    "virtual_alias_maps=pipemap:{mysql:a1,ldap:a2} proxy:unionmap:{pgsql:a3}\na1_hosts=x\na2_bind=y\n\
+     a3_user=z\na3_nosuch=w",
+    "drop_time_limit=1\npolicy_time_limit=2\npolicy_destination_rate_delay=3\n\
+     local_destination_rate_delay=4\nrelay_destination_rate_delay=5\nsmtp_destination_rate_delay=6",
+    "tabs=a\tb\n c",
+    "u=\u{e9}",
+    "a=b\na=c",
+    "  lead=x\nb=c",
+    "lonely",
+    "a b=c",
+];
+
+#[test]
+fn postconf_reads_main_cf_as_postfix_does() {
+    if installed() {
+        none_differs(ODD, |lines, found| {
+            let main = format!("{lines}\ncompatibility_level = 3.6\nmyhostname = a.test\n");
+            let calls: [&[&str]; 4] = [&["-n"], &["-nx"], &["-M"], &["-P"]];
+            for words in calls {
+                compare(&main, &[("postconf", words, "")], found);
+            }
+        });
+    }
+}
 
 #[test]
 fn broken_parameters_end_every_program_as_in_postfix() {

@@ -36,17 +36,21 @@ impl Entry {
         &self.columns[1]
     }
 
-    /// The daemon, without its directory.
-    pub(super) fn command(&self) -> &str {
-        let command = &self.columns[7];
-        command.rsplit('/').next().unwrap_or(command)
+    /// The daemon as it is written.
+    pub(super) fn program(&self) -> &str {
+        &self.columns[7]
     }
 
-    /// The `-o` settings, sorted by name, the last of each.
+    /// The `-o` settings, sorted by name, the last of each. They end with the options.
     fn overrides(&self) -> std::collections::BTreeMap<String, String> {
-        let pairs = self.args.windows(2).filter(|pair| pair[0] == "-o");
-        let split = pairs.filter_map(|pair| config::main_cf::split_name_value(&pair[1]).ok());
-        split.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut out = std::collections::BTreeMap::new();
+        let mut args = self.args.iter();
+        while let Some(option) = args.next().filter(|arg| arg.len() > 1 && arg.starts_with('-')) {
+            let setting = if option == "-o" { args.next() } else { None };
+            let pair = setting.and_then(|text| config::main_cf::split_name_value(text).ok());
+            out.extend(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        out
     }
 
     /// Sets `-o name=value` wherever it stands, else after the last option; nothing takes it away.
@@ -166,12 +170,15 @@ fn normal_args(words: Vec<String>) -> Vec<String> {
     let mut options = true;
     while let Some(word) = words.next() {
         options &= word.starts_with('-') && word.len() > 1;
-        let Some(rest) = word.strip_prefix("-o").filter(|_| options) else {
+        let Some((before, rest)) = word.split_once('o').filter(|_| options) else {
             out.push(word);
             continue;
         };
+        // Other letters may be glued to it.
+        out.extend((before != "-").then(|| before.to_owned()));
         out.push("-o".to_owned());
-        let setting = if rest.is_empty() { words.next() } else { Some(rest.to_owned()) };
+        let rest = unbrace(rest).unwrap_or_else(|_| rest.to_owned());
+        let setting = if rest.is_empty() { words.next() } else { Some(rest) };
         out.extend(setting.map(|text| match config::main_cf::split_name_value(&text) {
             Ok((name, value)) => format!("{name}={value}"),
             Err(_) => text,
@@ -185,7 +192,7 @@ pub(super) fn lenient(path: &str, entries: &[Entry]) -> MasterCf {
     let mut master = MasterCf::empty(path);
     for entry in entries {
         let settings = entry.overrides().into_iter().collect();
-        master.add_settings(entry.name(), entry.line, settings);
+        master.add_settings((entry.name(), entry.program()), entry.line, settings);
     }
     master
 }
