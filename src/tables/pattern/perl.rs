@@ -110,9 +110,8 @@ impl Pattern for Perl {
         self.program.captures_len() - 1
     }
 
-    /// A match that is given up for its cost is none.
-    fn matches(&self, key: &[u8]) -> bool {
-        self.program.is_match(key).unwrap_or(false)
+    fn matches(&self, key: &[u8]) -> Option<bool> {
+        self.program.is_match(key).ok()
     }
 
     fn spans(&self, key: &[u8]) -> Option<Spans> {

@@ -219,3 +219,13 @@ line 5: out of range replacement index \"1215752191\": skipping this rule";
     assert_eq!(said::<Perl>(text).join("\n"), common.replace("RANGE", "out of range"));
     assert_eq!((ask::<Posix>(text, "a"), ask::<Posix>(text, "d")), (None, Some("d".to_string())));
 }
+
+/// A negated rule held where the library had given up.
+#[test]
+fn where_the_library_gives_up_no_rule_holds() {
+    let text = "if /^(a+)+$/\n/./ within\nendif\nif !/^(a+)+$/\n/./ within\nendif\n\
+                !/^(a+)+$/ not\n/^(a+)+$/ x\n/^a/ other\n";
+    let key = "a".repeat(40) + "b";
+    assert_eq!(ask::<Perl>(text, &key).as_deref(), Some("other"));
+    assert_eq!(ask::<Perl>(text, "aab").as_deref(), Some("within"));
+}
