@@ -8,7 +8,7 @@
 
 mod acted_upon;
 pub mod common;
-mod database;
+pub mod database;
 mod hostname;
 #[cfg(test)]
 mod tests;
