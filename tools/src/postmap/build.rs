@@ -64,7 +64,8 @@ fn standard_input() -> Result<(Vec<u8>, Option<Metadata>), Fatal> {
 fn rights(run: &Run<'_>, source: Option<&Metadata>) -> Rights {
     let mode = source.filter(|_| run.options.inherit_mode).map(MetadataExt::mode);
     let owner = source.filter(|_| run.options.inherit_owner);
-    Rights { mode, owner: owner.map(|source| (source.uid(), source.gid())) }
+    let owner = owner.map(|source| (source.uid(), source.gid()));
+    Rights { mode, owner, nul: run.options.nul }
 }
 
 /// A table in the making.
