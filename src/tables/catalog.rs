@@ -287,7 +287,7 @@ impl Opened {
     pub fn entries(&self) -> Option<Pairs<'_>> {
         match &self.contents {
             Contents::Database(db) => Some(Box::new(db.table.iter())),
-            Contents::Map(map) if self.name.kind != "unix" => {
+            Contents::Map(map) if !["nis", "unix"].contains(&self.name.kind.as_str()) => {
                 let pairs = map.table.iter();
                 Some(Box::new(pairs.map(|(key, value)| (key.as_slice(), value.as_slice()))))
             }

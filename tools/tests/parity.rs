@@ -277,7 +277,7 @@ static TABLES: &[&str] = &[
     "-q|x|static:{x ; -q|x|static:{x}y ; -q|x|static:{ } ; -q|x|randmap:{} ; -q|x|randmap:{{a}b}",
     "-q|x|unionmap:{static:} ; -q|x|unionmap:{:x} ; -q|x|unionmap:{{static:x}} ; -q|x|unionmap:{} ; -q|x|pipemap:{static:a",
     "-q|x|regexp:{/x/ y} ; -q|x|regexp:{{/x/ y} ; -q|x|pcre:{{/x/ y}z} ; -q|x|cidr:{{::1 x}} y ; -q|x|regexp:{} ; -q|x|pcre:{{/x/ y}}",
-    "-s|proxy:t1 ; proxy:hash:t1 ; -i|proxy:hash:t1",
+    "-s|nis:x ; -d|x|nis:x ; -s|proxy:t1 ; proxy:hash:t1 ; -i|proxy:hash:t1",
     "-q|-|static:x < \u{e9}\n ; -b|-q|-|regexp:pat < a\n\nbc\n",
     "@t1 ; @-b|al ; @-U|al ; @-d|x|static:y ; @regexp:al ; @",
 ];

@@ -149,7 +149,7 @@ fn every_parameter_that_a_table_reads_is_known() {
         let filled = ["dbname", "dbpath", "query", "key", "search_base", "option_file"];
         filled.contains(&name).then(|| "/x".to_owned())
     };
-    let answers: [&dyn Fn(&str) -> Option<String>; 5] =
+    let answers: [tables::catalog::Parameters<'_>; 5] =
         [&|_| None, &|_| Some("5".to_owned()), &|_| Some("yes".to_owned()), &values, &|name| {
             values(name).or_else(|| name.ends_with("start_tls").then(|| "yes".to_owned()))
         }];
