@@ -395,6 +395,19 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_table_is_named_once() {
+        let main = b"header_checks = regexp:/nowhere\nbody_checks = regexp:/nowhere\n";
+        let params = Params::new(MainCf::parse("main.cf", main).unwrap(), Host::default());
+        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
+        for parameter in ["header_checks", "body_checks"] {
+            let maps = opener.raw_maps(&params, parameter).unwrap();
+            assert!(matches!(maps.lookup(b"x"), Lookup::Retry(_)));
+        }
+        let said = opener.finish().0;
+        assert_eq!(said, ["header_checks: open /nowhere: No such file or directory"]);
+    }
+
+    #[test]
     fn content_is_asked_for_letter_by_letter() {
         let main = MainCf::parse("main.cf", b"body_checks = inline:{Ab=1} regexp:{{/x/ 2}}\n");
         let params = Params::new(main.unwrap(), Host::default());
