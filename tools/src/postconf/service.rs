@@ -111,7 +111,7 @@ pub(super) fn entry_of_words(text: &str) -> (String, Vec<String>) {
 }
 
 fn quoted(arg: &str) -> String {
-    let plain = !arg.is_empty() && !arg.contains(|c: char| c.is_ascii_whitespace());
+    let plain = !arg.contains(|c: char| c.is_ascii_whitespace());
     if plain { arg.to_owned() } else { format!("{{{arg}}}") }
 }
 
@@ -142,13 +142,19 @@ pub(super) fn parse_entry(path: &str, row: &Row, out: &mut Output) -> Result<Ent
     if let Some(field) = (1..7).find(|field| !fits(*field, &row.columns[*field])) {
         return Err(bad(field));
     }
-    let words = row.args.iter().map(|word| {
-        unbrace(word).unwrap_or_else(|error| {
+    let mut words: Vec<String> = Vec::new();
+    for word in &row.args {
+        let text = unbrace(word).unwrap_or_else(|error| {
             out.warn(&format!("master.cf: {error}"));
             word.trim_matches(['{', '}', ' ', '\t']).to_owned()
-        })
-    });
-    Ok(Entry { columns: row.columns.clone(), args: normal_args(words.collect()), line: row.line })
+        });
+        let braced = word.starts_with('{') && words.last().is_some_and(|last| last == "-o");
+        if let Some(bad) = config::main_cf::split_name_value(&text).err().filter(|_| braced) {
+            out.warn(&format!("master.cf: {bad}: \"{text}\""));
+        }
+        words.push(text);
+    }
+    Ok(Entry { columns: row.columns.clone(), args: normal_args(words), line: row.line })
 }
 
 pub(super) fn fits(field: usize, value: &str) -> bool {
