@@ -8,17 +8,18 @@
 
 mod acted_upon;
 pub mod common;
-mod database;
+pub mod database;
 mod hostname;
 #[cfg(test)]
 mod tests;
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::expand::references;
+use crate::expand::{ExpandError, references};
 use crate::master_cf::MasterCf;
 use crate::params::table::Kind;
 use crate::params::{BadValue, Params, family, table};
@@ -120,11 +121,36 @@ pub fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, _, name, value) in all_settings(params, master) {
         names.extend(references(value));
-        names.extend(classes_in(name, value).map(ToString::to_string));
-        let tables = database::tables(value);
+        let expanded = expanded(params, value);
+        names.extend(classes_in(name, &expanded).map(ToString::to_string));
+        // What nothing reads opens no table.
+        let tables = database::tables(if is_defined(name, master) { &expanded } else { "" });
         names.extend(tables.flat_map(|(kind, name)| database::parameters(kind, name)));
     }
     names
+}
+
+/// The value with what it refers to, as it stands if that cannot be.
+fn expanded<'a>(params: &Params, value: &'a str) -> Cow<'a, str> {
+    match value.contains('$') {
+        true => params.expand(value).map_or(Cow::Borrowed(value), Cow::Owned),
+        false => Cow::Borrowed(value),
+    }
+}
+
+/// The settings of main.cf that cannot be expanded, and whether they are Postfix's: the others are
+/// only looked through for names, which tells less.
+pub fn malformed(params: &Params, master: &MasterCf) -> Vec<(bool, ExpandError)> {
+    let raw =
+        |name: &str| table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
+    let settings = params.set_names().filter(|setting| !raw(setting.name));
+    let bad = settings.filter_map(|setting| {
+        let error = params.expand(setting.value).err()?;
+        let known = is_defined(setting.name, master);
+        let plain = matches!(error, ExpandError::Truncated(_) | ExpandError::EmptyName(_));
+        (known || plain).then_some((known, error))
+    });
+    bad.collect()
 }
 
 /// Names mentioned that nothing defines, with the file that mentions them: master.cf first.
@@ -133,7 +159,8 @@ pub fn undefined(params: &Params, master: &MasterCf) -> Vec<(String, String)> {
     for (file, _, name, value) in all_settings(params, master) {
         let delayed = table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
         let names = if delayed { BTreeSet::new() } else { references(value) };
-        let classes = classes_in(name, value).map(ToString::to_string);
+        let expanded = expanded(params, value);
+        let classes = classes_in(name, &expanded).map(ToString::to_string);
         for used in names.into_iter().chain(classes) {
             if !params.is_set(&used) && !is_defined(&used, master) {
                 out.insert((file != master.file(), file.to_string(), used));
@@ -154,11 +181,10 @@ fn is_defined(name: &str, master: &MasterCf) -> bool {
     if table::find(name).is_some() || table::is_legacy(name) {
         return true;
     }
-    let service = |suffix: &str| {
-        let transport = name.strip_suffix(suffix);
-        transport.is_some_and(|transport| master.has_name(transport))
-    };
-    family::of_name(name).is_some_and(|family| service(family.suffix))
+    family::of_name(name).is_some_and(|family| {
+        let service = name.strip_suffix(family.suffix);
+        service.is_some_and(|service| master.has_member(service, family))
+    })
 }
 
 /// Parameters whose setting narrows who may send mail through or to this machine. When the engine

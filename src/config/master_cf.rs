@@ -21,6 +21,7 @@ use core::fmt;
 use crate::level::Level;
 use crate::line::Warning;
 use crate::main_cf::{BadLine, split_name_value};
+use crate::params::family::{self, Family};
 use crate::source::{Source, SourceError};
 
 /// Since this level the default of the chroot column is `n`.
@@ -136,6 +137,7 @@ pub struct MasterCf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Loose {
     name: String,
+    program: String,
     line: u32,
     overrides: Vec<(String, String)>,
 }
@@ -287,10 +289,16 @@ impl MasterCf {
         Self { file: file.to_string(), ..Self::default() }
     }
 
-    /// Adds a service of which only name and settings matter, for [`crate::check`]: postconf(1)
-    /// must say something about files that master(8) refuses.
-    pub fn add_settings(&mut self, name: &str, line: u32, overrides: Vec<(String, String)>) {
-        self.loose.push(Loose { name: name.to_string(), line, overrides });
+    /// Adds a service of which only name, program and settings matter, for [`crate::check`]:
+    /// postconf(1) must say something about files that master(8) refuses.
+    pub fn add_settings(
+        &mut self,
+        (name, program): (&str, &str),
+        line: u32,
+        overrides: Vec<(String, String)>,
+    ) {
+        let (name, program) = (name.to_string(), program.to_string());
+        self.loose.push(Loose { name, program, line, overrides });
     }
 
     /// Every `-o` of every service.
@@ -302,10 +310,14 @@ impl MasterCf {
         })
     }
 
-    /// Whether a service of any type has this name.
-    pub fn has_name(&self, name: &str) -> bool {
-        let mut names = self.services.iter().map(|s| &s.name);
-        names.any(|n| n == name) || self.loose.iter().any(|s| s.name == name)
+    /// Whether a service of this name, of any type, has a member of `family`.
+    pub fn has_member(&self, name: &str, family: &Family) -> bool {
+        let services = self.services.iter().map(|s| (&s.name, &s.command));
+        let mut all = services.chain(self.loose.iter().map(|s| (&s.name, &s.program)));
+        all.any(|(service, program)| {
+            let has = || family::of_program(program).any(|has| has.suffix == family.suffix);
+            service == name && has()
+        })
     }
 
     /// The file's name, for messages.

@@ -11,7 +11,7 @@
 //! [`Message::findings`].
 //!
 //! Limits: `hopcount_limit`, `message_size_limit`; a header that is not complete waits at most for
-//! `header_size_limit` bytes and is then taken as it is.
+//! `header_size_limit` bytes; what is beyond is taken away.
 //!
 //! Standards: cleanup(8); RFC 5322 section 3.6.
 
@@ -24,6 +24,7 @@ mod map1n;
 pub mod mapping;
 mod masquerade;
 mod missing;
+mod next_header;
 pub mod orders;
 pub mod receive;
 pub mod rewrite;
@@ -37,8 +38,10 @@ use mail::Address;
 use mail::date::Zone;
 use mail::header::{self, Known};
 use mail::queue_id::QueueId;
+use next_header::{Next, Skip, line_end, next_header, tidy};
 use protocol::smtp::reply::Reply;
 use rewrite::Rewriting;
+use std::borrow::Cow;
 use std::io::Write as _;
 
 /// What cleanup needs of the configuration.
@@ -149,6 +152,8 @@ pub struct Message {
     top: Top,
     /// Mailbox separators on top are kept as headers.
     keeps_separators: bool,
+    /// What comes next is beyond `header_size_limit`.
+    skip: Skip,
     seen: Seen,
     hops: u32,
     header_8bit: bool,
@@ -169,6 +174,7 @@ impl Message {
             content: buffer,
             top: Top::Ahead,
             keeps_separators: false,
+            skip: Skip::Nothing,
             seen: Seen::default(),
             hops: 1,
             header_8bit: false,
@@ -263,9 +269,14 @@ impl Message {
         if self.top == Top::Ahead {
             self.drop_own(settings);
         }
-        while self.part == Part::Header {
+        while self.part == Part::Header && self.has_skipped() {
             match self.next_header(settings.header_size_limit) {
-                Next::Header { end } => self.header(self.at + end, settings, origin)?,
+                Next::Header { end } => {
+                    if self.content[self.at..][end - 1] != b'\n' {
+                        self.skip = Skip::Line;
+                    }
+                    self.header(self.at + end, settings, origin)?;
+                }
                 Next::End { blank } => self.end_of_header(blank, settings, origin),
                 Next::Incomplete => break,
             }
@@ -297,6 +308,25 @@ impl Message {
             self.end_of_header(true, settings, origin);
         }
         self.inspect_body(settings, origin, true)
+    }
+
+    /// Whether what is too long of a header has been passed over.
+    fn has_skipped(&mut self) -> bool {
+        loop {
+            let rest = &self.content[self.at..];
+            self.skip = match (self.skip, rest.first()) {
+                (Skip::Nothing, _) => return true,
+                (_, None) => return false,
+                (Skip::Continuations, Some(b' ' | b'\t')) => Skip::Line,
+                (Skip::Continuations, Some(_)) => Skip::Nothing,
+                (Skip::Line, Some(_)) => {
+                    let end = line_end(rest, 0);
+                    let length = end.unwrap_or(rest.len());
+                    self.content.drain(self.at..self.at + length);
+                    if end.is_some() { Skip::Continuations } else { Skip::Line }
+                }
+            };
+        }
     }
 
     fn next_header(&mut self, size_limit: usize) -> Next {
@@ -350,7 +380,7 @@ impl Message {
         settings: &Settings,
         origin: &Origin<'_>,
     ) -> Result<(), Reply> {
-        let end = self.tidied(end);
+        let end = self.tidy(end, settings.header_size_limit);
         let Some(end) = self.inspect_header(end, origin)? else { return Ok(()) };
         let line = &self.content[self.at..end];
         let dropped = settings.drops(line);
@@ -377,15 +407,12 @@ impl Message {
         Ok(())
     }
 
-    /// Takes blanks before the colon away; where the header ends then.
-    fn tidied(&mut self, end: usize) -> usize {
-        let line = &self.content[self.at..end];
-        let Some(name) = header::name(line).map(<[u8]>::len) else { return end };
-        let blanks = line[name..].iter().take_while(|byte| **byte != b':').count();
-        if blanks > 0 {
-            self.content.drain(self.at + name..self.at + name + blanks);
-        }
-        end - blanks
+    /// Takes away what a header that ends at `end` should not have; where it ends then.
+    fn tidy(&mut self, end: usize, size_limit: usize) -> usize {
+        let Cow::Owned(new) = tidy(&self.content[self.at..end], size_limit) else { return end };
+        let new_end = self.at + new.len();
+        self.content.splice(self.at..end, new);
+        new_end
     }
 
     /// Puts a header that ends at `end` in its new form; where that ends.
@@ -456,42 +483,6 @@ impl Message {
             inspection.enter_body(blank);
         }
     }
-}
-
-/// The first header of `rest` in wire form; offsets are into it.
-fn next_header(rest: &[u8], size_limit: usize) -> Next {
-    let Some(first_end) = line_end(rest, 0) else {
-        return Next::Incomplete;
-    };
-    if &rest[..first_end] == b"\r\n" {
-        return Next::End { blank: true };
-    }
-    if header::name(&rest[..first_end]).is_none() {
-        return Next::End { blank: false };
-    }
-    let mut end = first_end;
-    while end < rest.len() && header::is_continuation(&rest[end..]) {
-        match line_end(rest, end) {
-            Some(next) => end = next,
-            None if rest.len() > size_limit => {
-                return Next::Header { end: rest.len() };
-            }
-            None => return Next::Incomplete,
-        }
-    }
-    // The next line may go on with this header: it must have begun before we know.
-    if end == rest.len() { Next::Incomplete } else { Next::Header { end } }
-}
-
-/// What comes next in a header.
-enum Next {
-    Header { end: usize },
-    End { blank: bool },
-    Incomplete,
-}
-
-fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
-    bytes[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at + 1)
 }
 
 #[cfg(test)]

@@ -47,7 +47,6 @@ use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
 use expand::{Alias, Branch, Expanded, Expansion, Place, Step, World};
 use helper::{Answer, Trouble};
-use mail::address::Printable;
 use mail::dsn::Diagnostic;
 use mail::{Address, Dsn, Recipient, Status};
 use privsep::alias::Target;
@@ -220,10 +219,7 @@ impl Delivery<'_> {
         match self.snapshot.alias_maps.find_at(name) {
             (Lookup::NotFound, _) => Alias::NotFound,
             (Lookup::Found(value), place) => Alias::Found(value.into_owned(), place),
-            (Lookup::Retry(_), place) => {
-                let (table, name) = (self.snapshot.alias_maps.name_at(place), Printable(name));
-                Alias::Retry(format!("{table}: lookup of '{name}' failed"))
-            }
+            (Lookup::Retry(_), place) => Alias::Retry(self.snapshot.alias_maps.name(place)),
         }
     }
 

@@ -39,6 +39,8 @@ const SENSITIVE: [&str; 6] = ["nis:", "pcre:", "proxy:", "regexp:", "socketmap:"
 /// The tables that one parameter names.
 #[derive(Debug, Default)]
 pub struct Maps {
+    /// What warnings call them: mostly the parameter.
+    title: String,
     tables: Vec<Item>,
 }
 
@@ -100,9 +102,7 @@ impl Opener {
     /// # Errors
     /// The parameter's value is not valid.
     pub fn sensitive_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
-        let words = params.list(parameter)?;
-        let open = |word: &String| self.item(parameter, word, Use::Sensitive);
-        Ok(Maps { tables: words.iter().map(open).collect() })
+        Ok(self.used(parameter, &params.list(parameter)?, Use::Sensitive))
     }
 
     /// Opens the tables `parameter` names, where rules may not put parts of the key into the
@@ -111,14 +111,26 @@ impl Opener {
     /// # Errors
     /// The parameter's value is not valid.
     pub fn verbatim_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
-        let words = params.list(parameter)?;
-        let open = |word: &String| self.item(parameter, word, Use::Verbatim);
-        Ok(Maps { tables: words.iter().map(open).collect() })
+        Ok(self.used(parameter, &params.list(parameter)?, Use::Verbatim))
+    }
+
+    /// Opens the tables `parameter` names; they are asked for what may be no text, letter by
+    /// letter.
+    ///
+    /// # Errors
+    /// The parameter's value is not valid.
+    pub fn raw_maps(&self, params: &Params, parameter: &str) -> Result<Maps, BadValue> {
+        Ok(self.used(parameter, &params.list(parameter)?, Use::Raw))
     }
 
     /// Opens tables that belong to `parameter`.
     pub fn maps_of(&self, parameter: &str, words: &[String]) -> Maps {
-        Maps { tables: words.iter().map(|word| self.item(parameter, word, Use::Plain)).collect() }
+        self.used(parameter, words, Use::Plain)
+    }
+
+    fn used(&self, parameter: &str, words: &[String], use_as: Use) -> Maps {
+        let tables = words.iter().map(|word| self.item(parameter, word, use_as)).collect();
+        Maps { title: parameter.to_owned(), tables }
     }
 
     /// The networks and hosts `parameter` lists.
@@ -179,8 +191,12 @@ impl Opener {
         let files: RefCell<Vec<File>> = RefCell::default();
         let catalog = Catalog {
             system: self.system,
-            folding: if self.utf8 { Folding::Utf8 } else { Folding::Ascii },
-            utf8: self.utf8,
+            folding: match (use_as, self.utf8) {
+                (Use::Raw, _) => Folding::Exact,
+                (_, true) => Folding::Utf8,
+                (_, false) => Folding::Ascii,
+            },
+            utf8: self.utf8 && use_as != Use::Raw,
             default_type: &self.default_type,
             proxied: &self.proxied,
             sensitive: use_as == Use::Sensitive,
@@ -234,6 +250,8 @@ enum Use {
     Sensitive,
     /// They say where mail goes: no part of the key is in them.
     Verbatim,
+    /// They are about content.
+    Raw,
 }
 
 impl Use {
@@ -243,6 +261,7 @@ impl Use {
         match self {
             Use::Sensitive if differs() => Cow::Owned(format!("{word} (sensitive)")),
             Use::Verbatim if differs() => Cow::Owned(format!("{word} (verbatim)")),
+            Use::Raw => Cow::Owned(format!("{word} (raw)")),
             Use::Plain | Use::Sensitive | Use::Verbatim => Cow::Borrowed(word),
         }
     }
@@ -268,14 +287,33 @@ impl Maps {
         self.find_in(key, part).0
     }
 
-    /// The same, with the table that answers.
+    /// The same, with the table that answers. An empty answer is a mistake in the table.
     pub fn find_in(&self, key: &[u8], part: Part) -> (Lookup<'_>, Option<&Opened>) {
         let (answer, place) = self.search(key, part);
         let table = match self.tables.get(place) {
             Some(Item::Opened(opened)) if answer != Lookup::NotFound => Some(opened.as_ref()),
             _ => None,
         };
-        (answer, table)
+        match answer {
+            Lookup::Found(value) if value.is_empty() => {
+                (Lookup::Retry(Cow::Borrowed("an empty string result")), table)
+            }
+            answer => (answer, table),
+        }
+    }
+
+    /// These tables, which warnings call so.
+    pub fn titled(self, title: &str) -> Maps {
+        Maps { title: title.to_owned(), ..self }
+    }
+
+    /// What the table at a place is called.
+    pub fn name(&self, place: usize) -> String {
+        match self.tables.get(place) {
+            Some(Item::Opened(opened)) => opened.name.shown(),
+            Some(Item::Broken { name, .. }) => name.clone(),
+            None => String::new(),
+        }
     }
 
     /// The first answer, with the place of the table that gives it among the parameter's words.
@@ -297,31 +335,27 @@ impl Maps {
         (Lookup::NotFound, 0)
     }
 
-    /// How the table at a place of the parameter is written.
-    pub fn name_at(&self, place: usize) -> String {
-        match self.tables.get(place) {
-            Some(Item::Opened(opened)) => opened.name.to_string(),
-            Some(Item::Broken { name, .. }) => name.clone(),
-            None => String::new(),
-        }
-    }
-
     /// Postfix's warnings about a search for `key` that ended with [`Lookup::Retry`].
     pub fn complaints(&self, key: &[u8]) -> Vec<String> {
-        let key = Printable(key);
+        let (title, shown) = (&self.title, Printable(key));
         for item in &self.tables {
-            match item {
+            let opened = match item {
                 Item::Broken { name, why } => {
-                    let lookup = format!("{name} lookup error for \"{key}\"");
+                    let lookup = format!("{name} lookup error for \"{shown}\"");
                     return vec![format!("{name} is unavailable. {why}"), lookup];
                 }
-                Item::Opened(opened) => match opened.table().lookup(key.0) {
-                    Lookup::Retry(_) => {
-                        return vec![format!("{} lookup error for \"{key}\"", opened.name)];
-                    }
-                    Lookup::Found(_) | Lookup::NotFound => {}
-                },
-            }
+                Item::Opened(opened) => opened,
+            };
+            let name = opened.name.shown();
+            return match opened.table().lookup(key) {
+                Lookup::NotFound => continue,
+                Lookup::Retry(_) => vec![format!("{name} lookup error for \"{shown}\"")],
+                Lookup::Found(value) if value.is_empty() => vec![
+                    format!("{title} lookup of {shown} returns an empty string result"),
+                    format!("{title} should return NO RESULT in case of NOT FOUND"),
+                ],
+                Lookup::Found(_) => Vec::new(),
+            };
         }
         Vec::new()
     }
@@ -366,6 +400,45 @@ mod tests {
         assert_eq!(maps.lookup(b"b"), Lookup::Found(Cow::Borrowed(b"3")));
         assert_eq!(maps.lookup(b"c"), Lookup::NotFound);
         assert!(said.is_empty() && !maps.is_empty());
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_mistake_in_the_table() {
+        let (maps, _) = open("alias_maps = inline:{a=}\n");
+        assert!(matches!(maps.find(b"a", Part::Whole), Lookup::Retry(_)));
+        // Who asks for the place decides for himself.
+        assert_eq!(maps.find_at(b"a").0, Lookup::Found(Cow::Borrowed(b"")));
+        let expected = [
+            "alias_maps lookup of a returns an empty string result",
+            "alias_maps should return NO RESULT in case of NOT FOUND",
+        ];
+        assert_eq!(maps.complaints(b"a"), expected);
+        let titled = maps.titled("inline:x").complaints(b"a");
+        assert_eq!(titled[0], "inline:x lookup of a returns an empty string result");
+    }
+
+    #[test]
+    fn a_broken_table_is_named_once() {
+        let main = b"header_checks = regexp:/nowhere\nbody_checks = regexp:/nowhere\n";
+        let params = Params::new(MainCf::parse("main.cf", main).unwrap(), Host::default());
+        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
+        for parameter in ["header_checks", "body_checks"] {
+            let maps = opener.raw_maps(&params, parameter).unwrap();
+            assert!(matches!(maps.lookup(b"x"), Lookup::Retry(_)));
+        }
+        let said = opener.finish().0;
+        assert_eq!(said, ["header_checks: open /nowhere: No such file or directory"]);
+    }
+
+    #[test]
+    fn content_is_asked_for_letter_by_letter() {
+        let main = MainCf::parse("main.cf", b"body_checks = inline:{Ab=1} regexp:{{/x/ 2}}\n");
+        let params = Params::new(main.unwrap(), Host::default());
+        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
+        let maps = opener.raw_maps(&params, "body_checks").unwrap();
+        assert_eq!(maps.lookup(b"ab"), Lookup::NotFound);
+        assert_eq!(maps.lookup(b"Ab"), Lookup::Found(Cow::Borrowed(b"1")));
+        assert_eq!(maps.lookup(b"\xffX"), Lookup::Found(Cow::Borrowed(b"2")));
     }
 
     #[test]

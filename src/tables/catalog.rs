@@ -21,7 +21,7 @@ use crate::combine::{Folded, Pipe, Random, Union};
 use crate::constant::ConstantDb;
 use crate::fold::{Folding, fold};
 use crate::pattern::{Pattern, Patterns, perl::Perl, posix::Posix};
-use crate::simple::{BadSyntax, Fail, Static, inline, list};
+use crate::simple::{BadSyntax, Fail, Static, inline, list, rules_in_braces};
 use crate::source::{self, BadLine, LogicalLine, LogicalLines, printable};
 use crate::{Lookup, Table, berkeley, cdb, foreign, lmdb};
 
@@ -68,6 +68,9 @@ pub const TYPES: [&str; 27] = [
     "unionmap",
     "unix",
 ];
+
+/// What strerror(3) says of a directory that is read.
+const IS_DIRECTORY: &str = "Is a directory";
 
 /// What a table that lives in memory holds.
 pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -188,6 +191,23 @@ impl Name {
         format!("{}.{suffix}", self.path)
     }
 
+    /// A table as messages about its keys name it.
+    pub fn shown(&self) -> String {
+        match self.kind.as_str() {
+            "hash" | "btree" => format!("{self}.db"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// A [`Kind::Database`] as messages about its making name it.
+    pub fn in_the_making(&self) -> String {
+        match self.kind.as_str() {
+            "cdb" => self.path.clone(),
+            "lmdb" => self.to_string(),
+            _ => self.database(),
+        }
+    }
+
     /// Why it cannot be made.
     pub fn cannot_be_built(&self) -> String {
         let kind = &self.kind;
@@ -208,6 +228,8 @@ pub struct Opened {
     pub name: Name,
     contents: Contents,
     fixed: bool,
+    /// Only UTF-8 is a key, and only that is a value.
+    utf8: bool,
 }
 
 enum Contents {
@@ -231,6 +253,11 @@ impl Opened {
 
     /// It, for lookups; keys are folded where the type has it so.
     pub fn table(&self) -> &dyn Table {
+        self
+    }
+
+    /// It, without a look at whether keys and values are UTF-8.
+    pub fn unchecked(&self) -> &dyn Table {
         match &self.contents {
             Contents::Database(db) => db,
             Contents::Map(map) => map,
@@ -260,7 +287,7 @@ impl Opened {
     pub fn entries(&self) -> Option<Pairs<'_>> {
         match &self.contents {
             Contents::Database(db) => Some(Box::new(db.table.iter())),
-            Contents::Map(map) if self.name.kind != "unix" => {
+            Contents::Map(map) if !["nis", "unix"].contains(&self.name.kind.as_str()) => {
                 let pairs = map.table.iter();
                 Some(Box::new(pairs.map(|(key, value)| (key.as_slice(), value.as_slice()))))
             }
@@ -270,10 +297,32 @@ impl Opened {
 
     fn into_table(self) -> SharedTable {
         match self.contents {
+            _ if self.utf8 => Box::new(self),
             Contents::Database(db) => Box::new(db),
             Contents::Map(map) => Box::new(map),
             Contents::Other(table) => table,
         }
+    }
+}
+
+impl Table for Opened {
+    /// Where only UTF-8 is text, other keys are not in the table, and other values are a mistake
+    /// that makes it unable to tell.
+    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
+        let is_text = |bytes: &[u8]| !self.utf8 || core::str::from_utf8(bytes).is_ok();
+        if !is_text(key) {
+            return Lookup::NotFound;
+        }
+        match self.unchecked().lookup(key) {
+            Lookup::Found(value) if !is_text(&value) => {
+                Lookup::Retry(Cow::Borrowed("the value is not UTF-8"))
+            }
+            answer => answer,
+        }
+    }
+
+    fn line(&self, key: &[u8]) -> Option<usize> {
+        self.unchecked().line(key)
     }
 }
 
@@ -323,11 +372,11 @@ impl Catalog<'_> {
                 Contents::Database(Folded { table: self.database(&name)?, folding: self.folding })
             }
             "cidr" => {
-                let text = self.rules(path)?;
+                let text = self.rules(&name)?;
                 Contents::Other(Box::new(Cidr::parse(path, &text, self.warn)))
             }
-            "regexp" => Contents::Other(Box::new(self.patterns::<Posix>(path)?)),
-            "pcre" => Contents::Other(Box::new(self.patterns::<Perl>(path)?)),
+            "regexp" => Contents::Other(Box::new(self.patterns::<Posix>(&name)?)),
+            "pcre" => Contents::Other(Box::new(self.patterns::<Perl>(&name)?)),
             "texthash" => map(self.text_file(path)?),
             "inline" => map(self.inline_map(path)?),
             "internal" => map(Entries::new()),
@@ -369,7 +418,7 @@ impl Catalog<'_> {
             }
             kind => return Err(BadTable(format!("unsupported dictionary type: {kind}"))),
         };
-        Ok(Opened { name, contents, fixed })
+        Ok(Opened { name, contents, fixed, utf8: self.utf8 })
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
@@ -384,29 +433,35 @@ impl Catalog<'_> {
         database(&name.kind, bytes).map_err(|why| bad(&why))
     }
 
-    fn patterns<P: Pattern>(&self, path: &str) -> Result<Patterns<P>, BadTable> {
-        let text = self.rules(path)?;
+    fn patterns<P: Pattern>(&self, name: &Name) -> Result<Patterns<P>, BadTable> {
+        let (path, text) = (&name.path, self.rules(name)?);
         Ok(match self.sensitive || self.verbatim {
             true => Patterns::parse_fixed(path, &text, self.warn),
             false => Patterns::parse(path, &text, self.warn),
         })
     }
 
-    /// The rules of a pattern table: a file's, or those in braces, one a line.
-    fn rules(&self, path: &str) -> Result<Vec<u8>, BadTable> {
-        if !path.starts_with('{') {
-            return self.read(path).map_err(|why| BadTable(format!("open {path}: {why}")));
+    /// The rules of a table: a file's, or those in braces, one a line.
+    fn rules(&self, Name { kind, path }: &Name) -> Result<Vec<u8>, BadTable> {
+        if path.starts_with('{') {
+            let rules = rules_in_braces(path);
+            return rules.map_err(|why| BadTable(format!("{kind} map: {why}")));
         }
-        let bad = || BadTable(format!("bad syntax: \"{path}\"; need \"{{ {{ rule }} ... }}\""));
-        let words = list(path).ok_or_else(bad)?;
-        let rules: Option<Vec<&str>> = words.iter().map(|word| in_braces(word)).collect();
-        Ok(rules.ok_or_else(bad)?.join("\n").into_bytes())
+        self.read(path).or_else(|why| match (kind.as_str(), why.as_str()) {
+            ("cidr", IS_DIRECTORY) => Err(BadTable(format!("cidr map {path}: read error: {why}"))),
+            // Which has no rules, to Postfix.
+            (_, IS_DIRECTORY) => Ok(Vec::new()),
+            _ => Err(BadTable(format!("open {path}: {why}"))),
+        })
     }
 
     /// A source file that is read at once; the first of equal keys stays.
     fn text_file(&self, path: &str) -> Result<Entries, BadTable> {
-        let text =
-            self.read(path).map_err(|why| BadTable(format!("open database {path}: {why}")))?;
+        let text = self.read(path).map_err(|why| match why.as_str() {
+            // It can be opened all the same.
+            IS_DIRECTORY => BadTable(format!("read {path}: {why}")),
+            _ => BadTable(format!("open database {path}: {why}")),
+        })?;
         let mut out = Entries::new();
         for line in LogicalLines::new(&text) {
             let number = line.number;
@@ -425,7 +480,7 @@ impl Catalog<'_> {
             }
             let Ok(key) = fold(&entry.key, self.folding) else { continue };
             if out.contains_key(key.as_ref()) {
-                let key = printable(&key);
+                let key = printable(&entry.key);
                 (self.warn)(format!("{path}, line {number}: duplicate entry: \"{key}\""));
             } else {
                 out.insert(key.into_owned(), entry.value);
@@ -451,9 +506,10 @@ impl Catalog<'_> {
         let words = list(&name.path).filter(|words| !words.is_empty()).ok_or_else(bad)?;
         let (mut out, mut fixed) = (Vec::new(), true);
         for word in words {
-            let (kind, path) = word.split_once(':').ok_or_else(bad)?;
-            let member = Name { kind: kind.to_owned(), path: path.to_owned() };
-            let opened = self.nested(member, depth + 1)?;
+            if !word.contains(':') {
+                return Err(bad());
+            }
+            let opened = self.nested(Name::of_table(word, self.default_type)?, depth + 1)?;
             fixed &= opened.fixed;
             out.push(opened.into_table());
         }
@@ -511,11 +567,6 @@ pub fn database(kind: &str, bytes: Vec<u8>) -> Result<ConstantDb<Vec<u8>>, Strin
         }
     };
     entries.and_then(|entries| foreign::table(&entries)).map_err(|bad| said(&bad))
-}
-
-/// The text between two braces.
-fn in_braces(word: &str) -> Option<&str> {
-    Some(word.strip_prefix('{')?.strip_suffix('}')?.trim())
 }
 
 fn bad_syntax(name: &Name, need: &str) -> BadTable {

@@ -10,11 +10,11 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::source::{LogicalLine, LogicalLines, trim};
+use crate::source::{LogicalLine, LogicalLines, is_space, keyword, printable, trim};
 use crate::{Lookup, Table};
 
 /// A network, and whether it is what lies outside that counts.
@@ -51,7 +51,7 @@ impl Cidr {
     /// Reads the text of `file`; rules that cannot be used are told to `warn`.
     pub fn parse(file: &str, text: &[u8], warn: &dyn Fn(String)) -> Cidr {
         let mut reader = Reading { table: Cidr::default(), open: Vec::new() };
-        for line in LogicalLines::new(text) {
+        for line in LogicalLines::new(text).starting_visibly(file, warn) {
             let number = line.number;
             if let Err(why) = reader.line(&line) {
                 warn(format!("cidr map {file}, line {number}: {why}: skipping this rule"));
@@ -104,79 +104,112 @@ struct Reading {
 
 impl Reading {
     fn line(&mut self, line: &LogicalLine) -> Result<(), String> {
-        let text = String::from_utf8_lossy(trim(&line.text));
-        let (word, rest) = split(&text);
-        if word.eq_ignore_ascii_case("endif") {
-            let (at, _) = self.open.pop().ok_or("ENDIF without IF")?;
-            self.table.rules[at].action = Action::If(self.table.rules.len());
-            return Ok(());
+        let text = trim(&line.text);
+        if let Some(rest) = keyword(text, b"endif") {
+            return self.endif(rest);
         }
-        if word.eq_ignore_ascii_case("if") {
+        if let Some(rest) = keyword(text, b"if") {
             let pattern = Pattern::parse(rest)?;
             self.open.push((self.table.rules.len(), line.number));
-            let action = Action::If(0);
-            self.table.rules.push(Rule { pattern, action, line: line.number });
+            self.add(line, pattern, Action::If(0));
             return Ok(());
         }
-        // A blank may stand behind the exclamation mark.
-        let (pattern, result) = match text.strip_prefix('!') {
-            Some(inner) => {
-                let (network, result) = split(inner.trim_start());
-                (Pattern { outside: true, ..Pattern::parse(network)? }, result)
-            }
-            None => (Pattern::parse(word)?, rest),
-        };
+        let (outside, text) = negation(text);
+        let end = text.iter().position(|byte| is_space(*byte)).unwrap_or(text.len());
+        let (pattern, result) = text.split_at(end);
+        let pattern = Pattern::parse(pattern)?;
+        let result = trim(result);
         if result.is_empty() {
             return Err("no lookup result".into());
         }
-        let action = Action::Result(result.as_bytes().to_vec());
+        let pattern = Pattern { outside: pattern.outside != outside, ..pattern };
+        self.add(line, pattern, Action::Result(result.to_vec()));
+        Ok(())
+    }
+
+    fn add(&mut self, line: &LogicalLine, pattern: Pattern, action: Action) {
         self.table.rules.push(Rule { pattern, action, line: line.number });
+    }
+
+    fn endif(&mut self, rest: &[u8]) -> Result<(), String> {
+        if !rest.is_empty() {
+            return Err("garbage after ENDIF".into());
+        }
+        let (at, _) = self.open.pop().ok_or("ENDIF without IF")?;
+        self.table.rules[at].action = Action::If(self.table.rules.len());
         Ok(())
     }
 }
 
-/// The first word, and what follows it.
-fn split(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len());
-    (&text[..end], text[end..].trim())
+/// Whether an odd number of `!` is in front, and what follows them.
+fn negation(mut text: &[u8]) -> (bool, &[u8]) {
+    let mut outside = false;
+    while let [b'!', rest @ ..] = text {
+        outside = !outside;
+        text = rest.trim_ascii_start();
+    }
+    (outside, text)
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Pattern, String> {
-        if let Some(inner) = text.strip_prefix('!') {
-            let inside = Pattern::parse(inner.trim_start())?;
-            return Ok(Pattern { outside: !inside.outside, ..inside });
+    /// An address, in brackets or not, with the length of a prefix or without.
+    fn parse(text: &[u8]) -> Result<Pattern, String> {
+        let (outside, text) = negation(text);
+        let text = printable(text);
+        if text.is_empty() {
+            return Err("no address pattern".into());
         }
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text, None),
+        let (address, length) = split(&text)?;
+        let Some(length) = length else {
+            let base: IpAddr =
+                address.parse().map_err(|_| format!("bad address pattern: \"{address}\""))?;
+            return Ok(Pattern { base, prefix: bits(base), outside });
         };
-        let base: IpAddr =
-            address.parse().map_err(|_| format!("bad address pattern: \"{text}\""))?;
-        let bits = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = match length {
-            None => bits,
-            Some(length) => length
-                .parse()
-                .ok()
-                .filter(|length| *length <= bits)
-                .ok_or_else(|| format!("bad mask length in \"{text}\""))?,
-        };
-        let network = masked(base, prefix);
-        if network != base {
-            let better = network.to_string();
-            return Err(format!(
-                "non-null host address bits in \"{text}\", perhaps you should use \
-                 \"{better}/{prefix}\" instead"
-            ));
-        }
-        Ok(Pattern { base, prefix, outside: false })
+        let (base, prefix) = network(address, length)?;
+        Ok(Pattern { base, prefix, outside })
     }
 
     fn holds(&self, address: IpAddr) -> bool {
         let same_family = address.is_ipv4() == self.base.is_ipv4();
         same_family && (masked(address, self.prefix) == self.base) != self.outside
     }
+}
+
+/// The address without brackets, and what stands behind the slash.
+fn split(text: &str) -> Result<(&str, Option<&str>), String> {
+    let Some(inner) = text.strip_prefix('[') else {
+        return Ok(text.split_once('/').map_or((text, None), |(net, len)| (net, Some(len))));
+    };
+    let Some((address, behind)) = inner.split_once(']') else {
+        return Err(format!("missing ']' character after \"[{inner}\""));
+    };
+    match behind.strip_prefix('/') {
+        None if !behind.is_empty() => Err(format!("garbage after \"[{address}]\"")),
+        length => Ok((address, length)),
+    }
+}
+
+/// A network as it is written, with no bits set behind its prefix.
+fn network(address: &str, length: &str) -> Result<(IpAddr, u8), String> {
+    let bad = |what: &str| format!("bad {what} in \"{address}/{length}\"");
+    if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad("mask value"));
+    }
+    let base: IpAddr = address.parse().map_err(|_| bad("network value"))?;
+    let prefix = length.parse().ok().filter(|prefix| *prefix <= bits(base));
+    let prefix = prefix.ok_or_else(|| bad("mask length"))?;
+    let network = masked(base, prefix);
+    if network != base {
+        return Err(format!(
+            "non-null host address bits in \"{address}/{length}\", perhaps you should use \
+             \"{network}/{prefix}\" instead"
+        ));
+    }
+    Ok((base, prefix))
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// The address with all bits after the prefix cleared.
@@ -256,5 +289,47 @@ mod tests {
             said.iter().map(|line| line.trim_start_matches("cidr map /c, ")).collect();
         assert_eq!(said, expected);
         assert_eq!(find(&table, "10.0.0.1"), "");
+    }
+
+    #[test]
+    fn patterns_come_in_brackets_and_with_marks_in_front() {
+        let (table, said) = parse(
+            "[::1] one\n[2001:db8::]/32 net\n!!192.0.2.1 twice\nif!192.0.2.0/24\n! 198.51.100.0/24 x\n\
+             endif\n[192.0.2.9] nine\n",
+        );
+        assert!(said.is_empty(), "{said:?}");
+        for (key, expected) in [
+            ("::1", "one"),
+            ("2001:db8::5", "net"),
+            ("192.0.2.1", "twice"),
+            ("192.0.2.9", "nine"),
+            ("192.0.2.2", ""),
+            ("203.0.113.1", "x"),
+        ] {
+            assert_eq!(find(&table, key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_pattern_is_told_in_postfixs_words() {
+        let text = "   10.0.0.1 a line that is longer than thirty\n10.0.0.0/x a\nx/8 a\n[::1 a\n\
+                    [10.0.0.1]x a\n[10.0.0.1]/ a\nif\nif 10.0.0.1 x\n!\nendif x\n[x] a\n";
+        let (_, said) = parse(text);
+        let expected = [
+            "/c: logical line must not start with whitespace: \"   10.0.0.1 a line that is lon...\"",
+            "line 2: bad mask value in \"10.0.0.0/x\": skipping this rule",
+            "line 3: bad network value in \"x/8\": skipping this rule",
+            "line 4: missing ']' character after \"[::1\": skipping this rule",
+            "line 5: garbage after \"[10.0.0.1]\": skipping this rule",
+            "line 6: bad mask value in \"10.0.0.1/\": skipping this rule",
+            "line 7: no address pattern: skipping this rule",
+            "line 8: bad address pattern: \"10.0.0.1 x\": skipping this rule",
+            "line 9: no address pattern: skipping this rule",
+            "line 10: garbage after ENDIF: skipping this rule",
+            "line 11: bad address pattern: \"x\": skipping this rule",
+        ];
+        let said: Vec<_> =
+            said.iter().map(|line| line.trim_start_matches("cidr map /c, ")).collect();
+        assert_eq!(said, expected);
     }
 }

@@ -1,11 +1,16 @@
 //! Folding of keys: a table holds them in lower case, and is asked in lower case.
 //!
 //! **Diagnostics**: [`NotUtf8`], when keys are text and these bytes are none.
-//! **Standards**: lower case by the simple rules of Unicode, with the two characters for which
-//! folding is not lower case and that occur in names: sharp s and final sigma.
+//! **Standards**: Unicode's full case folding.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use core::ops::RangeInclusive;
+
+/// A small letter that is not the one of its capital letter.
+const DOTLESS_I: char = '\u{131}';
+/// Letters of which the small ones came later.
+const CHEROKEE: [RangeInclusive<char>; 2] = ['\u{13a0}'..='\u{13fd}', '\u{ab70}'..='\u{abbf}'];
 
 /// How keys are folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +42,18 @@ pub fn fold(key: &[u8], folding: Folding) -> Result<Cow<'_, [u8]>, NotUtf8> {
     }
 }
 
+/// Full case folding is the small letters of the capital letters, but for a few.
 fn fold_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{df}' | '\u{1e9e}' => out.push_str("ss"),
-            '\u{3c2}' => out.push('\u{3c3}'),
-            _ => out.extend(c.to_lowercase()),
+            DOTLESS_I => out.push(c),
+            // Here capital letters are what others are folded to.
+            c if CHEROKEE.iter().any(|range| range.contains(&c)) => out.extend(c.to_uppercase()),
+            _ => {
+                let capitals = c.to_lowercase().flat_map(char::to_uppercase);
+                out.extend(capitals.flat_map(char::to_lowercase));
+            }
         }
     }
     out
@@ -60,6 +70,26 @@ mod tests {
         let umlaut = "\u{c4}B\u{df}".as_bytes();
         assert_eq!(fold(umlaut, Folding::Utf8).unwrap(), "\u{e4}bss".as_bytes());
         assert_eq!(fold(umlaut, Folding::Ascii).unwrap(), "\u{c4}b\u{df}".as_bytes());
+    }
+
+    #[test]
+    fn folding_is_more_than_small_letters() {
+        let folded = |text: &str| {
+            let folded = fold(text.as_bytes(), Folding::Utf8).unwrap().into_owned();
+            String::from_utf8(folded).unwrap()
+        };
+        for (text, expected) in [
+            ("\u{fb01}n", "fin"),
+            ("Stra\u{df}e", "strasse"),
+            ("\u{1e9e}", "ss"),
+            ("\u{3a3}\u{3c2}", "\u{3c3}\u{3c3}"),
+            ("\u{130}", "i\u{307}"),
+            ("\u{131}I", "\u{131}i"),
+            ("\u{212a}", "k"),
+            ("\u{13a0}\u{ab70}\u{13f8}", "\u{13a0}\u{13a0}\u{13f0}"),
+        ] {
+            assert_eq!(folded(text), expected);
+        }
     }
 
     #[test]

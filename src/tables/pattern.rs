@@ -11,7 +11,7 @@
 //! | `$$` | a dollar sign |
 //!
 //! **Diagnostics**: a rule that cannot be used is left out with Postfix's warning, which names file
-//! and line. A pattern that a key makes too expensive does not match it.
+//! and line. A pattern that a key makes too expensive does not match it, nor does its negation.
 //! **Limits**: those of the two libraries for a single match.
 //! **Standards**: regexp_table(5), pcre_table(5).
 
@@ -51,6 +51,8 @@ pub trait Pattern: Sized {
     const KIND: &'static str;
     /// What a pattern without its end is called.
     const UNCLOSED: &'static str;
+    /// What the number 0 is said to be in a value.
+    const OUT_OF_RANGE: &'static str;
 
     /// Compiles a pattern with the letters behind it.
     ///
@@ -65,8 +67,8 @@ pub trait Pattern: Sized {
     /// Parentheses in the pattern.
     fn groups(&self) -> usize;
 
-    /// Whether it matches a key.
-    fn matches(&self, key: &[u8]) -> bool;
+    /// Whether it matches a key; nothing when that costs too much.
+    fn matches(&self, key: &[u8]) -> Option<bool>;
 
     /// Where it matches: the whole, then each parenthesis.
     fn spans(&self, key: &[u8]) -> Option<Spans>;
@@ -124,7 +126,7 @@ impl<P: Pattern> Patterns<P> {
             match &rule.action {
                 _ if at < skip_until => {}
                 Action::If(end) => {
-                    if rule.pattern.matches(key) == rule.negated {
+                    if !rule.holds(key) {
                         skip_until = *end;
                     }
                 }
@@ -140,10 +142,14 @@ impl<P: Pattern> Patterns<P> {
 }
 
 impl<P: Pattern> Rule<P> {
+    /// Where the library gives up, neither a pattern holds nor its negation.
+    fn holds(&self, key: &[u8]) -> bool {
+        self.pattern.matches(key) == Some(!self.negated)
+    }
+
     fn value(&self, parts: &[Part], key: &[u8]) -> Option<Vec<u8>> {
         if self.negated || rules::is_plain(parts) {
-            let holds = self.pattern.matches(key) != self.negated;
-            return holds.then(|| rules::value(parts, key, &Vec::new()));
+            return self.holds(key).then(|| rules::value(parts, key, &Vec::new()));
         }
         self.pattern.spans(key).map(|spans| rules::value(parts, key, &spans))
     }

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Lookup, Table};
+use crate::{Lookup, Table, source};
 
 /// A table whose name cannot be read; the text of the error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +28,12 @@ pub struct Static(Vec<u8>);
 impl Static {
     /// Of `value` or `{ value }`.
     pub fn parse(name: &str) -> Result<Self, BadSyntax> {
-        let bad = |what: &str| BadSyntax(format!("bad static:name syntax: {what} in \"{name}\""));
         if !name.starts_with('{') {
             return Ok(Self(name.as_bytes().to_vec()));
         }
         match braced(name) {
             Ok(inner) => Ok(Self(inner.as_bytes().to_vec())),
-            Err(Brace::Open) => Err(bad("missing '}'")),
-            Err(Brace::Trailing) => Err(bad("syntax error after '}'")),
+            Err(bad) => Err(BadSyntax(format!("bad static:name syntax: {}", bad.told(name)))),
         }
     }
 }
@@ -57,46 +55,60 @@ impl Table for Fail {
 }
 
 /// The keys and values of `inline:{key=value, { key = long value }}`, not folded, in their order.
-pub fn inline(name: &str) -> Result<Vec<(String, &str)>, BadSyntax> {
+pub fn inline(name: &str) -> Result<Vec<(&str, &str)>, BadSyntax> {
     let bad = |what: &str| {
         BadSyntax(format!("{what}: \"inline:{name}\"; need \"inline:{{name=value...}}\""))
     };
+    if name.trim_end() == "{}" {
+        return Err(bad("bad syntax"));
+    }
     let inner = list(name).ok_or_else(|| bad("bad syntax"))?;
     if inner.is_empty() {
         return Err(bad("empty table"));
     }
-    let mut out = Vec::new();
-    for word in inner {
-        let pair = if word.starts_with('{') { braced(word) } else { Ok(word) };
-        let pair = pair.map_err(|_| bad("syntax error after '}' or missing '}'"))?;
-        let missing = || bad("missing '=' after attribute name");
-        let (key, value) = quoted_name(pair).ok_or_else(missing)?;
-        out.push((key, value.trim()));
-    }
-    Ok(out)
+    inner.into_iter().map(|word| pair(word).map_err(|what| bad(&what))).collect()
 }
 
-/// `name=value`; what the name has of blanks and `=` is in quotes.
-fn quoted_name(pair: &str) -> Option<(String, &str)> {
-    let mut name = String::new();
-    let (mut quoted, mut ended) = (false, false);
-    let mut characters = pair.char_indices();
-    while let Some((at, c)) = characters.next() {
-        match c {
-            '"' => quoted = !quoted,
-            '\\' if quoted => name.extend(characters.next().map(|(_, c)| c)),
-            '=' if !quoted => return Some((name, &pair[at + 1..])),
-            c if !quoted && c.is_ascii_whitespace() => ended = true,
-            _ if ended => return None,
-            c => name.push(c),
-        }
+/// The key, which may have quoted parts, and the value of a word, or of what is in its braces.
+fn pair(word: &str) -> Result<(&str, &str), String> {
+    let inner = match word.starts_with('{') {
+        true => braced(word).map_err(|bad| bad.told(word))?,
+        false => word,
+    };
+    if inner.is_empty() {
+        return Err("no key found; expected format: key = value".into());
     }
-    None
+    let end = source::key_end(inner.as_bytes(), Some(b'='));
+    let (key, rest) = inner.split_at(end.ok_or("unbalanced '\"'")?);
+    let value = rest.trim_start().strip_prefix('=');
+    Ok((key, value.ok_or("missing '=' after attribute name")?.trim()))
+}
+
+/// The rules in `{ {rule} {rule} }`, one a line.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn rules_in_braces(text: &str) -> Result<Vec<u8>, String> {
+    braced(text).map_err(|bad| bad.told(text))?;
+    let mut rules = Vec::new();
+    for word in words(text) {
+        if !word.starts_with('{') {
+            return Err(format!("no '{{' at start of text in \"{word}\""));
+        }
+        rules.push(braced(word).map_err(|bad| bad.told(word))?);
+    }
+    Ok(rules.join("\n").into_bytes())
 }
 
 /// The words of `{word, word}`, which may hold white space and commas within braces of their own.
 pub fn list(text: &str) -> Option<Vec<&str>> {
-    let inner = braced(text).ok()?;
+    braced(text).ok()?;
+    Some(words(text))
+}
+
+/// The same of a text that is known to be in braces.
+fn words(text: &str) -> Vec<&str> {
+    let inner = braced(text).unwrap_or_default();
     let mut out = Vec::new();
     let (mut depth, mut start) = (0u32, None);
     for (at, c) in inner.char_indices() {
@@ -113,7 +125,7 @@ pub fn list(text: &str) -> Option<Vec<&str>> {
         }
     }
     out.extend(start.map(|start| &inner[start..]));
-    Some(out)
+    out
 }
 
 /// What is wrong with braces.
@@ -122,6 +134,17 @@ enum Brace {
     Open,
     /// Something follows the last one.
     Trailing,
+}
+
+impl Brace {
+    /// Postfix's words about it.
+    fn told(self, text: &str) -> String {
+        let what = match self {
+            Brace::Open => "missing '}'",
+            Brace::Trailing => "syntax error after '}'",
+        };
+        format!("{what} in \"{text}\"")
+    }
 }
 
 /// The text between braces, without white space at its ends.
@@ -151,9 +174,9 @@ mod tests {
     fn inline_pairs_are_words_or_in_braces() {
         let found = inline("{a=b, { k3 = value with, comma }, c=}").unwrap();
         let expected = [("a", "b"), ("k3", "value with, comma"), ("c", "")];
-        assert_eq!(found, expected.map(|(name, value)| (String::from(name), value)));
+        assert_eq!(found, expected);
         let quoted = inline(r#"{{"q p"@x = v}, {"a\"=b"=c}}"#).unwrap();
-        assert_eq!(quoted, [("q p@x".into(), "v"), ("a\"=b".into(), "c")]);
+        assert_eq!(quoted, [("\"q p\"@x", "v"), (r#""a\"=b""#, "c")]);
         let words = ["{k1=v1, k2 = v2}", "{{k 4=four}}", "{{a=b} x}"];
         for name in words {
             assert!(inline(name).unwrap_err().0.starts_with("missing '=' after attribute name: "));
@@ -162,7 +185,17 @@ mod tests {
             inline("x=y").unwrap_err().0,
             "bad syntax: \"inline:x=y\"; need \"inline:{name=value...}\""
         );
-        assert!(inline("{ }").unwrap_err().0.starts_with("empty table: "));
+        for (name, why) in [
+            ("{ }", "empty table"),
+            ("{}", "bad syntax"),
+            ("{ {} }", "no key found; expected format: key = value"),
+            ("{a\"=b}", "unbalanced '\"'"),
+            ("{ {a=b}c }", "syntax error after '}' in \"{a=b}c\""),
+        ] {
+            let expected = format!("{why}: \"inline:{name}\"; need \"inline:{{name=value...}}\"");
+            assert_eq!(inline(name).unwrap_err().0, expected);
+        }
+        assert_eq!(inline("{ {\"a b\" = c}, =d }").unwrap(), [("\"a b\"", "c"), ("", "d")]);
         assert!(inline("{a=b}{c=d}").is_err());
         assert!(inline("}").is_err());
     }

@@ -61,7 +61,9 @@ impl BadLine {
         match self {
             Self::LeadingSpace => {
                 let start = printable(&text[..text.len().min(SHOWN_BYTES_MAX)]);
-                format!("{file}: logical line must not start with whitespace: \"{start}\"")
+                let more = if text.len() > SHOWN_BYTES_MAX { "..." } else { "" };
+                let what = "logical line must not start with whitespace";
+                format!("{file}: {what}: \"{start}{more}\"")
             }
             Self::NotUtf8 => {
                 format!("{file}, line {number}: non-UTF-8 input \"{shown}\" -- ignoring this line")
@@ -100,6 +102,13 @@ pub fn trim(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
+/// What follows a word, in any letter case, that is not the start of a longer one.
+pub(crate) fn keyword<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    let ends = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    (start.eq_ignore_ascii_case(word) && ends).then(|| rest.trim_ascii_start())
+}
+
 /// The logical lines of a file.
 #[derive(Clone, Debug)]
 pub struct LogicalLines<'a> {
@@ -111,6 +120,21 @@ impl<'a> LogicalLines<'a> {
     /// Those of `text`.
     pub fn new(text: &'a [u8]) -> Self {
         Self { rest: text, number: 0 }
+    }
+
+    /// Those that do not start with white space; the others are told to `warn`.
+    pub fn starting_visibly(
+        self,
+        file: &str,
+        warn: &dyn Fn(String),
+    ) -> impl Iterator<Item = LogicalLine> {
+        self.filter(move |line| {
+            let bad = line.text.first().is_some_and(|first| is_space(*first));
+            if bad {
+                warn(BadLine::LeadingSpace.warning(file, line));
+            }
+            !bad
+        })
     }
 
     fn physical(&mut self) -> Option<&'a [u8]> {
@@ -162,7 +186,8 @@ fn up_to_nul(mut line: LogicalLine) -> LogicalLine {
 /// value. `utf8` says that only UTF-8 is text.
 pub fn entry(line: &LogicalLine, utf8: bool) -> Result<Entry, BadLine> {
     let text = check(line, utf8)?;
-    let (key, rest) = text.split_at(key_bytes(text)?);
+    let end = key_end(text, None).ok_or(BadLine::Unbalanced)?;
+    let (key, rest) = text.split_at(end);
     let value = trim(rest);
     if key.is_empty() || value.is_empty() {
         return Err(BadLine::NoValue);
@@ -182,19 +207,21 @@ pub(crate) fn check(line: &LogicalLine, utf8: bool) -> Result<&[u8], BadLine> {
     }
 }
 
-fn key_bytes(text: &[u8]) -> Result<usize, BadLine> {
+/// Where a key ends that may have quoted parts: at white space, or at `mark`. None when a quoted
+/// part does not end.
+pub(crate) fn key_end(text: &[u8], mark: Option<u8>) -> Option<usize> {
     let mut quoted = false;
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         match byte {
             b'\\' => at += 1,
             b'"' => quoted = !quoted,
-            byte if !quoted && is_space(*byte) => return Ok(at),
+            byte if !quoted && (is_space(*byte) || Some(*byte) == mark) => return Some(at),
             _ => {}
         }
         at += 1;
     }
-    if quoted { Err(BadLine::Unbalanced) } else { Ok(text.len()) }
+    (!quoted).then_some(text.len())
 }
 
 /// What postmap makes of `text`.

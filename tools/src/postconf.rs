@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use config::{MainCf, MasterCf, Params, check};
 
+use crate::program::printable;
 use crate::system::{self, Files};
 use mode::{Action, Request};
 
@@ -59,14 +60,16 @@ impl Output {
             _ => program,
         };
         for (at, warning) in self.warnings.iter().enumerate() {
-            eprintln!("{}: {warning}", speaker(at));
+            // Postfix's postconf knows no smtputf8_enable.
+            eprintln!("{}: {}", speaker(at), printable(warning, false));
         }
         let written = std::io::stdout().lock().write_all(self.text.as_bytes());
         match (result, written) {
             (Ok(()), Ok(())) => ExitCode::SUCCESS,
             (Err(Fatal(text)), _) if text.is_empty() => ExitCode::FAILURE,
             (Err(Fatal(text)), _) => {
-                eprintln!("{}: fatal: {text}", speaker(self.warnings.len()));
+                let (speaker, text) = (speaker(self.warnings.len()), printable(&text, false));
+                eprintln!("{speaker}: fatal: {text}");
                 ExitCode::FAILURE
             }
             (Ok(()), Err(error)) => {
@@ -131,7 +134,7 @@ fn show_main(request: &Request, out: &mut Output) -> Result<(), Fatal> {
     let defaults = request.action == Action::Defaults;
     let loaded = load(request, !defaults, out)?;
     if !defaults {
-        undefined(&loaded, out);
+        undefined(&loaded, out)?;
     }
     show::parameters(request, &loaded, out)?;
     if !defaults {
@@ -142,7 +145,7 @@ fn show_main(request: &Request, out: &mut Output) -> Result<(), Fatal> {
 
 fn show_master(request: &Request, out: &mut Output) -> Result<(), Fatal> {
     let loaded = load(request, true, out)?;
-    undefined(&loaded, out);
+    undefined(&loaded, out)?;
     service::show(request, &loaded, out)?;
     unused(&loaded, false, out);
     Ok(())
@@ -197,10 +200,19 @@ fn fatal(error: impl std::fmt::Display) -> Fatal {
     Fatal(text.strip_prefix("fatal: ").unwrap_or(&text).to_owned())
 }
 
-fn undefined(loaded: &Loaded, out: &mut Output) {
+/// Names that nothing defines, and values that cannot be expanded: those that something reads end
+/// the command.
+fn undefined(loaded: &Loaded, out: &mut Output) -> Result<(), Fatal> {
     for (file, name) in check::undefined(&loaded.params, &loaded.master) {
         out.warn(&format!("{file}: undefined parameter: {name}"));
     }
+    for (read, error) in check::malformed(&loaded.params, &loaded.master) {
+        let fatal = show::malformed(&error, out);
+        if read {
+            return Err(fatal);
+        }
+    }
+    Ok(())
 }
 
 fn unused(loaded: &Loaded, main: bool, out: &mut Output) {

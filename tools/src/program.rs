@@ -106,13 +106,15 @@ pub struct Program {
     name: String,
     stderr: bool,
     log: Option<Log>,
+    /// Whether letters outside ASCII are shown (`smtputf8_enable`, once main.cf was read).
+    utf8: bool,
 }
 
 impl Program {
     /// A command called `name`, which has read no configuration yet.
     pub fn new(name: &str, voice: Voice) -> Self {
         let stderr = voice == Voice::Always || std::io::stderr().is_terminal();
-        Self { name: name.to_owned(), stderr, log: None }
+        Self { name: name.to_owned(), stderr, log: None, utf8: false }
     }
 
     /// The name it was called by.
@@ -132,6 +134,7 @@ impl Program {
         let settings =
             Settings::load(directory, &self.name).map_err(|fatal| Exit::new(code, fatal.0))?;
         self.log = Some(Log::open(&settings.params, log_as));
+        self.utf8 = settings.params.flag("smtputf8_enable").unwrap_or(false);
         settings.warnings.iter().for_each(|warning| self.say(Level::Warning, warning));
         let (warnings, fatal) = match master::common::check(&settings.params) {
             Ok(warnings) => (warnings, None),
@@ -148,8 +151,9 @@ impl Program {
         tag.clone_into(&mut self.name);
     }
 
-    /// One line to standard error and the log.
+    /// One line to standard error and the log; what is not shown in a line is a question mark.
     pub fn say(&self, level: Level, text: impl std::fmt::Display) {
+        let text = printable(&text.to_string(), self.utf8);
         if self.stderr {
             eprintln!("{}: {}{text}", self.name, level.prefix());
         }
@@ -178,6 +182,20 @@ impl Program {
             }
         }
     }
+}
+
+/// Text for a line of a command's own: control characters become `?`, and so does each byte of a
+/// letter outside ASCII unless `utf8`.
+pub fn printable(text: &str, utf8: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii_control() => out.push('?'),
+            c if c.is_ascii() || utf8 => out.push(c),
+            c => out.extend(std::iter::repeat_n('?', c.len_utf8())),
+        }
+    }
+    out
 }
 
 /// The command line: the last part of the program's name, and its arguments.

@@ -16,6 +16,11 @@
 //! | `postconf -F -e SERVICE/TYPE/command=` is fatal | Postfix crashes |
 //! | a last line without its end is completed before something is appended | Postfix glues both |
 //! | `postconf -P` shows each of two entries of one name by itself | Postfix shows all at each |
+//! | `postmap -s` and `-d` of a `cdb:` do what they say | Postfix's library cannot |
+//! | bytes of letters that are no UTF-8 are `?` in warnings | Postfix writes some as they are |
+//! | the place of an error in a `pcre:` pattern | is that of the library's version |
+//! | a key on the command line is UTF-8 | other bytes come by `-q -` |
+//! | `postconf -Me` keeps braces around words with blanks | Postfix loses them |
 //! | accounts are checked for root only | anybody else runs the system as himself |
 
 use std::collections::BTreeSet;
@@ -65,6 +70,21 @@ const FILES: &[(&str, &str)] = &[
         "failure_template = <<EOF\nCharset: utf-8\nFrom: X <y>\nSubject: s $myhostname\n\n\
         Body $myhostname ${mail_name} $$5 $delay_warning_time_hours\n\
         $maximal_queue_lifetime_days ${delay_warning_time_minutes}\nEOF\n",
+    ),
+    (
+        "src",
+        "  lead x\n# c\nA b\r\n  c\n#x\n\td\n\nEmpty\n\"q k\" v\nx:y: z\nstra\u{df}e s\nSTRASSE t\n\u{fb01} l\nend e",
+    ),
+    (
+        "net",
+        "1.2.3.4/31 a\n1.2.3.5/31 b\n1.2.3.4/x c\nx/24 d\n[::1] e\n[::1]/64 f\n[::1 g\n[::1]x h\n\
+        !!9.9.9.9 i\n!\nif\nif 1.2.3.0/24 x\nendif\nendif y\nif!2.2.2.2\n8.8.8.8 j\nendif\n1.1.1.1\n\
+        1.1.1.1/33 k\nif 3.0.0.0/8\n3.3.3.3 l\n",
+    ),
+    (
+        "pat",
+        "  /lead/ x\n/(a)/ $0\n/(b)(c)?/ [$1][$2]\n/(d)/ ${1?{x}:{y}}\n/(e)/ $4294967297\n/(f)/ $9\n\
+        /g/i upper\n/h/q x\nif /z/\n/zi/ in\nendif x\nendif\n|p| pipe\n/x\nif x/y\n!/^[a-z.]*$/ other$$\n!/k/ $1\n/l/\n",
     ),
     ("bad1", "failure_template = <<EOF\nx $nope\nEOF\n"),
     ("bad2", "failure_template = <<EOF\nx ${\nEOF\n"),
@@ -237,6 +257,28 @@ static TABLES: &[&str] = &[
     "@al ; @-ir|al < root: d\n ; @-q|root|al",
     "@al ; @-d|Root|al ; @-q|root|al",
     "@-f|al ; @-N|al ; @-n|al ; @-o|al ; @-p|al ; @-u|al ; @-w|missing",
+    "src ; -s|src ; -q|\"q k\"|src ; -q|strasse|src ; -q|fi|src",
+    "-r|src ; -s|src ; -q|STRA\u{df}E|src",
+    "-w|src ; -s|src ; -f|src ; -s|src",
+    "-u|src ; -su|src ; -q|strasse|src",
+    "lmdb:src ; -s|lmdb:src ; lmdb:t1",
+    "cdb:src ; -q|a|cdb:src ; cdb:t1 ; -q|key1|cdb:t1",
+    "-s|texthash:t1 ; -q|KEY1|texthash:t1",
+    "@src ; @-s|src",
+    "-q|1.2.3.4|cidr:net ; -q|1.2.3.5|cidr:net ; -q|::1|cidr:net ; -q|::2|cidr:net ; -q|9.9.9.9|cidr:net",
+    "-q|8.8.8.8|cidr:net ; -q|2.2.2.2|cidr:net ; -q|3.3.3.3|cidr:net ; -q|[::1]|cidr:net",
+    "-q|abc|regexp:pat ; -q|bc|regexp:pat ; -q|e|regexp:pat ; -q|G|regexp:pat ; -q|zi|regexp:pat ; -q|-|regexp:pat < P\nlead\nk1\nl\n\n1\n",
+    "-q|abc|pcre:pat ; -q|bc|pcre:pat ; -q|e|pcre:pat ; -q|G|pcre:pat ; -q|zi|pcre:pat ; -q|-|pcre:pat < P\nlead\nk1\nl\n\n1\n",
+    "-d|x|cidr:net ; -d|x|regexp:pat ; -d|x|pcre:pat ; -d|x|inline:{a=b} ; -d|x|texthash:t1 ; -d|x|unionmap:{static:a}",
+    "-d|x|pipemap:{static:a} ; -d|x|randmap:{a} ; -d|x|unix:passwd.byname ; -d|x|fail:x ; -d|x|internal:x ; -d|x|environ:x",
+    "-q|x|cidr:. ; -q|x|regexp:. ; -q|x|pcre:. ; -q|x|texthash:.",
+    "-q|x|inline:{} ; -q|x|inline:{ } ; -q|x|inline:{ {} } ; -q|x|inline:{{a=b}c} ; -q|x|inline:{a\"=b} ; -q|x|inline:{a b=c}",
+    "-s|inline:{{\"a b\"=c}} ; -s|inline:{=x} ; -q|x|inline:{x=} ; -q|x|inline:{{x=a,b}} ; -q|X|inline:{x={b}}",
+    "-q|x|static:{x ; -q|x|static:{x}y ; -q|x|static:{ } ; -q|x|randmap:{} ; -q|x|randmap:{{a}b}",
+    "-q|x|unionmap:{static:} ; -q|x|unionmap:{:x} ; -q|x|unionmap:{{static:x}} ; -q|x|unionmap:{} ; -q|x|pipemap:{static:a",
+    "-q|x|regexp:{/x/ y} ; -q|x|regexp:{{/x/ y} ; -q|x|pcre:{{/x/ y}z} ; -q|x|cidr:{{::1 x}} y ; -q|x|regexp:{} ; -q|x|pcre:{{/x/ y}}",
+    "-s|nis:x ; -d|x|nis:x ; -s|proxy:t1 ; proxy:hash:t1 ; -i|proxy:hash:t1",
+    "-q|-|static:x < \u{e9}\n ; -b|-q|-|regexp:pat < a\n\nbc\n",
     "@t1 ; @-b|al ; @-U|al ; @-d|x|static:y ; @regexp:al ; @",
 ];
 
@@ -322,6 +364,27 @@ static POSTCONF: &[&str] = &[
     "-e|a=b",
     "a=b",
     "-e|myown = x|mydomain=z",
+    "relayhost|x=y",
+    "x=y|relayhost",
+    "-X|",
+    "-#|",
+    "-X|myown ",
+    "-#| myown",
+    "-e|x=\u{e9}",
+    "-e|x=a\nb",
+    "-M|-e|a/unix=a unix - - - - - b\n -o c=d",
+    "-P|-e|smtp/inet/a=b\nc",
+    "-n|myown|relayhost",
+    "-d|myown",
+    "-C|user,service",
+    "-C|",
+    "-M|-e|a/unix=a unix - - - - - b -vo x=y -D",
+    "-M|-e|a/unix=a unix - - - - - b -o {x}",
+    "-M|-e|a/unix=a unix - - - - - b -o {x",
+    "-M|-e|a/unix=a unix - - - - - b -o {} -o {=x}",
+    "-M|-e|a/unix=a unix - - - - - b z -o x=y",
+    "-x|-n|myown",
+    "-o|n=$myown|-o|myown=q|-xh|n",
     "-e|nosuch",
     "-e",
     "-e|a=b|a=c",
@@ -495,6 +558,40 @@ static BROKEN: &[&str] = &[
     "inet_protocols=x\nmyhostname=a!",
     "ipc_ttl=x\nmessage_size_limit=x",
 ];
+
+/// Lines of main.cf that postconf(1) has something to say about.
+static ODD: &[&str] = &[
+    "relayhost=${x",
+    "relayhost=${{1}==?{t}:{f}}",
+    "relayhost=${{a} <> {b} ? {c}}",
+    "relayhost=$relayhost",
+    "own=${x",
+    "smtpd_restriction_classes=a1 $a2\na2=a3,a4\na3=permit\na4=$a5\na5=x\na6=y",
+    "alias_maps=mysql:$m\nm=m1\nm1_hosts=x\nown=mysql:m2\nm2_hosts=y",
+    "virtual_alias_maps=pipemap:{mysql:a1,ldap:a2} proxy:unionmap:{pgsql:a3}\na1_hosts=x\na2_bind=y\n\
+     a3_user=z\na3_nosuch=w",
+    "drop_time_limit=1\npolicy_time_limit=2\npolicy_destination_rate_delay=3\n\
+     local_destination_rate_delay=4\nrelay_destination_rate_delay=5\nsmtp_destination_rate_delay=6",
+    "tabs=a\tb\n c",
+    "u=\u{e9}",
+    "a=b\na=c",
+    "  lead=x\nb=c",
+    "lonely",
+    "a b=c",
+];
+
+#[test]
+fn postconf_reads_main_cf_as_postfix_does() {
+    if installed() {
+        none_differs(ODD, |lines, found| {
+            let main = format!("{lines}\ncompatibility_level = 3.6\nmyhostname = a.test\n");
+            let calls: [&[&str]; 4] = [&["-n"], &["-nx"], &["-M"], &["-P"]];
+            for words in calls {
+                compare(&main, &[("postconf", words, "")], found);
+            }
+        });
+    }
+}
 
 #[test]
 fn broken_parameters_end_every_program_as_in_postfix() {

@@ -81,3 +81,23 @@ fn postfix_reads_the_lmdb_and_cdb_files_made_here() {
         assert_eq!(answers(OURS), theirs);
     }
 }
+
+#[test]
+fn keys_end_as_the_options_say() {
+    for (kind, default) in [("cdb", false), ("lmdb", true)] {
+        let directory = stage();
+        let table = format!("{kind}:t");
+        let cases: [(&[&str], bool); 4] =
+            [(&[], default), (&["-n"], false), (&["-N"], true), (&["-n", "-N"], true)];
+        for (options, ends) in cases {
+            assert_eq!(
+                run(OURS, directory.path(), &[options, &[table.as_str()]].concat(), "").0,
+                0
+            );
+            let bytes = std::fs::read(directory.path().join(format!("t.{kind}"))).unwrap();
+            let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+            assert_eq!((has(b"key1\0one\0"), has(b"key1one")), (ends, !ends), "{kind} {options:?}");
+            assert_eq!(run(OURS, directory.path(), &["-q", "KEY1", &table], "").1, ["one"]);
+        }
+    }
+}

@@ -107,8 +107,9 @@ pub(super) fn tables(value: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The parameters that such a table has in main.cf.
-pub(super) fn parameters(kind: &str, name: &str) -> impl Iterator<Item = String> {
+/// The parameters that such a table has in main.cf; the crate that reads them holds this list to
+/// what it asks for.
+pub fn parameters(kind: &str, name: &str) -> impl Iterator<Item = String> {
     let own = TYPES.iter().find(|(known, _)| *known == kind).map_or(&[][..], |(_, own)| *own);
     let sql = if SQL_TYPES.contains(&kind) { SQL } else { &[] };
     let all = COMMON.iter().chain(sql).chain(own);

@@ -92,3 +92,52 @@ fn what_is_acted_upon_is_known_to_postfix_and_sorted() {
     assert!(names.iter().all(|name| crate::params::is_known(name)));
     assert!(acted_upon("myhostname") && !acted_upon("nosuch"));
 }
+
+fn said(main: &str, master: &str) -> (Vec<String>, Vec<String>) {
+    let main = MainCf::parse("main.cf", main.as_bytes()).expect("a good main.cf");
+    let params = Params::new(main, Host::default());
+    let master = MasterCf::parse("master.cf", master.as_bytes()).expect("a good master.cf");
+    let unused = findings(&params, &master, &|_| true);
+    let bad = malformed(&params, &master).into_iter();
+    let bad = bad.map(|(known, error)| std::format!("{known}: {error}"));
+    (unused.iter().map(ToString::to_string).collect(), bad.collect())
+}
+
+#[test]
+fn classes_and_tables_may_be_named_by_other_parameters() {
+    let main = "smtpd_restriction_classes = a1 $a2\na1 = permit\na2 = a3\na3 = reject\n\
+                alias_maps = mysql:$m\nm = m1\nm1_hosts = x\nown = mysql:m2\nm2_hosts = y\n";
+    let master = "smtp inet n - n - - smtpd -o foo=mysql:m3 -o alias_maps=mysql:m4\n";
+    let main = main.to_string() + "m3_hosts = z\nm4_hosts = z\n";
+    let expected = [
+        "main.cf: unused parameter: m2_hosts=y",
+        "main.cf: unused parameter: m3_hosts=z",
+        "main.cf: unused parameter: own=mysql:m2",
+        "master.cf: unused parameter: foo=mysql:m3",
+    ];
+    assert_eq!(said(&main, master).0, expected);
+}
+
+#[test]
+fn what_a_service_has_depends_on_its_program() {
+    let main = "a_time_limit = 1\na_destination_rate_delay = 1\nb_time_limit = 1\n\
+                b_destination_rate_delay = 1\nc_destination_rate_delay = 1\n";
+    let master =
+        "a unix - n n - - spawn user=x argv=y\nb inet n - n - - smtp\nc unix - - n - - discard\n";
+    let expected = [
+        "main.cf: unused parameter: a_destination_rate_delay=1",
+        "main.cf: unused parameter: b_time_limit=1",
+        "main.cf: unused parameter: c_destination_rate_delay=1",
+    ];
+    assert_eq!(said(main, master).0, expected);
+}
+
+#[test]
+fn values_that_cannot_be_expanded_are_found() {
+    let main = "relayhost = ${x y}\nown = ${\nother = ${x y}\nloop = $loop\nmailbox_command = $(\n";
+    let expected = [
+        "false: truncated macro reference: \"${\"",
+        "true: attribute name syntax error at: \"...x>>> y\"",
+    ];
+    assert_eq!(said(main, "").1, expected);
+}

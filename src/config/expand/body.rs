@@ -111,7 +111,8 @@ fn syntax(expected: &'static str, before: String, after: &str) -> ExpandError {
 fn comparison(text: &str) -> Result<(Compare<'_>, &str), ExpandError> {
     let (left, rest) = payload(text)?;
     let rest = skip_space(rest);
-    let sign_len = rest.bytes().take_while(|b| b"=!<>".contains(b)).count();
+    // What Postfix takes for one operator, though it knows none with most of them.
+    let sign_len = rest.bytes().take_while(|b| b"=!<>?+-*/~&|%".contains(b)).count();
     let (sign, rest_after) = rest.split_at(sign_len);
     let operator =
         operator(sign).ok_or_else(|| syntax(WANTED_OPERATOR, format!("{left}}}"), rest))?;

@@ -68,6 +68,18 @@ pub static QUEUE_MANAGER: &[Family] = &[
 /// Families that pipe(8) and spawn(8) read per service.
 pub static COMMAND: &[Family] = &[member("_time_limit", "command_time_limit", TIME_1)];
 
+/// The families that services run by `program` have members of.
+pub fn of_program(program: &str) -> impl Iterator<Item = &'static Family> {
+    let (queue, command) = match program {
+        "error" | "lmtp" | "local" | "smtp" | "virtual" => (true, false),
+        "pipe" => (true, true),
+        "spawn" => (false, true),
+        _ => (false, false),
+    };
+    let queue = QUEUE_MANAGER.iter().filter(move |_| queue);
+    queue.chain(COMMAND.iter().filter(move |_| command))
+}
+
 /// The family whose suffix is exactly `suffix`.
 pub fn by_suffix(suffix: &str) -> Option<&'static Family> {
     QUEUE_MANAGER.iter().chain(COMMAND).find(|family| family.suffix == suffix)

@@ -109,7 +109,7 @@ impl Checks {
     /// # Errors
     /// The first whose value is not valid.
     pub fn new(params: &Params, opener: &Opener) -> Result<Checks, BadValue> {
-        let rules = |parameter| Ok(Rules { parameter, maps: opener.maps(params, parameter)? });
+        let rules = |parameter| Ok(Rules { parameter, maps: opener.raw_maps(params, parameter)? });
         Ok(Checks {
             header: rules("header_checks")?,
             mime: rules("mime_header_checks")?,

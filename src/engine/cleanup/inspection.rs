@@ -9,7 +9,8 @@
 //! **Standards**: cleanup(8), header_checks(5).
 
 use super::checks::{Checks, Edit, Findings, Inspector, Subject, unfolded};
-use super::{Message, Next, Origin, Settings, next_header};
+use super::next_header::{Next, next_header, tidy};
+use super::{Message, Origin, Settings};
 use crate::mime::Structure;
 use mail::header;
 use protocol::smtp::reply::Reply;
@@ -114,14 +115,14 @@ impl Inspection {
                 return Ok(Some(0));
             }
         };
-        let line = &rest[..end];
-        match self.header(inspector, line)? {
-            Edit::Keep => out.extend_from_slice(line),
+        let line = tidy(&rest[..end], size_limit);
+        match self.header(inspector, &line)? {
+            Edit::Keep => out.extend_from_slice(&line),
             Edit::Drop => {}
             Edit::Replace(text) => put_line(out, &text),
             Edit::Prepend(text) => {
                 put_line(out, &text);
-                out.extend_from_slice(line);
+                out.extend_from_slice(&line);
             }
         }
         Ok(Some(end))

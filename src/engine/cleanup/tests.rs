@@ -21,14 +21,21 @@ fn settings() -> Settings {
 }
 
 fn cleaned(input: &[u8], size: usize, add_missing: bool) -> Result<(String, Vec<u8>), Reply> {
-    cleaned_by(&settings(), input, size, add_missing)
+    walked(ours(), (input, size), add_missing, &settings())
 }
 
-fn cleaned_by(
-    settings: &Settings,
-    input: &[u8],
-    size: usize,
+/// A message with our own header, from the network.
+fn ours() -> Message {
+    let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+    message.keep_separators();
+    message
+}
+
+fn walked(
+    mut message: Message,
+    (input, size): (&[u8], usize),
     add_missing: bool,
+    settings: &Settings,
 ) -> Result<(String, Vec<u8>), Reply> {
     let sender = Address::from_internal(b"a@example.org");
     let zone = Zone { offset: 0, name: "UTC".into() };
@@ -43,8 +50,6 @@ fn cleaned_by(
         rewriting: None,
         inspector: None,
     };
-    let mut message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
-    message.keep_separators();
     for piece in input.chunks(size) {
         message.content.extend_from_slice(piece);
         message.advance(settings, &origin)?;
@@ -99,7 +104,7 @@ fn our_own_header_can_be_dropped_too() {
     let mut settings = settings();
     settings.drop = vec!["received".into()];
     settings.hopcount_limit = 3;
-    let drop = |input: &[u8], size| cleaned_by(&settings, input, size, false).map(|it| it.0);
+    let drop = |input: &[u8], size| walked(ours(), (input, size), false, &settings).map(|it| it.0);
     assert_eq!(drop(b"Received: x\r\nA: b\r\n\r\nc\r\n", 3).unwrap(), "A: b\r\n\r\nc\r\n");
     assert_eq!(drop(&b"Received: x\r\n".repeat(3), usize::MAX).unwrap_err(), TOO_MANY_HOPS);
 }
@@ -159,6 +164,19 @@ fn a_mailbox_separator_becomes_a_header() {
     {
         let got = cleaned(format!("{text}\r\n").as_bytes(), 4, false).unwrap().0;
         assert_eq!(got, format!("{rest}\r\n"));
+    }
+}
+
+/// The rest of a header that was taken too early began the body.
+#[test]
+fn of_a_header_that_is_too_long_the_start_remains() {
+    let settings = Settings { header_size_limit: 20, ..settings() };
+    let long = format!("X-Long: a\r\n {}\r\n {}\r\nSubject: x\r\n\r\nb\r\n", "b".repeat(50), "c");
+    let expected = "X-Long: a\r\n bbbbbbbbb\r\nSubject: x\r\n\r\nb\r\n";
+    for size in [1, 7, 45, 60, usize::MAX] {
+        let message = Message::new(Vec::new(), format_args!("{RECEIVED}"));
+        let got = walked(message, (long.as_bytes(), size), false, &settings).unwrap().0;
+        assert_eq!(got, expected, "{size}");
     }
 }
 

@@ -39,7 +39,7 @@ struct Kept {
 
 /// The name behind a table's key: without what it is used for.
 fn plain(key: &str) -> &str {
-    let uses = [" (sensitive)", " (verbatim)"];
+    let uses = [" (raw)", " (sensitive)", " (verbatim)"];
     uses.iter().find_map(|suffix| key.strip_suffix(suffix)).unwrap_or(key)
 }
 
@@ -57,7 +57,11 @@ impl Tables {
         before: &Tables,
         stamp: fn(&str) -> Option<Stamp>,
     ) -> bool {
-        if self.kept.contains_key(word) {
+        if let Some(kept) = self.kept.get_mut(word) {
+            // Said already, for the parameter that named it first.
+            if let Err(unusable) = &mut kept.table {
+                unusable.is_new = false;
+            }
             return true;
         }
         let kept = before.kept.get(word).filter(|kept| !kept.has_changed(stamp));
@@ -93,6 +97,7 @@ impl Tables {
     pub fn changed(&self, stamp: fn(&str) -> Option<Stamp>) -> Vec<&str> {
         let changed = self.kept.iter().filter(|(_, kept)| kept.has_changed(stamp));
         let mut names: Vec<&str> = changed.map(|(word, _)| plain(word)).collect();
+        names.sort_unstable();
         names.dedup();
         names
     }

@@ -68,7 +68,8 @@ impl Keys {
 impl Access {
     /// Opens the table that a word of `parameter` names.
     pub fn open(parameter: &str, name: &str, opener: &Opener) -> Access {
-        Access { name: name.into(), maps: opener.maps_of(parameter, &[name.to_owned()]) }
+        let maps = opener.maps_of(parameter, &[name.to_owned()]).titled(name);
+        Access { name: name.into(), maps }
     }
 
     /// What it says of a client.

@@ -140,3 +140,32 @@ fn many_ask_at_once_through_few_connections_and_then_on_another_loop() {
         assert!((1..=CONNECTIONS_MAX * loops).contains(&had), "{had} connections");
     }
 }
+
+/// What is set of a table in main.cf is told from a mistake by a list that `config` has.
+#[test]
+fn every_parameter_that_a_table_reads_is_known() {
+    let values = |name: &str| {
+        let name = name.trim_start_matches("ours_");
+        let filled = ["dbname", "dbpath", "query", "key", "search_base", "option_file"];
+        filled.contains(&name).then(|| "/x".to_owned())
+    };
+    let answers: [tables::catalog::Parameters<'_>; 5] =
+        [&|_| None, &|_| Some("5".to_owned()), &|_| Some("yes".to_owned()), &values, &|name| {
+            values(name).or_else(|| name.ends_with("start_tls").then(|| "yes".to_owned()))
+        }];
+    for kind in
+        tables::catalog::REMOTE.into_iter().filter(|kind| !["socketmap", "tcp"].contains(kind))
+    {
+        let known: Vec<String> = config::check::database::parameters(kind, "ours").collect();
+        let name = Name { kind: kind.to_owned(), path: "ours".to_owned() };
+        for answer in answers {
+            let read = |parameter: &str| {
+                assert!(known.iter().any(|known| known == parameter), "{kind}: {parameter}");
+                answer(parameter)
+            };
+            let setting = Setting { main_cf: &read, ..crate::cf::silent() };
+            // Some of it is a mistake, which is not the point.
+            let _table = Client::open_in(&name, &setting);
+        }
+    }
+}

@@ -9,13 +9,14 @@ use crate::constant::encode;
 
 fn read(path: &str) -> Result<Vec<u8>, String> {
     match path {
-        "/t" => Ok(b"One first\nlonely\none second\nkey: value\n".to_vec()),
+        "/t" => Ok(b"One first\nlonely\nOne second\nkey: value\n".to_vec()),
         "/d.db" => {
             let entries = Entries::from([(b"k".to_vec(), b"v".to_vec())]);
             encode(&entries).map_err(|error| error.to_string())
         }
         "/damaged.db" => Ok(vec![0; 64]),
         "/cidr" => Ok(b"10.0.0.0/8 ten\n".to_vec()),
+        "/raw" => Ok(b"10.0.0.0/8 \xff\n".to_vec()),
         "/etc/passwd" => Ok(b"alice:x:1:1::/home/alice:/bin/sh\n".to_vec()),
         _ => Err("No such file or directory".into()),
     }
@@ -94,6 +95,13 @@ fn what_cannot_be_opened_says_why() {
         ("proxy:hash:/other", "proxymap service is not configured for table \"hash:/other\""),
         ("unionmap:x", "bad syntax: \"unionmap:x\"; need \"unionmap:{type:name...}\""),
         ("unix:shadow", "unknown table: unix:shadow"),
+        (
+            "unionmap:{static:}",
+            "open dictionary: expecting \"type:name\" form instead of \"static:\"",
+        ),
+        ("regexp:{/x/ y}", "regexp map: no '{' at start of text in \"/x/\""),
+        ("pcre:{{/x/ y}", "pcre map: missing '}' in \"{{/x/ y}\""),
+        ("cidr:{{::1 y}z}", "cidr map: syntax error after '}' in \"{::1 y}z\""),
     ] {
         assert_eq!(open(name).0.unwrap_err(), why, "{name}");
     }
@@ -103,11 +111,25 @@ fn what_cannot_be_opened_says_why() {
 }
 
 #[test]
+fn only_text_is_a_key_or_a_value() {
+    let ask = |name: &str, key: &[u8]| {
+        let opened = open(name).0.unwrap();
+        let answer = opened.table().lookup(key);
+        (answer == Lookup::NotFound, matches!(answer, Lookup::Retry(_)))
+    };
+    assert_eq!(ask("static:x", b"\xff"), (true, false));
+    assert_eq!(ask("regexp:{{!/x/ y}}", b"\xff"), (true, false));
+    assert_eq!(ask("texthash:/t", b"one"), (false, false));
+    assert_eq!(ask("cidr:/raw", b"10.1.1.1"), (false, true));
+    assert_eq!(ask("unionmap:{cidr:/raw}", b"10.1.1.1"), (false, true));
+}
+
+#[test]
 fn lines_of_a_text_that_are_left_out_are_named() {
     let (_, said) = open("texthash:/t");
     let expected = [
         "/t, line 2: expected format: key whitespace value -- ignoring this line",
-        "/t, line 3: duplicate entry: \"one\"",
+        "/t, line 3: duplicate entry: \"One\"",
         "/t, line 4: record is in \"key: value\" format; is this an alias file?",
     ];
     assert_eq!(said, expected);

@@ -79,6 +79,7 @@ impl Options {
 
 impl Pattern for Perl {
     const KIND: &'static str = "pcre";
+    const OUT_OF_RANGE: &'static str = "out of range";
     const UNCLOSED: &'static str = "ignoring";
 
     fn compile(
@@ -109,9 +110,8 @@ impl Pattern for Perl {
         self.program.captures_len() - 1
     }
 
-    /// A match that is given up for its cost is none.
-    fn matches(&self, key: &[u8]) -> bool {
-        self.program.is_match(key).unwrap_or(false)
+    fn matches(&self, key: &[u8]) -> Option<bool> {
+        self.program.is_match(key).ok()
     }
 
     fn spans(&self, key: &[u8]) -> Option<Spans> {

@@ -112,8 +112,9 @@ fn error_text(code: i32, program: &libc::regex_t) -> String {
 }
 
 impl Posix {
-    fn execute(&self, key: &[u8], places: &mut [libc::regmatch_t]) -> bool {
-        let Ok(key) = CString::new(key) else { return false };
+    /// Whether it matches; nothing when the library cannot tell.
+    fn execute(&self, key: &[u8], places: &mut [libc::regmatch_t]) -> Option<bool> {
+        let Ok(key) = CString::new(key) else { return Some(false) };
         // SAFETY: the program is compiled, the key ends with NUL, and `places` has as many entries
         // as the call is told.
         let result = unsafe {
@@ -125,12 +126,17 @@ impl Posix {
                 0,
             )
         };
-        result == 0
+        match result {
+            0 => Some(true),
+            libc::REG_NOMATCH => Some(false),
+            _ => None,
+        }
     }
 }
 
 impl Pattern for Posix {
     const KIND: &'static str = "regexp";
+    const OUT_OF_RANGE: &'static str = "out-of-range";
     const UNCLOSED: &'static str = "skipping";
 
     fn compile(
@@ -157,14 +163,14 @@ impl Pattern for Posix {
         self.groups
     }
 
-    fn matches(&self, key: &[u8]) -> bool {
+    fn matches(&self, key: &[u8]) -> Option<bool> {
         self.execute(key, &mut [])
     }
 
     fn spans(&self, key: &[u8]) -> Option<Spans> {
         let mut places: Vec<libc::regmatch_t> =
             vec![libc::regmatch_t { rm_so: -1, rm_eo: -1 }; self.groups + 1];
-        if !self.execute(key, &mut places) {
+        if self.execute(key, &mut places) != Some(true) {
             return None;
         }
         let span = |place: &libc::regmatch_t| {

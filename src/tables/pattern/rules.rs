@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::prefilter::Filtering;
 use super::{Action, Pattern, Patterns, Rule, Spans};
-use crate::source::{LogicalLine, LogicalLines, printable, trim};
+use crate::source::{LogicalLine, LogicalLines, keyword, printable, trim};
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl<'a, P: Pattern> Reading<'a, P> {
 
     /// Reads a whole text.
     pub fn read(mut self, text: &[u8]) -> Patterns<P> {
-        for line in LogicalLines::new(text) {
+        for line in LogicalLines::new(text).starting_visibly(self.file, self.warn) {
             self.line(&line);
         }
         self.finish()
@@ -202,7 +202,11 @@ impl<'a, P: Pattern> Reading<'a, P> {
                     let what = "$number found in negative match replacement text";
                     return Err(format!("{what}: skipping this rule"));
                 }
-                Part::Group(group) if *group > groups || *group == 0 => {
+                Part::Group(0) => {
+                    self.say(line, &format!("{} replacement index \"0\"", P::OUT_OF_RANGE));
+                    return Err(skipping.into());
+                }
+                Part::Group(group) if *group > groups => {
                     let what = format!("out of range replacement index \"{group}\"");
                     return Err(format!("{what}: skipping this rule"));
                 }
@@ -211,13 +215,6 @@ impl<'a, P: Pattern> Reading<'a, P> {
         }
         Ok(parts)
     }
-}
-
-/// What follows a word that is not the start of a longer one.
-fn keyword<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = text.split_at_checked(word.len())?;
-    let ends = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
-    (start.eq_ignore_ascii_case(word) && ends).then(|| rest.trim_ascii_start())
 }
 
 fn written<P: Pattern>(text: &[u8]) -> Result<Written<'_>, String> {
@@ -272,27 +269,47 @@ fn parts(text: &[u8]) -> Result<Vec<Part>, BadValue<'_>> {
             continue;
         }
         let (name, more) = reference(rest)?;
-        let digits = name.iter().all(u8::is_ascii_digit);
-        let number = core::str::from_utf8(name).ok().filter(|_| digits);
-        let group = number.and_then(|number| number.parse().ok()).ok_or(BadValue::Name(name))?;
-        out.push(Part::Group(group));
+        out.push(Part::Group(number(name).ok_or(BadValue::Name(name))?));
         rest = more;
     }
     add_text(&mut out, rest);
     Ok(out)
 }
 
+/// A number as C's atoi(3) has it: what does not fit goes around.
+fn number(digits: &[u8]) -> Option<usize> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    // A negative one is out of range as well.
+    let wrapped = digits.iter().fold(0, add) as i32;
+    Some(usize::try_from(wrapped).unwrap_or(usize::MAX))
+}
+
+/// Where the brace that is open closes, past pairs of the same kind.
+fn closing(text: &[u8], open: u8, close: u8) -> Option<usize> {
+    let mut depth = 0u32;
+    text.iter().position(|byte| {
+        depth += u32::from(*byte == open);
+        let ends = *byte == close && depth == 0;
+        depth = depth.saturating_sub(u32::from(*byte == close));
+        ends
+    })
+}
+
 /// The name behind a dollar sign, and what follows it.
 fn reference(text: &[u8]) -> Result<(&[u8], &[u8]), BadValue<'_>> {
-    let close = match text.first() {
-        Some(b'{') => Some(b'}'),
-        Some(b'(') => Some(b')'),
+    let braces = match text.first() {
+        Some(b'{') => Some((b'{', b'}')),
+        Some(b'(') => Some((b'(', b')')),
         _ => None,
     };
-    if let Some(close) = close {
-        let end = text.iter().position(|byte| *byte == close).ok_or(BadValue::Truncated)?;
-        let name = &text[1..end];
-        return if name.is_empty() { Err(BadValue::Empty) } else { Ok((name, &text[end + 1..])) };
+    if let Some((open, close)) = braces {
+        let inner = &text[1..];
+        let end = closing(inner, open, close).ok_or(BadValue::Truncated)?;
+        let (name, rest) = (&inner[..end], &inner[end + 1..]);
+        return if name.is_empty() { Err(BadValue::Empty) } else { Ok((name, rest)) };
     }
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     match text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len()) {

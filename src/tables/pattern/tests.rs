@@ -206,3 +206,28 @@ fn results_may_be_kept_free_of_parts_of_the_key() {
                 rule";
     assert_eq!(said.into_inner(), [text]);
 }
+
+/// A pair of braces within one ended it, and a number that is too large was none.
+#[test]
+fn values_are_read_as_postfix_reads_them() {
+    let text = "  /a/ blank\n/(b)/ $0\n/(c)/ ${1?{x}:{y}}\n/(d)/ $4294967297\n/(e)/ $99999999999\n";
+    let common = "t: logical line must not start with whitespace: \"  /a/ blank\"
+line 2: RANGE replacement index \"0\"
+line 2: bad replacement syntax: skipping this rule
+line 3: non-numeric replacement index \"1?{x}:{y}\"
+line 3: bad replacement syntax: skipping this rule
+line 5: out of range replacement index \"1215752191\": skipping this rule";
+    assert_eq!(said::<Posix>(text).join("\n"), common.replace("RANGE", "out-of-range"));
+    assert_eq!(said::<Perl>(text).join("\n"), common.replace("RANGE", "out of range"));
+    assert_eq!((ask::<Posix>(text, "a"), ask::<Posix>(text, "d")), (None, Some("d".to_string())));
+}
+
+/// A negated rule held where the library had given up.
+#[test]
+fn where_the_library_gives_up_no_rule_holds() {
+    let text = "if /^(a+)+$/\n/./ within\nendif\nif !/^(a+)+$/\n/./ within\nendif\n\
+                !/^(a+)+$/ not\n/^(a+)+$/ x\n/^a/ other\n";
+    let key = "a".repeat(40) + "b";
+    assert_eq!(ask::<Perl>(text, &key).as_deref(), Some("other"));
+    assert_eq!(ask::<Perl>(text, "aab").as_deref(), Some("within"));
+}

@@ -64,11 +64,10 @@ fn change(text: &str, how: How) -> Result<Change, Fatal> {
         return Err(Fatal("-e, -X, or -# accepts no comment input".to_owned()));
     }
     if how != How::Set {
-        return Ok(Change {
-            name: text.trim_ascii().to_owned(),
-            line: String::new(),
-            lines_seen: 0,
-        });
+        if text.is_empty() {
+            return Err(Fatal("-X or -# requires non-blank parameter names".to_owned()));
+        }
+        return Ok(Change { name: text.to_owned(), line: String::new(), lines_seen: 0 });
     }
     let (name, value) =
         split_name_value(text).map_err(|bad| Fatal(format!("{bad}: \"{text}\"")))?;

@@ -68,14 +68,14 @@ pub(super) fn master_cf(
         };
         return Err(Fatal(text.to_owned()));
     }
-    let wishes = request.names.iter().map(|text| wish(text, how, section));
+    let wishes = request.names.iter().map(|text| wish(text, how, section, out));
     let mut wishes = wishes.collect::<Result<Vec<_>, _>>()?;
     let path = format!("{}/master.cf", request.directory());
     let old = read_to_edit(&path)?;
     let new = if section == Section::Services {
         whole_entries(&old, &mut wishes)?
     } else {
-        within_entries(&path, &old, &mut wishes)?
+        within_entries(&path, &old, &mut wishes, out)?
     };
     if section != Section::Services {
         for wish in wishes.iter().filter(|wish| wish.matches == 0) {
@@ -85,9 +85,9 @@ pub(super) fn master_cf(
     replace(&path, &new)
 }
 
-fn wish(text: &str, how: How, section: Section) -> Result<Wish, Fatal> {
+fn wish(text: &str, how: How, section: Section, out: &mut Output) -> Result<Wish, Fatal> {
     if text.contains('\n') {
-        return Err(Fatal("-e, -X, or -# accepts no multi-line input".to_owned()));
+        return Err(Fatal("-Me, -Fe, -Pe, -X, or -# accept no multi-line input".to_owned()));
     }
     let typed = text.trim_ascii_start();
     if typed.starts_with('#') {
@@ -103,7 +103,7 @@ fn wish(text: &str, how: How, section: Section) -> Result<Wish, Fatal> {
     };
     let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
     let change = match (section, parts.as_slice()) {
-        (Section::Services, [_, _]) => entry_change(typed, value, how)?,
+        (Section::Services, [_, _]) => entry_change(typed, value, how, out)?,
         (Section::Fields, [_, _, field]) => field_change(field, value.unwrap_or_default())?,
         (Section::Parameters, [_, _, name]) => setting_change(name, value)?,
         (section, _) => {
@@ -130,7 +130,12 @@ fn form(section: Section) -> &'static str {
     }
 }
 
-fn entry_change(typed: &str, value: Option<&str>, how: How) -> Result<Change, Fatal> {
+fn entry_change(
+    typed: &str,
+    value: Option<&str>,
+    how: How,
+    out: &mut Output,
+) -> Result<Change, Fatal> {
     let Some(value) = value else {
         return Ok(if how == How::Remove { Change::Remove } else { Change::CommentOut });
     };
@@ -139,8 +144,7 @@ fn entry_change(typed: &str, value: Option<&str>, how: How) -> Result<Change, Fa
     if row.columns.len() < FIELDS.len() {
         return Err(Fatal(format!("bad field count: \"{typed}\"")));
     }
-    let mut ignored = Output::default();
-    parse_entry("", &row, &mut ignored).map(|entry| Change::Become(Box::new(entry)))
+    parse_entry("", &row, out).map(|entry| Change::Become(Box::new(entry)))
 }
 
 fn field_change(field: &str, value: &str) -> Result<Change, Fatal> {
@@ -227,14 +231,19 @@ fn written(entry: &Entry) -> String {
 }
 
 /// -F and -P: entries changed within.
-fn within_entries(path: &str, old: &[u8], wishes: &mut [Wish]) -> Result<Vec<u8>, Fatal> {
+fn within_entries(
+    path: &str,
+    old: &[u8],
+    wishes: &mut [Wish],
+    out: &mut Output,
+) -> Result<Vec<u8>, Fatal> {
     let mut new = Vec::with_capacity(old.len());
     // The entry under way, if a wish is about it, and the number of its first line.
     let mut held: Option<(usize, Vec<u8>)> = None;
     for (number, line) in (1..).zip(old.split_inclusive(|byte| *byte == b'\n')) {
         let kind = kind_of(line);
         if kind == Kind::Setting {
-            flush(path, held.take(), wishes, &mut new)?;
+            flush(path, held.take(), wishes, (&mut new, out))?;
             if wishes.iter().any(|wish| wish.fits(line)) {
                 held = Some((number, Vec::new()));
             }
@@ -244,7 +253,7 @@ fn within_entries(path: &str, old: &[u8], wishes: &mut [Wish]) -> Result<Vec<u8>
             _ => new.extend_from_slice(line),
         }
     }
-    flush(path, held, wishes, &mut new)?;
+    flush(path, held, wishes, (&mut new, out))?;
     Ok(new)
 }
 
@@ -253,14 +262,14 @@ fn flush(
     path: &str,
     held: Option<(usize, Vec<u8>)>,
     wishes: &mut [Wish],
-    new: &mut Vec<u8>,
+    (new, out): (&mut Vec<u8>, &mut Output),
 ) -> Result<(), Fatal> {
     let Some((number, lines)) = held else { return Ok(()) };
     let bad = |what: &str| Fatal(format!("file {path}: line {number}: {what}"));
     let rows = rows(path, &lines, &mut Vec::new()).map_err(|_| bad("non-UTF-8 input"))?;
     let Some(mut row) = rows.into_iter().next() else { return Ok(()) };
     row.line = u32::try_from(number).unwrap_or(u32::MAX);
-    let mut entry = parse_entry(path, &row, &mut Output::default())?;
+    let mut entry = parse_entry(path, &row, out)?;
     for wish in wishes.iter_mut().filter(|wish| wish.fits(&lines)) {
         wish.matches += 1;
         match &wish.change {

@@ -135,8 +135,8 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
         config_directory: None,
     };
     let given = |letter: char| options.iter().any(|option| option.letter == letter);
-    // `name=value` asks for -e.
-    let edit = !"aAbltmT".contains(given) && names.iter().any(|name| name.contains('='));
+    // `name=value` asks for -e where it comes first.
+    let edit = !"aAbltmT".contains(given) && names.first().is_some_and(|name| name.contains('='));
     let has = |letter: char| given(letter) || (letter == 'e' && edit);
     conflicts(&has)?;
     let mut tls_mode = String::new();

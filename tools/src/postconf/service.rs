@@ -36,17 +36,21 @@ impl Entry {
         &self.columns[1]
     }
 
-    /// The daemon, without its directory.
-    pub(super) fn command(&self) -> &str {
-        let command = &self.columns[7];
-        command.rsplit('/').next().unwrap_or(command)
+    /// The daemon as it is written.
+    pub(super) fn program(&self) -> &str {
+        &self.columns[7]
     }
 
-    /// The `-o` settings, sorted by name, the last of each.
+    /// The `-o` settings, sorted by name, the last of each. They end with the options.
     fn overrides(&self) -> std::collections::BTreeMap<String, String> {
-        let pairs = self.args.windows(2).filter(|pair| pair[0] == "-o");
-        let split = pairs.filter_map(|pair| config::main_cf::split_name_value(&pair[1]).ok());
-        split.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut out = std::collections::BTreeMap::new();
+        let mut args = self.args.iter();
+        while let Some(option) = args.next().filter(|arg| arg.len() > 1 && arg.starts_with('-')) {
+            let setting = if option == "-o" { args.next() } else { None };
+            let pair = setting.and_then(|text| config::main_cf::split_name_value(text).ok());
+            out.extend(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        out
     }
 
     /// Sets `-o name=value` wherever it stands, else after the last option; nothing takes it away.
@@ -107,7 +111,7 @@ pub(super) fn entry_of_words(text: &str) -> (String, Vec<String>) {
 }
 
 fn quoted(arg: &str) -> String {
-    let plain = !arg.is_empty() && !arg.contains(|c: char| c.is_ascii_whitespace());
+    let plain = !arg.contains(|c: char| c.is_ascii_whitespace());
     if plain { arg.to_owned() } else { format!("{{{arg}}}") }
 }
 
@@ -138,13 +142,19 @@ pub(super) fn parse_entry(path: &str, row: &Row, out: &mut Output) -> Result<Ent
     if let Some(field) = (1..7).find(|field| !fits(*field, &row.columns[*field])) {
         return Err(bad(field));
     }
-    let words = row.args.iter().map(|word| {
-        unbrace(word).unwrap_or_else(|error| {
+    let mut words: Vec<String> = Vec::new();
+    for word in &row.args {
+        let text = unbrace(word).unwrap_or_else(|error| {
             out.warn(&format!("master.cf: {error}"));
             word.trim_matches(['{', '}', ' ', '\t']).to_owned()
-        })
-    });
-    Ok(Entry { columns: row.columns.clone(), args: normal_args(words.collect()), line: row.line })
+        });
+        let braced = word.starts_with('{') && words.last().is_some_and(|last| last == "-o");
+        if let Some(bad) = config::main_cf::split_name_value(&text).err().filter(|_| braced) {
+            out.warn(&format!("master.cf: {bad}: \"{text}\""));
+        }
+        words.push(text);
+    }
+    Ok(Entry { columns: row.columns.clone(), args: normal_args(words), line: row.line })
 }
 
 pub(super) fn fits(field: usize, value: &str) -> bool {
@@ -166,12 +176,15 @@ fn normal_args(words: Vec<String>) -> Vec<String> {
     let mut options = true;
     while let Some(word) = words.next() {
         options &= word.starts_with('-') && word.len() > 1;
-        let Some(rest) = word.strip_prefix("-o").filter(|_| options) else {
+        let Some((before, rest)) = word.split_once('o').filter(|_| options) else {
             out.push(word);
             continue;
         };
+        // Other letters may be glued to it.
+        out.extend((before != "-").then(|| before.to_owned()));
         out.push("-o".to_owned());
-        let setting = if rest.is_empty() { words.next() } else { Some(rest.to_owned()) };
+        let rest = unbrace(rest).unwrap_or_else(|_| rest.to_owned());
+        let setting = if rest.is_empty() { words.next() } else { Some(rest) };
         out.extend(setting.map(|text| match config::main_cf::split_name_value(&text) {
             Ok((name, value)) => format!("{name}={value}"),
             Err(_) => text,
@@ -185,7 +198,7 @@ pub(super) fn lenient(path: &str, entries: &[Entry]) -> MasterCf {
     let mut master = MasterCf::empty(path);
     for entry in entries {
         let settings = entry.overrides().into_iter().collect();
-        master.add_settings(entry.name(), entry.line, settings);
+        master.add_settings((entry.name(), entry.program()), entry.line, settings);
     }
     master
 }

@@ -56,16 +56,9 @@ fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
 
 /// Parameters that the services of master.cf have, some of them also in the table.
 fn service_names(loaded: &Loaded) -> impl Iterator<Item = String> {
-    loaded.rows.iter().filter(|entry| entry.kind() == "unix").flat_map(|entry| {
-        let (queue, command) = match entry.command() {
-            "local" | "error" | "virtual" | "smtp" | "lmtp" => (true, false),
-            "pipe" => (true, true),
-            "spawn" => (false, true),
-            _ => (false, false),
-        };
-        let queue = family::QUEUE_MANAGER.iter().filter(move |_| queue);
-        let command = family::COMMAND.iter().filter(move |_| command);
-        queue.chain(command).map(|family| format!("{}{}", entry.name(), family.suffix))
+    loaded.rows.iter().flat_map(|entry| {
+        let families = family::of_program(entry.program());
+        families.map(|family| format!("{}{}", entry.name(), family.suffix))
     })
 }
 
@@ -100,11 +93,14 @@ fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Resu
 
 /// Expands `value`; what is wrong with it becomes a warning and a fatal error, as in Postfix.
 pub(super) fn expanded(params: &Params, value: &str, out: &mut Output) -> Result<String, Fatal> {
-    params.expand(value).map_err(|error| {
-        if let ExpandError::Number(_) = error {
-            return Fatal(error.to_string());
-        }
-        out.warn(&error.to_string());
-        Fatal("macro processing error".to_owned())
-    })
+    params.expand(value).map_err(|error| malformed(&error, out))
+}
+
+/// Says what is wrong with a value; the error that ends the command.
+pub(super) fn malformed(error: &ExpandError, out: &mut Output) -> Fatal {
+    if let ExpandError::Number(_) = error {
+        return Fatal(error.to_string());
+    }
+    out.warn(&error.to_string());
+    Fatal("macro processing error".to_owned())
 }

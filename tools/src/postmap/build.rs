@@ -26,13 +26,16 @@ fn one(run: &Run<'_>, name: &str) -> Result<(), Exit> {
     let default = run.settings.text("default_database_type")?;
     let name = Name::of_source(name, &default);
     let add = run.options.action == Action::Add;
+    if name.kind == "proxy" && !add {
+        return Err(Exit::new(1, "can't create maps via the proxy service"));
+    }
     let (text, source) = if add { standard_input()? } else { file(&name.path)? };
     if name.kind() != Kind::Database {
         return Err(Exit::new(1, name.cannot_be_built()));
     }
     let place = Place::lock(&name)?;
     let entries = if add { place.read()? } else { None };
-    let mut table = Draft { run, name: &name, place: &place, entries: entries.unwrap_or_default() };
+    let mut table = Draft { run, name: &name, entries: entries.unwrap_or_default() };
     let shown = if add { "stdin" } else { &name.path };
     LogicalLines::new(&text).for_each(|line| table.line(shown, &line));
     if run.syntax == Syntax::Alias {
@@ -61,14 +64,14 @@ fn standard_input() -> Result<(Vec<u8>, Option<Metadata>), Fatal> {
 fn rights(run: &Run<'_>, source: Option<&Metadata>) -> Rights {
     let mode = source.filter(|_| run.options.inherit_mode).map(MetadataExt::mode);
     let owner = source.filter(|_| run.options.inherit_owner);
-    Rights { mode, owner: owner.map(|source| (source.uid(), source.gid())) }
+    let owner = owner.map(|source| (source.uid(), source.gid()));
+    Rights { mode, owner, nul: run.options.nul }
 }
 
 /// A table in the making.
 struct Draft<'a> {
     run: &'a Run<'a>,
     name: &'a Name,
-    place: &'a Place,
     entries: Entries,
 }
 
@@ -105,17 +108,17 @@ impl Draft<'_> {
     }
 
     fn add(&mut self, entry: Entry) {
-        let name = self.name;
         let Ok(key) = fold(&entry.key, self.run.folding) else {
-            let (key, why) = (printable(&entry.key), "malformed UTF-8 or invalid codepoint");
+            let (name, key) = (self.name.shown(), printable(&entry.key));
+            let why = "malformed UTF-8 or invalid codepoint";
             return self.warn(format!("{name}: non-UTF-8 key \"{key}\": {why}"));
         };
         let key = key.into_owned();
         if !self.entries.contains_key(&key) || self.run.options.duplicates == Duplicates::Replace {
             self.entries.insert(key, entry.value);
         } else if self.run.options.duplicates == Duplicates::Warn {
-            let (path, key) = (self.place.path().display(), printable(&key));
-            self.warn(format!("{path}: duplicate entry: \"{key}\""));
+            let (name, key) = (self.name.in_the_making(), printable(&key));
+            self.warn(format!("{name}: duplicate entry: \"{key}\""));
         }
     }
 

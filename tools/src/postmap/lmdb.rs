@@ -24,16 +24,16 @@ const ENTRY_BYTES: usize = 32;
 /// Maps are made of whole pages, of any machine.
 const PAGE_BYTES: usize = 65536;
 
-/// The bytes of a file that holds `entries`, with a NUL byte at the end of keys and values, as
-/// Postfix writes them. `directory` is where it is made meanwhile.
-pub(super) fn encode(directory: &OwnedFd, entries: &Entries) -> Result<Vec<u8>, String> {
+/// The bytes of a file that holds `entries`; `nul` ends keys and values with a NUL byte.
+/// `directory` is where it is made meanwhile.
+pub(super) fn encode(directory: &OwnedFd, entries: &Entries, nul: bool) -> Result<Vec<u8>, String> {
     let name = format!(".lmdb.{}", std::process::id());
     // The library takes a path; this one stays in the directory that is open.
     let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
     let absent = || fs::unlinkat(directory, &name, AtFlags::empty());
     // Left behind by a process of the same number that was killed.
     let _absent = absent();
-    let done = write(&path, entries).map_err(|error| error.to_string());
+    let done = write(&path, entries, nul).map_err(|error| error.to_string());
     let bytes = done.and_then(|()| std::fs::read(&path).map_err(|error| error.to_string()));
     // Its bytes are read; if it stays, the next process of this number removes it.
     let _absent = absent();
@@ -41,7 +41,7 @@ pub(super) fn encode(directory: &OwnedFd, entries: &Entries) -> Result<Vec<u8>, 
 }
 
 #[allow(unsafe_code)]
-fn write(path: &std::path::Path, entries: &Entries) -> Result<(), heed::Error> {
+fn write(path: &std::path::Path, entries: &Entries, nul: bool) -> Result<(), heed::Error> {
     let mut options = EnvOpenOptions::new();
     options.map_size(map_bytes(entries));
     // SAFETY: nobody else maps or locks this file: it was made by this call, under a name that is
@@ -53,8 +53,9 @@ fn write(path: &std::path::Path, entries: &Entries) -> Result<(), heed::Error> {
     });
     let table = opened?.unwrap_commit();
     let mut transaction = env.write_txn()?;
+    let end: &[u8] = if nul { b"\0" } else { b"" };
     for (key, value) in entries {
-        let (key, value) = ([key.as_slice(), b"\0"].concat(), [value.as_slice(), b"\0"].concat());
+        let (key, value) = ([key.as_slice(), end].concat(), [value.as_slice(), end].concat());
         // In order: each goes to the end.
         table.put_with_flags(&mut transaction, PutFlags::APPEND, &key, &value)?;
     }

@@ -62,6 +62,8 @@ pub(super) struct Options {
     /// New files get the mode and, for root, the owner of their source.
     pub(super) inherit_mode: bool,
     pub(super) inherit_owner: bool,
+    /// -N or -n: keys and values of new files end with a NUL byte, or do not.
+    pub(super) nul: Option<bool>,
     pub(super) no_utf8: bool,
     pub(super) force_utf8: bool,
     /// Values are the names of files.
@@ -87,12 +89,14 @@ pub(super) fn parse(program: &Program, args: &[String], syntax: Syntax) -> Resul
         return Err(usage(program, syntax));
     }
     let last = given.iter().rev().find(|option| option.letter == 'c');
+    let nul = given.iter().rev().find(|option| matches!(option.letter, 'n' | 'N'));
     Ok(Options {
         action,
         duplicates: duplicates(&given),
         fold: !has('f'),
         inherit_mode: !has('p'),
         inherit_owner: !has('o'),
+        nul: nul.map(|option| option.letter == 'N'),
         no_utf8: has('u'),
         force_utf8: has('U'),
         files: has('F'),

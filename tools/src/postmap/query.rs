@@ -20,6 +20,15 @@ use tables::source::{LogicalLines, entry, printable};
 const HOLDS_NAMES: [&str; 8] =
     ["cidr", "inline", "pcre", "pipemap", "randmap", "regexp", "static", "texthash"];
 
+/// What is wrong with bytes that should be text.
+const NOT_TEXT: &str = "malformed UTF-8 or invalid codepoint";
+
+/// Types that refuse to be opened for a change.
+const READ_ONLY: [&str; 14] = [
+    "cidr", "inline", "ldap", "mysql", "nis", "pcre", "pgsql", "pipemap", "randmap", "regexp",
+    "sqlite", "texthash", "unionmap", "unix",
+];
+
 /// `-q`: 0 when a key was found.
 pub(super) fn find(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
     let mut tables = Tables::new(run)?;
@@ -82,10 +91,7 @@ pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
     for name in &run.options.names {
         let name = Name::of_table(name, &default)?;
         if name.kind() != Kind::Database {
-            // An unknown type, or a table that cannot be opened, says so first.
-            run.open(name.clone())?;
-            let text = format!("table {name}: delete operation is not supported");
-            return Err(Exit::new(1, text));
+            return refuse_delete(run, name);
         }
         let place = Place::lock(&name)?;
         let Some(mut entries) = place.read()? else {
@@ -107,10 +113,27 @@ pub(super) fn delete(run: &Run<'_>, keys: &Keys) -> Result<u8, Exit> {
     Ok(u8::from(!found))
 }
 
+/// `-d` for a table that postmap does not make.
+fn refuse_delete(run: &Run<'_>, name: Name) -> Result<u8, Exit> {
+    if READ_ONLY.contains(&name.kind.as_str()) {
+        return Err(Exit::new(1, format!("{name} map requires O_RDONLY access mode")));
+    }
+    // An unknown type, or a table that cannot be opened, says so first.
+    run.open(name.clone())?;
+    Err(match name.kind.as_str() {
+        "fail" => Exit::new(1, format!("table {name}: delete error: Application error")),
+        "internal" => Exit::silent(1),
+        _ => Exit::new(1, format!("table {name}: delete operation is not supported")),
+    })
+}
+
 /// `-s`: the first table, as Postfix does.
 pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
     let default = run.settings.text("default_database_type")?;
     let Some(name) = run.options.names.first() else { return Ok(1) };
+    if name.starts_with("proxy:") {
+        return Err(Exit::new(1, "can't sequence maps via the proxy service"));
+    }
     let table = run.open(Name::of_table(name, &default)?)?;
     if table.name.kind == "fail" {
         let text = format!("table {}: sequence error: Application error", table.name);
@@ -147,13 +170,17 @@ struct Tables<'a> {
     run: &'a Run<'a>,
     names: Vec<Name>,
     opened: Vec<Opened>,
+    /// Only UTF-8 is a key, and only that is a value.
+    text: bool,
 }
 
 impl<'a> Tables<'a> {
     fn new(run: &'a Run<'a>) -> Result<Self, Exit> {
         let default = run.settings.text("default_database_type")?;
         let names = run.options.names.iter().map(|name| Name::of_table(name, &default));
-        Ok(Self { run, names: names.collect::<Result<_, _>>()?, opened: Vec::new() })
+        // Content may be anything.
+        let text = run.utf8 && run.options.parts.is_none();
+        Ok(Self { run, names: names.collect::<Result<_, _>>()?, opened: Vec::new(), text })
     }
 
     fn find(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
@@ -162,11 +189,15 @@ impl<'a> Tables<'a> {
                 source_files(self.run, name)?;
                 self.opened.push(self.run.open(name.clone())?);
             }
-            if folded(self.run, name, key).is_none() {
+            if self.text && core::str::from_utf8(key).is_err() {
+                not_a_key(self.run, name, key);
                 continue;
             }
-            match self.opened[index].table().lookup(key) {
+            match self.opened[index].unchecked().lookup(key) {
                 Lookup::Found(value) => {
+                    if self.text && core::str::from_utf8(&value).is_err() {
+                        return Err(not_text(self.run, name, key, &value));
+                    }
                     let Some(value) = self.value(name, key, &value)? else { continue };
                     if value.is_empty() {
                         empty_value(self.run, name, key);
@@ -192,7 +223,7 @@ impl<'a> Tables<'a> {
         }
         match decoded(self.run, name, key, value) {
             Some(value) => Ok(Some(value)),
-            None => Err(Exit::new(1, format!("table {}: query error", shown(name)))),
+            None => Err(Exit::new(1, format!("table {}: query error", name.shown()))),
         }
     }
 }
@@ -202,17 +233,11 @@ fn decoded(run: &Run<'_>, name: &Name, key: &[u8], value: &[u8]) -> Option<Vec<u
     let plain = files::decode(value);
     if plain.is_none() {
         let value = printable(&value[..value.len().min(files::SHOWN)]);
-        let (table, key) = (shown(name), printable(key));
+        let (table, key) = (name.shown(), printable(key));
         let text = format!("table {table}: key {key}: malformed BASE64 value: {value}");
         run.program.say(Level::Warning, text);
     }
     plain
-}
-
-/// Databases by their file, in some messages.
-fn shown(name: &Name) -> String {
-    let suffix = if name.kind() == Kind::Database { ".db" } else { "" };
-    format!("{name}{suffix}")
 }
 
 /// With -F, says which files cannot be read before any key is looked up.
@@ -255,10 +280,21 @@ fn source_files(run: &Run<'_>, name: &Name) -> Result<(), Exit> {
 fn folded(run: &Run<'_>, name: &Name, key: &[u8]) -> Option<Vec<u8>> {
     let folded = fold(key, run.folding).ok();
     if folded.is_none() {
-        let (key, why) = (printable(key), "malformed UTF-8 or invalid codepoint");
-        run.program.say(Level::Warning, format!("{name}: non-UTF-8 key \"{key}\": {why}"));
+        not_a_key(run, name, key);
     }
     folded.map(std::borrow::Cow::into_owned)
+}
+
+fn not_a_key(run: &Run<'_>, name: &Name, key: &[u8]) {
+    let (table, key) = (name.shown(), printable(key));
+    run.program.say(Level::Warning, format!("{table}: non-UTF-8 key \"{key}\": {NOT_TEXT}"));
+}
+
+fn not_text(run: &Run<'_>, name: &Name, key: &[u8], value: &[u8]) -> Exit {
+    let (table, key, value) = (name.shown(), printable(key), printable(value));
+    let what = format!("{table}: key \"{key}\": non-UTF-8 value \"{value}\": {NOT_TEXT}");
+    run.program.say(Level::Warning, what);
+    Exit::new(1, format!("table {table}: query error"))
 }
 
 fn empty_value(run: &Run<'_>, name: &Name, key: &[u8]) {

@@ -23,13 +23,15 @@ use super::lmdb;
 const MODE_DEFAULT: u32 = 0o644;
 const MODE_OWNER: u32 = 0o600;
 
-/// Whose the new file is, and who may read it.
+/// Whose the new file is, who may read it, and one thing about what is in it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rights {
     /// The source's mode.
     pub(super) mode: Option<u32>,
     /// The source's owner and group.
     pub(super) owner: Option<(u32, u32)>,
+    /// Whether keys and values end with a NUL byte, in the formats of others.
+    pub(super) nul: Option<bool>,
 }
 
 /// A place for a database, locked against other writers.
@@ -52,11 +54,6 @@ impl Place {
         fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { directory, path, name, kind: table.kind.clone() })
-    }
-
-    /// The path of the database, for messages.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What the database holds; nothing, when there is none.
@@ -86,8 +83,15 @@ impl Place {
 
     /// Replaces the database; it keeps the mode of one that is there, under the same owner.
     pub(super) fn write(&self, entries: &Entries, rights: Rights) -> Result<(), Fatal> {
-        let bytes =
-            self.encode(entries).map_err(|why| Fatal(format!("{}: {why}", self.path.display())))?;
+        let bytes = self.encode(entries, rights.nul).map_err(|why| {
+            let path = self.path.display();
+            Fatal(match self.kind.as_str() {
+                "lmdb" => {
+                    format!("error updating lmdb:{}: {why}", self.path.with_extension("").display())
+                }
+                _ => format!("{path}: {why}"),
+            })
+        })?;
         let temporary = format!(".{}.{}", self.name, std::process::id());
         let done = self.create(&temporary, &bytes, rights).and_then(|()| {
             fs::renameat(&self.directory, &temporary, &self.directory, &self.name)?;
@@ -102,10 +106,10 @@ impl Place {
 
     /// The file's bytes. Postfix writes keys of some formats with a NUL byte at their end, of
     /// others without, and reads both.
-    fn encode(&self, entries: &Entries) -> Result<Vec<u8>, String> {
+    fn encode(&self, entries: &Entries, nul: Option<bool>) -> Result<Vec<u8>, String> {
         match self.kind.as_str() {
-            "cdb" => cdb::encode(entries, false).map_err(|bad| bad.to_string()),
-            "lmdb" => lmdb::encode(&self.directory, entries),
+            "cdb" => cdb::encode(entries, nul.unwrap_or(false)).map_err(|bad| bad.to_string()),
+            "lmdb" => lmdb::encode(&self.directory, entries, nul.unwrap_or(true)),
             _ => constant::encode(entries).map_err(|error| format!("write error: {error}")),
         }
     }

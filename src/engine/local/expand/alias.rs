@@ -32,7 +32,9 @@ impl Expansion<'_> {
                     break;
                 }
                 Alias::NotFound => {}
-                Alias::Retry(why) => return self.unavailable(branch, why),
+                Alias::Retry(table) => {
+                    return self.unavailable(branch, owner_unknown(&table, &owner));
+                }
             }
         }
         branch.ended((5, 4, 6), format!("mail forwarding loop for {address}"))
@@ -47,7 +49,10 @@ impl Expansion<'_> {
         let (value, table) = match (self.world.alias)(name) {
             Alias::Found(value, table) => (value, table),
             Alias::NotFound => return None,
-            Alias::Retry(why) => return Some(self.unavailable(branch.clone(), why)),
+            Alias::Retry(table) => {
+                let why = format!("{table}: lookup of '{}' failed", Printable(name));
+                return Some(self.unavailable(branch.clone(), why));
+            }
         };
         if branch.level > LEVELS_MAX {
             let text = format!("alias database loop for {}", Printable(name));
@@ -101,7 +106,7 @@ impl Expansion<'_> {
                 }
                 return Ok(false);
             }
-            Alias::Retry(why) => return Err(why),
+            Alias::Retry(table) => return Err(owner_unknown(&table, &owner)),
         };
         let sender = if settings.expand_owner_alias { members } else { owner };
         branch.sender = Some((self.world.canonical)(&Address::from_internal(&sender)));
@@ -119,4 +124,9 @@ impl Expansion<'_> {
             *bits = if *bits == notify::SUCCESS { notify::NEVER } else { *bits & !notify::SUCCESS };
         }
     }
+}
+
+/// Owners are asked for in another way than aliases, with other words when that fails.
+fn owner_unknown(table: &str, owner: &[u8]) -> String {
+    format!("{table} lookup error for \"{}\"", Printable(owner))
 }

@@ -12,7 +12,7 @@ pub enum Alias {
     Found(Vec<u8>, usize),
     /// There is none.
     NotFound,
-    /// Nobody can tell now, and why.
+    /// This table cannot tell now.
     Retry(String),
 }
 
@@ -25,7 +25,7 @@ pub enum Place {
     Elsewhere(Address),
     /// Nowhere: its domain is not one.
     BadSyntax,
-    /// Nobody can tell now, and why.
+    /// This table cannot tell now.
     Unknown(String),
 }
 
