@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub closed: bool,
     /// What should be said about the configuration at start.
     pub warnings: Vec<String>,
+    /// Those of them that are about the tables of trivial-rewrite(8).
+    pub of_routing: Vec<String>,
     /// All tables.
     pub tables: Tables,
 }
@@ -128,7 +130,9 @@ impl Snapshot {
             false => Maps::default(),
         };
         let own_addresses = own_addresses(&params)?;
+        let before = opener.said().len();
         let resolver = Arc::new(Resolver::new(&params, own_addresses.clone(), &opener)?);
+        let of_routing = opener.said().split_off(before);
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
@@ -177,6 +181,7 @@ impl Snapshot {
             virtuals,
             closed,
             warnings,
+            of_routing,
             tables,
             params,
         })

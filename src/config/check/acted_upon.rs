@@ -14,6 +14,7 @@ pub(super) static NAMES: &[&str] = &[
     "allow_mail_to_files",
     "allow_min_user",
     "allow_percent_hack",
+    "allow_untrusted_routing",
     "alternate_config_directories",
     "always_add_missing_headers",
     "always_bcc",

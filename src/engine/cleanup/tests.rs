@@ -54,6 +54,13 @@ const MISSING: &str = "Message-Id: <4T3bbJ0000z1@mx.example.test>\r\n\
     Date: Mon,  1 Jan 2024 12:00:00 +0000 (UTC)\r\nFrom: a@example.org\r\n";
 
 #[test]
+fn blanks_before_the_colon_go_and_listed_headers_too() {
+    let got = text("Subject : x\r\nBcc: y\r\nResent-Foo: z\r\n\r\nbody : b\r\n");
+    assert!(got.starts_with("Subject: x\r\nResent-Foo: z\r\nMessage-Id: "), "{got}");
+    assert!(got.ends_with("body : b\r\n"), "{got}");
+}
+
+#[test]
 fn missing_headers_are_added_at_the_end_of_the_header() {
     let got = text("Subject: x\r\n\r\nbody\r\n");
     let id = got.split('<').nth(1).unwrap().split('@').next().unwrap().to_string();
