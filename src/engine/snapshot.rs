@@ -342,6 +342,7 @@ fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
         address_token_limit: params.int("header_address_token_limit")? as usize,
         drop: params.list("message_drop_headers")?,
         obsolete_from: params.text("header_from_format")? == "obsolete",
+        keeps_original: params.flag("enable_original_recipient")?,
         duplicate_filter_limit: params.int("duplicate_filter_limit")?.unsigned_abs() as usize,
         undisclosed_recipients: params.text("undisclosed_recipients_header")?,
         long_ids: params.flag("enable_long_queue_ids")?,

@@ -79,6 +79,7 @@ pub(super) static NAMES: &[&str] = &[
     "empty_address_recipient",
     "empty_address_relayhost_maps_lookup_key",
     "enable_long_queue_ids",
+    "enable_original_recipient",
     "enable_threaded_bounces",
     "error_destination_concurrency_limit",
     "error_destination_rate_delay",

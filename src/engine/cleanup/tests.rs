@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const RECEIVED: &str = "Received: from c (unknown [192.0.2.1])\r\n\tby mx; now\r\n";
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         myhostname: "mx.example.test".into(),
         hopcount_limit: 50,
@@ -15,6 +15,7 @@ fn settings() -> Settings {
         drop: ["bcc", "content-length", "resent-bcc", "return-path"].map(String::from).to_vec(),
         obsolete_from: false,
         undisclosed_recipients: String::new(),
+        keeps_original: true,
         duplicate_filter_limit: 1000,
         long_ids: true,
     }
