@@ -61,6 +61,8 @@ pub struct Settings {
     pub obsolete_from: bool,
     /// `undisclosed_recipients_header`, empty for none.
     pub undisclosed_recipients: String,
+    /// `enable_original_recipient`.
+    pub keeps_original: bool,
     /// `duplicate_filter_limit`, 0 for none.
     pub duplicate_filter_limit: usize,
     /// `enable_long_queue_ids`: decides the shape of a Message-Id.

@@ -448,7 +448,13 @@ impl Core {
     pub fn log_warnings(&self) {
         if self.qmgr.is_some() {
             let snapshot = self.snapshot();
-            snapshot.warnings.iter().for_each(|text| self.log.warn(Daemon::Smtpd, text));
+            for text in &snapshot.warnings {
+                let daemon = match snapshot.of_routing.contains(text) {
+                    true => Daemon::TrivialRewrite,
+                    false => Daemon::Smtpd,
+                };
+                self.log.warn(daemon, text);
+            }
         }
     }
 

@@ -236,6 +236,11 @@ impl Opener {
         self.warnings.borrow_mut().push(text);
     }
 
+    /// What should be said so far.
+    pub fn said(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
+    }
+
     /// What should be said, and the tables.
     pub fn finish(self) -> (Vec<String>, Tables) {
         (self.warnings.into_inner(), self.tables.into_inner())

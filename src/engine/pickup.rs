@@ -385,7 +385,7 @@ impl Scene<'_> {
     /// What the envelope says about the content.
     fn complete(&self, message: &Message, envelope: &mut Envelope) {
         envelope.header_8bit = message.header_8bit();
-        drop_duplicates(envelope, self.snapshot.cleanup.duplicate_filter_limit);
+        drop_duplicates(envelope, &self.snapshot.cleanup);
         envelope.smtputf8 = self.snapshot.detects_smtputf8 && needs_smtputf8(envelope);
     }
 

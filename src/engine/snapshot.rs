@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub closed: bool,
     /// What should be said about the configuration at start.
     pub warnings: Vec<String>,
+    /// Those of them that are about the tables of trivial-rewrite(8).
+    pub of_routing: Vec<String>,
     /// All tables.
     pub tables: Tables,
 }
@@ -128,7 +130,9 @@ impl Snapshot {
             false => Maps::default(),
         };
         let own_addresses = own_addresses(&params)?;
+        let before = opener.said().len();
         let resolver = Arc::new(Resolver::new(&params, own_addresses.clone(), &opener)?);
+        let of_routing = opener.said().split_off(before);
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
@@ -177,6 +181,7 @@ impl Snapshot {
             virtuals,
             closed,
             warnings,
+            of_routing,
             tables,
             params,
         })
@@ -337,6 +342,7 @@ fn cleanup_settings(params: &Params) -> Result<cleanup::Settings, BadValue> {
         address_token_limit: params.int("header_address_token_limit")? as usize,
         drop: params.list("message_drop_headers")?,
         obsolete_from: params.text("header_from_format")? == "obsolete",
+        keeps_original: params.flag("enable_original_recipient")?,
         duplicate_filter_limit: params.int("duplicate_filter_limit")?.unsigned_abs() as usize,
         undisclosed_recipients: params.text("undisclosed_recipients_header")?,
         long_ids: params.flag("enable_long_queue_ids")?,

@@ -51,7 +51,8 @@ pub struct Route {
     pub nexthop: String,
     /// The address after local domains were resolved away.
     pub recipient: Address,
-    /// More routing operators are left in the local part.
+    /// More routing operators are left in the local part, and `allow_untrusted_routing` does not
+    /// say that this is nobody's business.
     pub routed: bool,
 }
 
@@ -90,6 +91,7 @@ pub struct Resolver {
     takes_numeric_domain: bool,
     empty_address_recipient: String,
     allow_min_user: bool,
+    trusts_routing: bool,
     shows_table: bool,
     finder: Finder,
     transport_maps: TransportMaps,
@@ -141,6 +143,7 @@ impl Resolver {
             takes_null_domain: params.flag("resolve_null_domain")?,
             takes_numeric_domain: params.flag("resolve_numeric_domain")?,
             empty_address_recipient: params.text("empty_address_recipient")?,
+            trusts_routing: params.flag("allow_untrusted_routing")?,
             allow_min_user: params.flag("allow_min_user")?,
             shows_table: params.flag("show_user_unknown_table_name")?,
             transport_maps: TransportMaps::new(params, opener, finder.splitting.clone())?,
@@ -148,12 +151,12 @@ impl Resolver {
             relocated: opener.maps(params, "relocated_maps")?,
             sender_relayhost: SenderMaps {
                 name: "sender_dependent_relayhost_maps",
-                maps: opener.maps(params, "sender_dependent_relayhost_maps")?,
+                maps: opener.verbatim_maps(params, "sender_dependent_relayhost_maps")?,
                 null_key: params.text("empty_address_relayhost_maps_lookup_key")?,
             },
             sender_default_transport: SenderMaps {
                 name: "sender_dependent_default_transport_maps",
-                maps: opener.maps(params, "sender_dependent_default_transport_maps")?,
+                maps: opener.verbatim_maps(params, "sender_dependent_default_transport_maps")?,
                 null_key: params.text("empty_address_default_transport_maps_lookup_key")?,
             },
         })
@@ -252,7 +255,7 @@ impl Resolver {
         let address = self.canonical_form(address);
         let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
         if self.is_local(&domain) == Match::No {
-            return address;
+            return self.bracketed(&address).unwrap_or(address);
         }
         let deliverable = |address: &Address| {
             let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
@@ -322,7 +325,8 @@ impl Resolver {
             Ok(class) => class,
             Err(why) => return Resolved::Unknown(why),
         };
-        let routed = recipient.local_part().iter().any(|byte| matches!(byte, b'@' | b'!' | b'%'));
+        let operator = |byte: &u8| matches!(byte, b'@' | b'!' | b'%');
+        let routed = !self.trusts_routing && recipient.local_part().iter().any(operator);
         match self.route(sender, &recipient, class, &domain) {
             Ok((transport, nexthop)) => {
                 Resolved::Route(Route { class, transport, nexthop, recipient, routed })

@@ -178,7 +178,6 @@ impl<'a> Reader<'a> {
                 self.push(Piece::End);
             }
             Token::Special(b':') if self.in_group => {
-                self.in_group = false;
                 self.push(Piece::Group);
                 return self.phrase(last, b",");
             }
@@ -198,7 +197,9 @@ impl<'a> Reader<'a> {
         self.push(Piece::Open);
         let ends: &[u8] = if self.in_group { b">,;:" } else { b">,;" };
         let start = self.phrase(open, ends);
-        self.add_comma(start);
+        if start.checked_sub(1).is_some_and(|before| self.special(before) == Some(b'>')) {
+            self.push(Piece::Comma);
+        }
         start
     }
 
@@ -279,16 +280,20 @@ impl<'a> Reader<'a> {
         self.backwards.push((Piece::Address(address), differs.then_some(spelled)));
     }
 
-    /// Words that are no address, back to one of `ends`; comments apart.
+    /// Words that are no address, back to one of `ends`; comments apart. Blanks stay between words
+    /// only: `J. R.` becomes `J.R.`
     fn phrase(&mut self, end: usize, ends: &[u8]) -> usize {
         let ends = |at: &usize| self.special(*at).is_some_and(|byte| ends.contains(&byte));
         let start = (0..end).rev().find(ends).map_or(0, |at| at + 1);
         let mut pieces: Vec<Piece> = Vec::new();
-        for (token, blank) in &self.tokens[start..end] {
+        let mut after_word = false;
+        for (token, _) in &self.tokens[start..end] {
+            let is_word = !matches!(token, Token::Special(_));
+            let apart = core::mem::replace(&mut after_word, is_word) && is_word;
             match (token, pieces.last_mut()) {
                 (Token::Comment(text), _) => pieces.push(Piece::Comment(unfolded(text))),
                 (token, Some(Piece::Phrase(text))) => {
-                    if *blank {
+                    if apart {
                         text.push(b' ');
                     }
                     token.write_closed(text);

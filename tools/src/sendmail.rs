@@ -225,9 +225,10 @@ fn probe(user: &Submitter, options: &Options) -> Vec<u8> {
     let from = options.sender.as_deref().unwrap_or(&user.login);
     put(&mut out, kind::LINE, format!("From: {from}").as_bytes());
     put(&mut out, kind::LINE, b"Subject: probe");
+    put(&mut out, kind::PARTIAL, b"To:");
     for (at, recipient) in options.recipients.iter().enumerate() {
-        put(&mut out, kind::PARTIAL, if at == 0 { b"To:" } else { b"," });
-        put(&mut out, kind::LINE, format!("\t{recipient}").as_bytes());
+        let more = if at + 1 < options.recipients.len() { "," } else { "" };
+        put(&mut out, kind::LINE, format!("\t{recipient}{more}").as_bytes());
     }
     out.extend(extracted(&[]));
     out

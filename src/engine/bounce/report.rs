@@ -229,7 +229,8 @@ impl<'a> Writer<'a> {
             None if recipient.original.is_null() => {}
             None => {
                 let original = self.scene.snapshot.resolver.canonical(&recipient.original);
-                self.line(format_args!("Original-Recipient: rfc822;{original}"));
+                let kind = self.kind(&original);
+                self.line(format_args!("Original-Recipient: {kind};{original}"));
             }
         }
         self.line(format_args!("Action: {}", entry.action.name()));

@@ -5,14 +5,19 @@
 //!
 //! **Limits**: `duplicate_filter_limit` distinct recipients are remembered; later ones are kept
 //! even when they are among them no more than once.
-//! **Standards**: cleanup(8), postconf(5) `duplicate_filter_limit`.
+//! **Standards**: cleanup(8), postconf(5) `duplicate_filter_limit`, `enable_original_recipient`.
 
-use mail::{Envelope, Recipient};
+use super::Settings;
+use mail::{Address, Envelope, Recipient};
 use std::collections::BTreeSet;
 
-/// Drops repeated recipients; the first of equal ones stays. `limit` is `duplicate_filter_limit`, 0
-/// for none.
-pub fn drop_duplicates(envelope: &mut Envelope, limit: usize) {
+/// Drops repeated recipients; the first of equal ones stays. Where `enable_original_recipient` does
+/// not keep what recipients were, that is forgotten first.
+pub fn drop_duplicates(envelope: &mut Envelope, settings: &Settings) {
+    let Settings { keeps_original, duplicate_filter_limit: limit, .. } = *settings;
+    if !keeps_original {
+        envelope.recipients.iter_mut().for_each(|it| it.original = Address::null());
+    }
     if envelope.recipients.len() < 2 {
         return;
     }
@@ -33,19 +38,43 @@ fn key(recipient: &Recipient) -> Vec<u8> {
     let Recipient { address, original, dsn_orcpt, notify } = recipient;
     let orcpt = dsn_orcpt.as_deref().unwrap_or_default();
     let parts = [orcpt, &[*notify], original.as_bytes(), address.as_bytes()];
-    parts.join(b"\n".as_slice()).to_ascii_lowercase()
+    let whole = parts.join(b"\n".as_slice());
+    match std::str::from_utf8(&whole) {
+        Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
+        _ => whole.to_ascii_lowercase(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::Address;
+    fn settings(duplicate_filter_limit: usize) -> Settings {
+        Settings { duplicate_filter_limit, ..super::super::tests::settings() }
+    }
+
+    #[test]
+    fn without_originals_addresses_decide() {
+        let recipient = |original: &[u8]| Recipient {
+            original: Address::from_internal(original),
+            ..Recipient::new(Address::from_internal(b"a@b"))
+        };
+        let both = || Envelope {
+            recipients: vec![recipient(b"x@b"), recipient(b"y@b")],
+            ..Envelope::default()
+        };
+        let (mut kept, mut forgotten) = (both(), both());
+        drop_duplicates(&mut kept, &settings(0));
+        assert_eq!(kept.recipients.len(), 2);
+        drop_duplicates(&mut forgotten, &Settings { keeps_original: false, ..settings(0) });
+        assert_eq!(forgotten.recipients.len(), 1);
+        assert!(forgotten.recipients[0].original.is_null());
+    }
 
     fn named(names: &[&str], limit: usize) -> Vec<String> {
         let recipient = |name: &&str| Recipient::new(Address::from_internal(name.as_bytes()));
         let recipients = names.iter().map(recipient).collect();
         let mut envelope = Envelope { recipients, ..Envelope::default() };
-        drop_duplicates(&mut envelope, limit);
+        drop_duplicates(&mut envelope, &settings(limit));
         envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect()
     }
 
@@ -53,6 +82,7 @@ mod tests {
     fn the_first_of_equal_recipients_stays() {
         assert_eq!(named(&["a@b", "c@d", "A@B", "c@d"], 1000), ["a@b", "c@d"]);
         assert_eq!(named(&["a@b"], 1000), ["a@b"]);
+        assert_eq!(named(&["\u{fc}@b", "\u{dc}@B"], 1000), ["\u{fc}@b"]);
         assert_eq!(named(&["a@b", "a@b"], 0), ["a@b"]);
     }
 
@@ -66,7 +96,7 @@ mod tests {
         let plain = Recipient::new(Address::from_internal(b"a@b"));
         let never = Recipient { notify: 1, ..plain.clone() };
         let mut envelope = Envelope { recipients: vec![plain, never], ..Envelope::default() };
-        drop_duplicates(&mut envelope, 0);
+        drop_duplicates(&mut envelope, &settings(0));
         assert_eq!(envelope.recipients.len(), 2);
     }
 }

@@ -350,14 +350,8 @@ impl Job<'_> {
     /// Everybody a recipient stands for.
     fn recipient(&self, recipient: Recipient, done: &mut Recipients) -> Result<(), Trouble> {
         let resolver = self.mapper.resolver;
-        let mut recipient = recipient;
         let mut address = resolver.canonical(&recipient.original);
-        let before = address.clone();
         self.one(Class::EnvelopeRecipient, &mut address)?;
-        if recipient.dsn_orcpt.is_none() && address != before {
-            // Reports name the recipient as mapping has it, before virtual aliases.
-            recipient.dsn_orcpt = Some([b"rfc822;", address.external().as_slice()].concat());
-        }
         let Recipients { out, mapped, results } = done;
         self.mapping.virtual_alias.expand(self.mapper, &address, results)?;
         if !self.mapping.recipient_bcc.is_empty() {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const RECEIVED: &str = "Received: from c (unknown [192.0.2.1])\r\n\tby mx; now\r\n";
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         myhostname: "mx.example.test".into(),
         hopcount_limit: 50,
@@ -15,6 +15,7 @@ fn settings() -> Settings {
         drop: ["bcc", "content-length", "resent-bcc", "return-path"].map(String::from).to_vec(),
         obsolete_from: false,
         undisclosed_recipients: String::new(),
+        keeps_original: true,
         duplicate_filter_limit: 1000,
         long_ids: true,
     }
@@ -66,6 +67,13 @@ fn text(input: &str) -> String {
 
 const MISSING: &str = "Message-Id: <4T3bbJ0000z1@mx.example.test>\r\n\
     Date: Mon,  1 Jan 2024 12:00:00 +0000 (UTC)\r\nFrom: a@example.org\r\n";
+
+#[test]
+fn blanks_before_the_colon_go_and_listed_headers_too() {
+    let got = text("Subject : x\r\nBcc: y\r\nResent-Foo: z\r\n\r\nbody : b\r\n");
+    assert!(got.starts_with("Subject: x\r\nResent-Foo: z\r\nMessage-Id: "), "{got}");
+    assert!(got.ends_with("body : b\r\n"), "{got}");
+}
 
 #[test]
 fn missing_headers_are_added_at_the_end_of_the_header() {

@@ -94,7 +94,7 @@ pub async fn send(
     })
     .await;
     map(core, name.id, &mut envelope, &recipients).map_err(|()| unable())?;
-    drop_duplicates(&mut envelope, core.snapshot().cleanup.duplicate_filter_limit);
+    drop_duplicates(&mut envelope, &core.snapshot().cleanup);
     let to = settings.delivered_header.forward.then_some(&delivered);
     let mut message = content(core, name, &envelope.sender, to, request)?;
     envelope.header_8bit = message.header_8bit();

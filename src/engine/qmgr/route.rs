@@ -83,7 +83,13 @@ impl Qmgr {
     ) -> Routed {
         let snapshot = core.snapshot.borrow();
         let to = |transport: &str, text: &str| self.routed_to(index, transport, text, None);
-        match snapshot.resolver.resolve(sender, address) {
+        let resolved = snapshot.resolver.resolve(sender, address);
+        if let Resolved::Route(route) = &resolved
+            && let Some(warning) = snapshot.resolver.doubly_listed(route)
+        {
+            core.log.warn(Daemon::TrivialRewrite, &warning);
+        }
+        match resolved {
             Resolved::Route(route) if self.is_undeliverable_notice(&route) => {
                 Routed { discarded: true, ..to("", "") }
             }

@@ -379,7 +379,7 @@ impl Transaction {
         let message = self.message.as_ref().expect("the content has begun");
         let envelope = &mut self.envelope;
         envelope.header_8bit = message.header_8bit();
-        drop_duplicates(envelope, core.snapshot.borrow().cleanup.duplicate_filter_limit);
+        drop_duplicates(envelope, &core.snapshot.borrow().cleanup);
         envelope.size = written + message.content.len() as u64;
         envelope.has_8bit = findings.has_8bit;
         envelope.longest_line = findings.longest_line;

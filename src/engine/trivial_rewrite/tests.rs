@@ -104,6 +104,46 @@ fn transports_and_next_hops() {
 }
 
 #[test]
+fn a_domain_of_two_classes_is_named() {
+    let lists = "mydestination = a.example\nvirtual_alias_domains = a.example, b.example\n\
+                 virtual_mailbox_domains = b.example, c.example\nrelay_domains = a.example, c.example\n";
+    let resolver = resolver(lists);
+    let named = |domain: &str| {
+        let address = Address::from_internal(format!("u@{domain}").as_bytes());
+        match resolver.resolve(&Address::null(), &address) {
+            Resolved::Route(route) => resolver.doubly_listed(&route),
+            other => panic!("{other:?}"),
+        }
+    };
+    let both = |domain: &str, one: &str, two: &str| {
+        Some(format!("do not list domain {domain} in BOTH {one} and {two}"))
+    };
+    assert_eq!(named("a.example"), both("a.example", "mydestination", "virtual_alias_domains"));
+    let (alias, mailbox) = ("virtual_alias_domains", "virtual_mailbox_domains");
+    assert_eq!(named("b.example"), both("b.example", alias, mailbox));
+    assert_eq!(named("c.example"), both("c.example", mailbox, "relay_domains"));
+    assert_eq!(named("d.example"), None);
+}
+
+#[test]
+fn operators_and_numbers_by_their_parameters() {
+    let routed = |extra: &str| {
+        let text = format!("{BASE}relay_domains = r.example\n{extra}");
+        let address = Address::from_internal(b"a%b.example@r.example");
+        match resolver(&text).resolve(&Address::null(), &address) {
+            Resolved::Route(route) => route.routed,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(routed("") && !routed("allow_untrusted_routing = yes\n"));
+    let numeric = resolver(&format!("{BASE}resolve_numeric_domain = yes\n"));
+    let at = |text: &str| Address::from_internal(text.as_bytes());
+    assert_eq!(numeric.localized(at("u@192.0.2.9")), at("u@[192.0.2.9]"));
+    assert!(numeric.is_well_formed(&at("u@192.0.2.9")));
+    assert!(!numeric.is_well_formed(&at("u@[2001:db8::1]")));
+}
+
+#[test]
 fn lists_of_names_have_nothing_below_them() {
     let lists = "mydestination = .dot.example, inline:{.table.example=x}\n\
                  virtual_alias_domains = .v.example\nrelay_domains = .r.example, p.example\n\

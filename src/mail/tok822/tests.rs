@@ -63,10 +63,13 @@ fn what_is_no_address_stays_as_it_was_written() {
         ("a@b (a comment), c@d", "a@b! (a comment), c@d!"),
         ("Just (who) <a@b> (here)", "Just (who) <a@b!>(here)"),
         ("none:;,a:;,b: c;", "none: ;, a: ;, b: c!;"),
-        ("a: ; b: c;", "a: ; b: c!;"),
+        ("a: ; b: c;", "a:;b: c!;"),
         ("<a>b", "<a!>, b!"),
         ("\"x y", "\"\\\"x y\\\"!\""),
-        ("A.  Name <a@b>,c@d", "A. Name <a@b!>, c@d!"),
+        ("A.  Name <a@b>,c@d", "A.Name <a@b!>, c@d!"),
+        ("J. R.  \"R.\" (who) T <a>", "J.R.\"R.\" (who) T <a!>"),
+        ("a:b;c <d> e", "a: b!;c <d!>, e!"),
+        ("N : x <a>, b:;", "N: x <a!>, b: ;"),
         ("Gr\u{fc}\u{df}e <a@b>", "Gr\u{fc}\u{df}e <a@b!>"),
     ] {
         assert_eq!(rewritten(text), out, "{text}");
