@@ -14,7 +14,7 @@ mod drop;
 mod options;
 mod smtp;
 
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -27,10 +27,6 @@ use master::accounts;
 use master::log::Level;
 use master::settings::{self, Settings};
 use options::{Mode, Options};
-
-/// Flags of a trace record: report what a delivery would do, and what a delivery did.
-const TRACE_PROBE: u32 = 512;
-const TRACE_REPORT: u32 = 1024;
 
 /// Does what the command line asks for; the exit code.
 pub fn run(program: &mut Program, args: &[String]) -> Result<u8, Exit> {
@@ -104,6 +100,11 @@ fn full_name(gecos: &str, login: &str) -> Option<String> {
 }
 
 fn enqueue(program: &Program, settings: &Settings, options: &Options) -> Result<(), Exit> {
+    // A message that asks what would become of it must not be delivered.
+    if options.probe {
+        let text = "-bv: what would become of a message cannot be asked; nothing is sent";
+        return Err(Exit::new(EX_UNAVAILABLE, text.to_owned()));
+    }
     let user = Submitter::find()?;
     let allowed =
         crate::access::user_is_listed(&settings.params, "authorized_submit_users", user.uid);
@@ -121,20 +122,15 @@ fn enqueue(program: &Program, settings: &Settings, options: &Options) -> Result<
     let cannot = |error: DropError| fatal(format!("unable to execute {command}: {error}"));
     let mut drop = Drop::start(&postdrop, &settings.directory).map_err(cannot)?;
     drop.write(&envelope(settings, options, &user, &sender)?);
-    if options.probe {
-        drop.write(&probe(&user, options));
-    } else {
-        let found = copy_input(settings, options, &mut drop).map_err(&fatal)?;
-        if options.extract && found.is_empty() && options.recipients.is_empty() {
-            drop.abandon();
-            return Err(fatal("No recipient addresses found in message header".to_owned()));
-        }
-        drop.write(&extracted(&found));
+    let found = copy_input(settings, options, &mut drop).map_err(&fatal)?;
+    if options.extract && found.is_empty() && options.recipients.is_empty() {
+        drop.abandon();
+        return Err(fatal("No recipient addresses found in message header".to_owned()));
     }
+    drop.write(&extracted(&found));
     finish(program, drop, &label)?;
-    if options.verbose == 1 || options.probe {
-        let text = format!("Mail Delivery Status Report will be mailed to <{shown}>.");
-        let _closed = writeln!(std::io::stdout(), "{text}");
+    if options.verbose == 1 {
+        program.say(Level::Warning, "-v: no delivery report will be mailed");
     }
     Ok(())
 }
@@ -196,11 +192,6 @@ fn envelope(
     if let Some(encoding) = options.encoding {
         attribute(&mut out, "encoding", encoding);
     }
-    match (options.probe, options.verbose) {
-        (true, _) => attribute(&mut out, "trace_flags", &TRACE_PROBE.to_string()),
-        (false, 1) => attribute(&mut out, "trace_flags", &TRACE_REPORT.to_string()),
-        _ => {}
-    }
     for recipient in recipients(options) {
         if options.notify != 0 {
             attribute(&mut out, "notify_flags", &options.notify.to_string());
@@ -217,21 +208,6 @@ fn recipients(options: &Options) -> impl Iterator<Item = Vec<u8>> {
         let found = address::list(argument.as_bytes());
         if found.is_empty() { vec![Vec::new()] } else { found }
     })
-}
-
-/// The content of a probe.
-fn probe(user: &Submitter, options: &Options) -> Vec<u8> {
-    let mut out = Vec::new();
-    let from = options.sender.as_deref().unwrap_or(&user.login);
-    put(&mut out, kind::LINE, format!("From: {from}").as_bytes());
-    put(&mut out, kind::LINE, b"Subject: probe");
-    put(&mut out, kind::PARTIAL, b"To:");
-    for (at, recipient) in options.recipients.iter().enumerate() {
-        let more = if at + 1 < options.recipients.len() { "," } else { "" };
-        put(&mut out, kind::LINE, format!("\t{recipient}{more}").as_bytes());
-    }
-    out.extend(extracted(&[]));
-    out
 }
 
 fn copy_input(

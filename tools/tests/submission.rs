@@ -337,3 +337,11 @@ fn a_waiting_submission_is_shown_and_deleted() {
     assert!(err(&missing).ends_with(&text), "{}", err(&missing));
     assert_eq!(missing.status.code(), Some(1));
 }
+
+#[test]
+fn a_probe_is_refused_and_sends_nothing() {
+    let system = installed("");
+    let (code, _, said) = sendmail(&system, &["-bv", "x@r"], "");
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("-bv: ") && is_empty(&system), "{said}");
+}
