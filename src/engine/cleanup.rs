@@ -77,6 +77,8 @@ impl Settings {
     }
 }
 
+/// Mailbox separators that are kept; the next one begins the body. More would be no mistake.
+const SEPARATORS_MAX: u8 = 32;
 /// Content has been through too many hosts.
 pub const TOO_MANY_HOPS: Reply = Reply::fixed("554 5.4.0 Error: too many hops");
 
@@ -104,10 +106,10 @@ pub struct Origin<'a> {
 /// The lines on top of a message, among which mailbox separators may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Top {
-    /// The next line is one.
-    Ahead,
+    /// The next line is one; how many separators there were.
+    Ahead(u8),
     /// It was a separator, and is a header now.
-    Marked,
+    Marked(u8),
     /// A line was none.
     Over,
 }
@@ -174,7 +176,7 @@ impl Message {
             at: buffer.len(),
             gap: 0,
             content: buffer,
-            top: Top::Ahead,
+            top: Top::Ahead(0),
             keeps_separators: false,
             skip: Skip::Nothing,
             seen: Seen::default(),
@@ -268,7 +270,7 @@ impl Message {
         if self.part == Part::Body {
             return self.inspect_body(settings, origin, false);
         }
-        if self.top == Top::Ahead {
+        if self.top == Top::Ahead(0) {
             self.drop_own(settings);
         }
         while self.part == Part::Header && self.has_skipped() {
@@ -314,45 +316,39 @@ impl Message {
 
     /// Whether what is too long of a header has been passed over.
     fn has_skipped(&mut self) -> bool {
-        loop {
-            let rest = &self.content[self.at..];
-            self.skip = match (self.skip, rest.first()) {
-                (Skip::Nothing, _) => return true,
-                (_, None) => return false,
-                (Skip::Continuations, Some(b' ' | b'\t')) => Skip::Line,
-                (Skip::Continuations, Some(_)) => Skip::Nothing,
-                (Skip::Line, Some(_)) => {
-                    let end = line_end(rest, 0);
-                    let length = end.unwrap_or(rest.len());
-                    self.content.drain(self.at..self.at + length);
-                    if end.is_some() { Skip::Continuations } else { Skip::Line }
-                }
-            };
+        if self.skip != Skip::Nothing {
+            let (length, skip) = self.skip.pass_over(&self.content[self.at..]);
+            self.content.drain(self.at..self.at + length);
+            self.skip = skip;
         }
+        self.skip == Skip::Nothing
     }
 
     fn next_header(&mut self, size_limit: usize) -> Next {
-        if self.top == Top::Ahead {
-            self.mark_first_line();
+        if let Top::Ahead(separators) = self.top {
+            self.mark_first_line(separators);
         }
         let rest = &self.content[self.at..];
         match line_end(rest, 0) {
             // A separator is one line: whatever follows is looked at by itself.
-            Some(end) if self.top == Top::Marked && end < rest.len() => Next::Header { end },
+            Some(end) if matches!(self.top, Top::Marked(_)) && end < rest.len() => {
+                Next::Header { end }
+            }
             _ => next_header(rest, size_limit),
         }
     }
 
     /// A mailbox separator is kept as a header; a blank at the start begins the body.
-    fn mark_first_line(&mut self) {
+    fn mark_first_line(&mut self, separators: u8) {
         let rest = &self.content[self.at..];
         if line_end(rest, 0).is_none() {
             return;
         }
         let quoted = rest.iter().take_while(|byte| **byte == b'>').count();
-        if self.keeps_separators && rest[quoted..].starts_with(b"From ") {
+        let is_kept = self.keeps_separators && separators < SEPARATORS_MAX;
+        if is_kept && rest[quoted..].starts_with(b"From ") {
             self.content.splice(self.at..self.at, *b"X-Mailbox-Line: ");
-            self.top = Top::Marked;
+            self.top = Top::Marked(separators + 1);
             return;
         }
         self.top = Top::Over;
@@ -403,18 +399,29 @@ impl Message {
             self.content.copy_within(self.at..end, self.at - self.gap);
         }
         self.at = end;
-        if self.top == Top::Marked {
-            self.top = Top::Ahead;
+        if let Top::Marked(separators) = self.top {
+            self.top = Top::Ahead(separators);
         }
         Ok(())
     }
 
     /// Takes away what a header that ends at `end` should not have; where it ends then.
     fn tidy(&mut self, end: usize, size_limit: usize) -> usize {
+        self.close_up_name(end);
         let Cow::Owned(new) = tidy(&self.content[self.at..end], size_limit) else { return end };
         let new_end = self.at + new.len();
         self.content.splice(self.at..end, new);
         new_end
+    }
+
+    /// Moves a name to its colon; the blanks between go with the gap.
+    fn close_up_name(&mut self, end: usize) {
+        let line = &self.content[self.at..end];
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+        let name = line[..colon].trim_ascii_end().len();
+        self.content.copy_within(self.at..self.at + name, self.at + colon - name);
+        self.at += colon - name;
+        self.gap += colon - name;
     }
 
     /// Puts a header that ends at `end` in its new form; where that ends.

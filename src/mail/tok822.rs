@@ -64,6 +64,8 @@ struct Reader<'a> {
     /// The last piece first, with its spelling where that is not its external form.
     backwards: Vec<(Piece, Option<Vec<u8>>)>,
     in_group: bool,
+    /// Nothing opens a bracket to the left: it has been looked for.
+    unopened: bool,
 }
 
 /// A token; the text is as it was written.
@@ -80,7 +82,8 @@ impl AddressList {
     /// Takes a header's value apart; at most `limit` tokens of it.
     pub fn parse(value: &[u8], limit: usize) -> AddressList {
         let tokens: Vec<(Token<'_>, bool)> = Scanner { rest: value }.take(limit).collect();
-        let mut reader = Reader { tokens: &tokens, backwards: Vec::new(), in_group: false };
+        let mut reader =
+            Reader { tokens: &tokens, backwards: Vec::new(), in_group: false, unopened: false };
         let mut end = tokens.len();
         while end > 0 {
             end = reader.element(end);
@@ -112,7 +115,7 @@ impl AddressList {
             if let Piece::Address(address) = piece
                 && let Some(new) = change(address)
             {
-                let respelled = self.spelled.iter().any(|(index, _)| *index == at);
+                let respelled = self.spelled.binary_search_by_key(&at, |(index, _)| *index).is_ok();
                 changed |= respelled || new != *address;
                 *address = new;
             }
@@ -189,7 +192,10 @@ impl<'a> Reader<'a> {
 
     /// `Name <...>`, whose `>` is at `close`. What is not opened is an address all the same.
     fn bracketed(&mut self, close: usize) -> usize {
-        let Some(open) = (0..close).rev().find(|at| self.special(*at) == Some(b'<')) else {
+        // Looked for again and again, it would cost the square of a header's length.
+        let before = if self.unopened { 0..0 } else { 0..close };
+        let Some(open) = before.rev().find(|at| self.special(*at) == Some(b'<')) else {
+            self.unopened = true;
             return if close == 0 { 0 } else { self.bare(close) };
         };
         self.push(Piece::Close);

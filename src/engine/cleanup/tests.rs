@@ -102,6 +102,22 @@ fn headers_that_nobody_may_see_are_dropped() {
 
 /// Dropping each moved everything behind it: the square of their number.
 #[test]
+fn a_flood_of_mailbox_separators_is_a_body() {
+    let got = cleaned(&b"From a\r\n".repeat(1000), 700, false).unwrap().0;
+    assert_eq!(got.matches("X-Mailbox-Line: ").count(), 32);
+    assert!(got.contains("\r\n\r\nFrom a\r\nFrom a\r\n"), "{got}");
+}
+
+#[test]
+fn a_name_is_moved_to_its_colon() {
+    for size in [1, 5, usize::MAX] {
+        let input = b"A : 1\r\nBcc \t: x\r\nC: 2\r\nD\t:\r\n 3\r\nBcc: y\r\nE  :4\r\n\r\nF : 5\r\n";
+        let got = cleaned(input, size, false).unwrap().0;
+        assert_eq!(got, "A: 1\r\nC: 2\r\nD:\r\n 3\r\nE:4\r\n\r\nF : 5\r\n");
+    }
+}
+
+#[test]
 fn what_is_dropped_has_been_there() {
     let got = text("Resent-Bcc: x\r\nSubject: x\r\n\r\n");
     assert!(!got.contains("Resent-Bcc:") && got.contains("\r\nResent-Message-Id: <"), "{got}");

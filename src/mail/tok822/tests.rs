@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 fn list(text: &str) -> AddressList {
-    AddressList::parse(text.as_bytes(), 10_240)
+    AddressList::parse(text.as_bytes(), 81_920)
 }
 
 fn addresses(text: &str) -> Vec<String> {
