@@ -97,12 +97,16 @@ fn nothing_a_client_says_stops_the_others_or_is_queued_by_halves() {
     let envelope = "EHLO x\r\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<a@sink.example>\r\nDATA\r\n";
     let with = |content: String| format!("{envelope}{content}").into_bytes();
     let nested = |depth| format!("To: {}{}\r\n\r\n", "(".repeat(depth), ")".repeat(depth));
-    let exercises: [(&str, Vec<u8>); 9] = [
+    let exercises: [(&str, Vec<u8>); 13] = [
         ("an endless line", vec![b'A'; 8 << 20]),
         ("endless lines", b"NOOP\r\n".repeat(100_000)),
         ("zero bytes", vec![0; 1 << 20]),
         ("many headers", with("X-H: y\r\n".repeat(200_000))),
         ("many addresses", with(format!("To: {}\r\n", "a@b.example, ".repeat(100_000)))),
+        ("many brackets", with(format!("To: {}\r\n", ">".repeat(10_000)).repeat(400))),
+        ("many separators", with("From x\r\n".repeat(500_000))),
+        ("blanks before colons", with("A :b\r\n".repeat(500_000))),
+        ("an endless header", with(format!("A: b\r\n{}", " \r\n".repeat(1_000_000)))),
         ("nested comments", with(nested(50_000))),
         ("an endless content line", with("B".repeat(8 << 20))),
         ("many recipients", envelope.repeat(3).into_bytes()),
