@@ -196,6 +196,7 @@ fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Setting
             is_strict_utf8: params.flag("strict_smtputf8")?,
             allows_hyphen: params.flag("allow_min_user")?,
             takes_numeric_domain: params.flag("resolve_numeric_domain")?,
+            takes_null_domain: params.flag("resolve_null_domain")?,
         },
     })
 }

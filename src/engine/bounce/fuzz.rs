@@ -28,6 +28,7 @@ const OFFERED: Offered = Offered {
         is_strict_utf8: false,
         allows_hyphen: false,
         takes_numeric_domain: false,
+        takes_null_domain: false,
     },
 };
 

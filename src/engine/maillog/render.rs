@@ -141,7 +141,9 @@ fn delivery(out: &mut String, event: &Event<'_>) -> fmt::Result {
     if !is_same(recipient, original) {
         // A route is no local part: it is shown as it came.
         match original.as_bytes() {
-            [b'@', ..] => write!(out, ", orig_to=<{}>", Printable(original.as_bytes()))?,
+            [b'@', route @ ..] if route.contains(&b':') => {
+                write!(out, ", orig_to=<{}>", Printable(original.as_bytes()))?
+            }
             _ => write!(out, ", orig_to=<{original}>")?,
         }
     }

@@ -449,6 +449,7 @@ mod tests {
         is_strict_utf8: false,
         allows_hyphen: false,
         takes_numeric_domain: false,
+        takes_null_domain: false,
     };
 
     fn mail(line: &str) -> Result<Mail, String> {

@@ -91,6 +91,7 @@ fn settings(choice: u8) -> Settings {
             is_strict_utf8: choice & 64 != 0,
             allows_hyphen: false,
             takes_numeric_domain: false,
+            takes_null_domain: false,
         },
     }
 }

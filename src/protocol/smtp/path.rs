@@ -29,6 +29,8 @@ pub struct Rules {
     pub allows_hyphen: bool,
     /// `resolve_numeric_domain`: an IP address needs no brackets.
     pub takes_numeric_domain: bool,
+    /// `resolve_null_domain`: nothing behind the `@` is this host.
+    pub takes_null_domain: bool,
 }
 
 /// Why a command is refused.
@@ -114,6 +116,7 @@ impl Rules {
         }
         match address.domain() {
             None => true,
+            Some([]) => self.takes_null_domain,
             Some([b'[', literal @ .., b']']) => parse_literal(literal).is_some(),
             Some(domain) => {
                 let name = domain.strip_suffix(b".").unwrap_or(domain);
@@ -162,6 +165,8 @@ mod tests {
             assert_eq!(loose.recipient(path, false).is_ok(), recipient, "{path:?}");
             assert_eq!(strict.sender(path, false).is_ok(), strictly, "{path:?}");
         }
+        let null = Rules { takes_null_domain: true, ..strict };
+        assert!(null.recipient(b"<a@>", false).is_ok() && null.sender(b"<@>", false).is_err());
         let hyphens = Rules { allows_hyphen: true, ..loose };
         assert!(hyphens.recipient(b"<-a@b.example>", false).is_ok());
         assert!(strict.relaxed().sender(b"a", false).is_ok());

@@ -96,6 +96,7 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
             is_strict_utf8: settings.flag("strict_smtputf8")?,
             allows_hyphen: settings.flag("allow_min_user")?,
             takes_numeric_domain: settings.flag("resolve_numeric_domain")?,
+            takes_null_domain: settings.flag("resolve_null_domain")?,
         },
     })
 }
