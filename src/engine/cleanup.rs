@@ -435,14 +435,7 @@ impl Message {
 
     fn note(&mut self, known: Known, end: usize) {
         let seen = &mut self.seen;
-        seen.resent |= matches!(
-            known,
-            Known::Resent
-                | Known::ResentDate
-                | Known::ResentFrom
-                | Known::ResentMessageId
-                | Known::ResentRecipient
-        );
+        seen.resent |= known.is_resent();
         match known {
             Known::MessageId => {
                 seen.message_id = true;

@@ -191,13 +191,7 @@ fn protocol_settings(params: &Params, opener: &Opener) -> Result<server::Setting
         noop: upper(params.list("smtpd_noop_commands")?),
         soft_bounce: params.flag("soft_bounce")?,
         forbid_pipelining: params.flag("smtpd_forbid_unauth_pipelining")?,
-        paths: path::Rules {
-            is_strict: params.flag("strict_rfc821_envelopes")?,
-            is_strict_utf8: params.flag("strict_smtputf8")?,
-            allows_hyphen: params.flag("allow_min_user")?,
-            takes_numeric_domain: params.flag("resolve_numeric_domain")?,
-            takes_null_domain: params.flag("resolve_null_domain")?,
-        },
+        paths: path::Rules::read(|name| params.flag(name))?,
     })
 }
 

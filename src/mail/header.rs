@@ -31,6 +31,14 @@ pub enum Known {
     Other,
 }
 
+impl Known {
+    /// Whether it tells that a message was sent again.
+    pub fn is_resent(self) -> bool {
+        use Known::{Resent, ResentDate, ResentFrom, ResentMessageId, ResentRecipient};
+        matches!(self, Resent | ResentDate | ResentFrom | ResentMessageId | ResentRecipient)
+    }
+}
+
 /// Whose addresses a header has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {

@@ -67,6 +67,20 @@ impl From<Reply> for Fault {
 }
 
 impl Rules {
+    /// Those of the configuration, whose flags `flag` knows by name.
+    ///
+    /// # Errors
+    /// The first of `flag`.
+    pub fn read<E>(flag: impl Fn(&str) -> Result<bool, E>) -> Result<Rules, E> {
+        Ok(Rules {
+            is_strict: flag("strict_rfc821_envelopes")?,
+            is_strict_utf8: flag("strict_smtputf8")?,
+            allows_hyphen: flag("allow_min_user")?,
+            takes_numeric_domain: flag("resolve_numeric_domain")?,
+            takes_null_domain: flag("resolve_null_domain")?,
+        })
+    }
+
     /// The same for VRFY, which takes what it can.
     pub fn relaxed(self) -> Rules {
         Rules { is_strict: false, ..self }
@@ -77,7 +91,7 @@ impl Rules {
     /// # Errors
     /// It is no address.
     pub fn sender(self, path: &[u8], utf8: bool) -> Result<Address, Fault> {
-        self.read(path, utf8, BAD_SENDER)
+        self.address(path, utf8, BAD_SENDER)
     }
 
     /// A recipient.
@@ -85,14 +99,14 @@ impl Rules {
     /// # Errors
     /// It is no address, or names nobody.
     pub fn recipient(self, path: &[u8], utf8: bool) -> Result<Address, Fault> {
-        match self.read(path, utf8, BAD_RECIPIENT)? {
+        match self.address(path, utf8, BAD_RECIPIENT)? {
             address if address.is_null() => Err(illegal(BAD_RECIPIENT, path)),
             address => Ok(address),
         }
     }
 
     /// `utf8`: the client has declared SMTPUTF8.
-    fn read(self, path: &[u8], utf8: bool, bad: Reply) -> Result<Address, Fault> {
+    fn address(self, path: &[u8], utf8: bool, bad: Reply) -> Result<Address, Fault> {
         let address = match Path::parse(path) {
             // A command line that is cut wrong is no address at all.
             Err(PathError::Unclosed) => return Err(bad.into()),

@@ -91,13 +91,7 @@ fn rules(settings: &Settings) -> Result<Rules, master::Fatal> {
         soft_bounce: settings.flag("soft_bounce")?,
         // Whoever writes to a pipe has written all of it.
         forbid_pipelining: false,
-        paths: path::Rules {
-            is_strict: settings.flag("strict_rfc821_envelopes")?,
-            is_strict_utf8: settings.flag("strict_smtputf8")?,
-            allows_hyphen: settings.flag("allow_min_user")?,
-            takes_numeric_domain: settings.flag("resolve_numeric_domain")?,
-            takes_null_domain: settings.flag("resolve_null_domain")?,
-        },
+        paths: path::Rules::read(|name| settings.flag(name))?,
     })
 }
 
