@@ -6,6 +6,7 @@
 //! | Failure of mail from <> | - | a double bounce, class `bounce` or `2bounce` |
 //! | Delay | NOTIFY absent or DELAY | a copy, class `delay` |
 //! | Success | NOTIFY with SUCCESS, `confirm_delay_cleared` | for mail from <>, class `2bounce` |
+//! | errors in a session of the SMTP server | - | its transcript, see `smtpd/transcript.rs` |
 //!
 //! Mail from the double-bounce address is reported to nobody, so nothing ever loops. The queue
 //! manager decides with [`audience`] who is told; the message's home core writes the notice
@@ -34,7 +35,7 @@ mod report;
 mod template;
 
 pub use fuzz::fuzz_dsn;
-pub use post::{post, post_now};
+pub use post::{Memo, post, post_now, tell_postmaster};
 
 /// What the notices need of the configuration.
 #[derive(Clone, Debug)]
@@ -163,15 +164,16 @@ impl Entry {
 }
 
 impl Settings {
-    /// Reads the parameters; classes that nobody acts upon are named in `warnings`.
+    /// Reads the parameters; a class that is not acted upon whole is named in `warnings`.
     ///
     /// # Errors
     /// The first whose value is not valid.
     pub fn new(params: &Params, warnings: &mut Vec<String>) -> Result<Settings, BadValue> {
         let classes = params.list("notify_classes")?;
         let set = params.is_set("notify_classes");
-        for class in classes.iter().filter(|it| set && NO_NOTICE.contains(&it.as_str())) {
-            warnings.push(format!("notify_classes: no notice is sent for class {class}"));
+        if set && classes.iter().any(|class| class.eq_ignore_ascii_case("protocol")) {
+            let what = "of class protocol, the smtp client's are not sent";
+            warnings.push(format!("notify_classes: {what}"));
         }
         let has = |class: &str| classes.iter().any(|it| it.eq_ignore_ascii_case(class));
         Ok(Settings {
@@ -228,9 +230,6 @@ impl Settings {
         }
     }
 }
-
-/// Classes of transcripts, which nobody makes.
-const NO_NOTICE: [&str; 5] = ["data", "policy", "protocol", "resource", "software"];
 
 /// Who is told of these recipients; `None` when the message is itself a postmaster's notice.
 pub fn audience(

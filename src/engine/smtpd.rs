@@ -33,6 +33,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod transcript;
 mod unlisted;
 
 use restrictions::Restrictions;
@@ -110,6 +111,8 @@ pub struct Service {
     pub mynetworks: Networks,
     /// Whose headers are completed.
     local_clients: local_clients::LocalClients,
+    /// Who reads what clients have said.
+    transcripts: transcript::Settings,
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
     /// `smtpd_discard_ehlo_keywords`.
@@ -143,6 +146,7 @@ impl Service {
             mynetworks: networks("mynetworks")?,
             restrictions: Restrictions::new(params, opener)?,
             local_clients: local_clients::LocalClients::new(params, opener)?,
+            transcripts: transcript::Settings::new(params)?,
             peername_lookup: params.flag("smtpd_peername_lookup")?,
             discarded: named(&params.list("smtpd_discard_ehlo_keywords")?),
             discarded_for: opener.maps(params, "smtpd_discard_ehlo_keyword_address_maps")?,

@@ -50,7 +50,7 @@ pub struct Snapshot {
     /// header_checks, body_checks and their like.
     pub checks: Checks,
     /// Whether notices are checked too (`internal_mail_filter_classes`).
-    pub checks_notices: bool,
+    pub checks_notices: CheckedNotices,
     /// What is left out of local submissions (pickup's `receive_override_options`).
     pub pickup: Receive,
     /// Its `content_filter`, empty for none.
@@ -200,13 +200,25 @@ impl Snapshot {
     }
 }
 
-/// Whether `internal_mail_filter_classes` has bounces. Nothing here sends mail of its other class.
-fn checks_notices(params: &Params) -> Result<bool, BadValue> {
+/// `internal_mail_filter_classes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckedNotices {
+    /// What is about a message.
+    pub bounce: bool,
+    /// What tells a postmaster of errors.
+    pub notify: bool,
+}
+
+/// Which notices go through header_checks and body_checks.
+fn checks_notices(params: &Params) -> Result<CheckedNotices, BadValue> {
     const NAME: &str = "internal_mail_filter_classes";
     let words = params.list(NAME)?;
     match words.iter().find(|word| !matches!(word.as_str(), "bounce" | "notify")) {
         Some(word) => Err(params.unknown_word(NAME, NAME, word)),
-        None => Ok(words.iter().any(|word| word == "bounce")),
+        None => {
+            let has = |class: &str| words.iter().any(|word| word == class);
+            Ok(CheckedNotices { bounce: has("bounce"), notify: has("notify") })
+        }
     }
 }
 

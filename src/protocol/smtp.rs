@@ -6,6 +6,7 @@ pub mod command;
 pub mod counters;
 pub mod data;
 pub mod ehlo;
+pub mod faults;
 mod fuzz;
 pub mod path;
 pub mod reply;

@@ -1,4 +1,5 @@
-//! Queues a notice on this core and tells the queue manager when it is durable.
+//! Queues a notice, or other mail to a postmaster, on this core, and tells the queue manager when
+//! it is durable.
 //!
 //! Diagnostics: a notice that finds no room is logged and reported as not made; the queue manager
 //! keeps the original and tries again.
@@ -14,6 +15,7 @@ use crate::core::Core;
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event};
 use crate::parcel::{Notice, Parcel};
+use crate::snapshot::Snapshot;
 use mail::Recipient;
 use mail::address::Address;
 use mail::date::HeaderDate;
@@ -40,20 +42,96 @@ pub fn post(core: &Rc<Core>, notice: Box<Notice>) {
 pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     let name = Name::new(core);
     let snapshot = core.snapshot();
-    let unix = name.micros / 1_000_000;
-    let scene = Scene { snapshot: &snapshot, local: &core.local, unix };
-    let mut envelope = envelope(scene, notice);
+    let scene = scene(core, &snapshot, name);
+    let envelope = envelope(scene, notice);
     let to = envelope.recipients[0].address.clone();
+    let checks_content = snapshot.checks_notices.bounce;
+    let letter = Letter { name, envelope, checks_content, notice: Some(notice) };
+    queue(core, scene, letter, &|| report::write(scene, notice, &to)).await
+}
+
+fn scene<'a>(core: &'a Core, snapshot: &'a Snapshot, name: Name) -> Scene<'a> {
+    Scene { snapshot, local: &core.local, unix: name.micros / 1_000_000 }
+}
+
+/// Mail to a postmaster that is not about a message.
+pub struct Memo<'a> {
+    /// Whom it goes to.
+    pub to: &'a str,
+    /// Whom the header names.
+    pub shown_to: &'a str,
+    /// `Subject:`.
+    pub subject: String,
+    /// Its text, lines ended by CR LF.
+    pub body: Vec<u8>,
+}
+
+impl Memo<'_> {
+    fn write(&self, snapshot: &Snapshot) -> Vec<u8> {
+        let (host, to, subject) = (&snapshot.myhostname, self.shown_to, &self.subject);
+        let top = match snapshot.bounce.obsolete_from {
+            true => format!(
+                "From: MAILER-DAEMON@{host} (Mail Delivery System)\r\nTo: {to} (Postmaster)"
+            ),
+            false => format!(
+                "From: Mail Delivery System <MAILER-DAEMON@{host}>\r\nTo: Postmaster <{to}>"
+            ),
+        };
+        [format!("{top}\r\nSubject: {subject}\r\n\r\n").as_bytes(), &self.body].concat()
+    }
+}
+
+/// Queues mail to a postmaster and waits until it is durable. From the double-bounce address, so
+/// that it is itself never reported on; nobody waits for it, so a failure is a line in the log.
+pub async fn tell_postmaster(core: &Rc<Core>, memo: &Memo<'_>) {
+    let name = Name::new(core);
+    let snapshot = core.snapshot();
+    let to = Address::from_internal(memo.to.as_bytes());
+    let mut recipient = Recipient::new(snapshot.resolver.canonical(&to));
+    recipient.original = to;
+    let sender = double_bounce(&snapshot);
+    let envelope = Envelope { sender, recipients: vec![recipient], ..Envelope::default() };
+    let checks_content = snapshot.checks_notices.notify;
+    let letter = Letter { name, envelope, checks_content, notice: None };
+    let scene = scene(core, &snapshot, name);
+    if !queue(core, scene, letter, &|| memo.write(&snapshot)).await {
+        core.log.warn(Daemon::Smtpd, "postmaster notify: mail not queued");
+    }
+}
+
+fn double_bounce(snapshot: &Snapshot) -> Address {
+    let local = Address::from_internal(snapshot.bounce.double_bounce_sender.as_bytes());
+    local.with_domain(snapshot.myhostname.as_bytes())
+}
+
+/// What is to be queued.
+struct Letter<'a> {
+    name: Name,
+    envelope: Envelope,
+    checks_content: bool,
+    /// The notice that it is, when it is about a message.
+    notice: Option<&'a Notice>,
+}
+
+/// Maps, writes and queues a letter; whether it is durable.
+async fn queue(
+    core: &Rc<Core>,
+    scene: Scene<'_>,
+    letter: Letter<'_>,
+    write: &dyn Fn() -> Vec<u8>,
+) -> bool {
+    let Letter { name, mut envelope, checks_content, notice } = letter;
+    let snapshot = scene.snapshot;
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
-    let receive = Receive { checks_content: snapshot.checks_notices, ..Receive::default() };
+    let receive = Receive { checks_content, ..Receive::default() };
     let rehearsed = || {
         let mut envelope = envelope.clone();
         let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
         if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, receive) {
-            rewriting.look_up(&report::write(scene, notice, &to));
+            rewriting.look_up(&write());
         }
         if let Some(inspector) = Inspector::new(core, name.id, &envelope, receive) {
-            inspector.look_up(&report::write(scene, notice, &to));
+            inspector.look_up(&write());
         }
     };
     servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
@@ -62,8 +140,10 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
         trouble.told(core, name.id);
         return false;
     }
-    warn_of_words(core, notice);
-    let text = report::write(scene, notice, &to);
+    if let Some(notice) = notice {
+        warn_of_words(core, notice);
+    }
+    let text = write();
     let rewriting = Rewriting::new(core, name.id, Context::Local, receive);
     let inspector = Inspector::new(core, name.id, &envelope, receive);
     let finished = finish_content(scene, name.id, (rewriting, inspector), &envelope.sender, &text);
@@ -83,13 +163,15 @@ pub async fn post_now(core: &Rc<Core>, notice: &Notice) -> bool {
     let placed = match place(core, name, &envelope, &content, how).await {
         Ok(placed) => placed,
         Err(full) => {
-            let text = format!("{}: notice not queued: {full}", notice.about.id);
-            core.log.warn(Daemon::Bounce, &text);
+            let id = notice.map_or(name.id, |notice| notice.about.id);
+            core.log.warn(Daemon::Bounce, &format!("{id}: notice not queued: {full}"));
             return false;
         }
     };
-    let kind = kind(notice.occasion, notice.reader);
-    core.log.log(&Event::Notification { id: notice.about.id, kind, notice: name.id });
+    if let Some(notice) = notice {
+        let kind = kind(notice.occasion, notice.reader);
+        core.log.log(&Event::Notification { id: notice.about.id, kind, notice: name.id });
+    }
     durable(core, name, envelope, (&placed, start)).await.is_ok()
 }
 
@@ -131,10 +213,9 @@ pub(super) fn envelope(scene: Scene<'_>, notice: &Notice) -> Envelope {
             (Address::null(), sender.clone())
         }
         Reader::Postmaster | Reader::Copy => {
-            let local = Address::from_internal(settings.double_bounce_sender.as_bytes());
             let to = settings.postmaster(notice.reader, notice.occasion);
             let to = Address::from_internal(to.as_bytes());
-            (local.with_domain(snapshot.myhostname.as_bytes()), to)
+            (double_bounce(snapshot), to)
         }
     };
     let mut to = Recipient::new(snapshot.resolver.canonical(&original));

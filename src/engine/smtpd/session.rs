@@ -2,16 +2,19 @@
 //! policy and to the transaction, replies to the client, facts to the log.
 
 mod commands;
+mod history;
 mod judge;
 
 use super::Service;
 use super::door::Pass;
 use super::transaction::Transaction;
+use super::transcript::Transcript;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
 use crate::lookup::servers;
 use crate::maillog::{Client, Daemon, Event as LogEvent};
+use history::Turn;
 use judge::About;
 use mail::Address;
 use mail::address::Printable;
@@ -58,6 +61,8 @@ struct Task {
     pause: u32,
     /// Its counts, unless it is exempt.
     visit: Option<Box<Visit>>,
+    /// What has been said, when a postmaster might want to read it.
+    transcript: Option<Box<Transcript>>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
     /// Bytes of the content that is under way.
@@ -70,7 +75,8 @@ struct Task {
 pub async fn serve(core: Rc<Core>, service: Arc<Service>, stream: Stream, pass: Pass) {
     if let Ok(peer) = stream.peer() {
         let address = peer.ip().to_canonical();
-        let task = Task::new(core.clone(), service, stream, address).await;
+        // Boxed, and lent: a future that owned it would have room for it twice.
+        let mut task = Box::new(Task::new(core.clone(), service, stream, address).await);
         Box::pin(task.run()).await;
     }
     core.sessions.set(core.sessions.get() - 1);
@@ -89,6 +95,7 @@ impl Task {
         Task {
             session: Session::new(policy),
             client: Client { name, address: address.to_string() },
+            transcript: service.transcripts.begin(),
             core,
             service,
             stream,
@@ -104,12 +111,13 @@ impl Task {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(&mut self) {
         self.core.log.log(&LogEvent::Connect { client: &self.client });
         if servers::exist() {
             Box::pin(self.look_up_client()).await;
         }
         let entered = self.enter();
+        self.note_replies(0);
         if self.pause > 0 {
             Box::pin(self.rest()).await;
         }
@@ -121,8 +129,7 @@ impl Task {
         self.session.abort();
         if matches!(end, End::TimedOut) {
             let hostname = &self.service.protocol.hostname;
-            let reply = format!("421 4.4.2 {hostname} Error: timeout exceeded");
-            self.session.say(&Reply::from(reply));
+            self.say_last(format!("421 4.4.2 {hostname} Error: timeout exceeded"));
         }
         if !matches!(end, End::Lost) {
             // What the client does not take in time it does not get.
@@ -131,6 +138,9 @@ impl Task {
         }
         if let Some(transaction) = self.transaction.take() {
             transaction.abandon(&self.core);
+        }
+        if self.transcript.is_some() {
+            Box::pin(self.close_history(&end)).await;
         }
         let counters = self.session.counters();
         self.core.log.log(&LogEvent::Disconnect { client: &self.client, counters });
@@ -183,7 +193,7 @@ impl Task {
         match end {
             // A client that goes when its message has been answered has got what it wanted.
             End::Lost if after == END_OF_MESSAGE => {}
-            End::Lost | End::HungUp => {
+            End::Lost => {
                 self.core.log.log(&LogEvent::LostConnection { client, after, content_bytes })
             }
             End::TimedOut => self.core.log.log(&LogEvent::Timeout { client, after, content_bytes }),
@@ -194,7 +204,8 @@ impl Task {
             End::Closed(Closing::Forbidden(line)) => {
                 self.core.log.log(&LogEvent::NonSmtp { client, line });
             }
-            End::Closed(_) => {}
+            // The line about the refusal says it.
+            End::HungUp | End::Closed(_) => {}
         }
     }
 
@@ -256,9 +267,15 @@ impl Task {
 
     fn shut_down(&mut self) -> End {
         let hostname = &self.service.protocol.hostname;
-        let reply = format!("421 4.3.2 {hostname} Error: service shutting down");
-        self.session.say(&Reply::from(reply));
+        self.say_last(format!("421 4.3.2 {hostname} Error: service shutting down"));
         End::Closed(Closing::Refused)
+    }
+
+    /// A word that no command has asked for.
+    fn say_last(&mut self, reply: String) {
+        let start = self.session.output_end();
+        self.session.say(&Reply::from(reply));
+        self.note_replies(start);
     }
 
     /// Makes the pause that a judgement has asked for.
@@ -296,11 +313,15 @@ impl Task {
                 true => Box::pin(self.rehearse(event)).await,
                 false => event,
             };
+            let turn = Turn::around(&event, self.session.verb());
             let answered = self.answer(event).await;
             if self.service.footer.is_some() && servers::exist() {
                 Box::pin(self.look_up_footer(replies)).await;
             }
             self.add_footer(replies);
+            if self.transcript.is_some() {
+                Box::pin(self.note_answer(replies, turn)).await;
+            }
             answered?;
             if self.pause > 0 {
                 Box::pin(self.rest()).await;
@@ -316,7 +337,8 @@ impl Task {
     }
 
     fn step(&mut self) -> Event {
-        let Task { stream, session, service, transaction, sends_on, .. } = self;
+        let Task { stream, session, service, transaction, transcript, sends_on, .. } = self;
+        let transcript = transcript.as_mut().filter(|_| session.expects_command());
         let message = transaction.as_mut().and_then(|transaction| transaction.message.as_mut());
         let mut nowhere = Vec::new();
         let sink = message.map_or(&mut nowhere, |message| &mut message.content);
@@ -325,6 +347,9 @@ impl Task {
             let some = &bytes[..bytes.len().min(INPUT_BYTES)];
             let (used, event) = session.step(&service.protocol, some, sink);
             *sends_on = used < bytes.len();
+            if let Some(transcript) = transcript.filter(|_| used > 0) {
+                transcript.client_said(&some[..used]);
+            }
             let more = some.len() < bytes.len() && used > 0 && event == Event::NeedInput;
             (used, if more { Event::Again } else { event })
         });
@@ -379,7 +404,9 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         let outer = size(|(core, service, stream, pass)| serve(core, service, stream, pass));
-        let inner = size(Task::run);
-        assert!(outer + inner <= 1600, "{outer} + {inner} bytes per idle session");
+        let task = size_of::<Task>();
+        let inner = size::<&'static mut Task, _>(|task| task.run());
+        let sum = outer + task + inner;
+        assert!(sum <= 1280, "{outer} + {task} + {inner} = {sum} bytes per idle session");
     }
 }

@@ -435,7 +435,7 @@ fn headers_of_local_clients_are_completed() {
     let said = |clients: &str| {
         let main_cf = format!(
             "default_transport = discard:\nrelay_domains = d.example\n\
-             relay_transport = discard:\nmynetworks = 198.51.100.0/24\n\
+             relay_transport = discard:\nmynetworks = 198.51.100.0/24\nnotify_classes =\n\
              local_header_rewrite_clients = {clients}\n"
         );
         dialogue(&main_cf, OUTSIDE, &input)

@@ -31,6 +31,7 @@ use super::command::{Mail, Offered, Rcpt, Verb, Vrfy, split};
 use super::counters::Counters;
 use super::data::{self, BareNewline, Findings};
 use super::ehlo::Keywords;
+use super::faults::Faults;
 use super::path::{self, Complaint, Fault};
 use super::reply::Reply;
 use alloc::boxed::Box;
@@ -150,6 +151,8 @@ enum State {
     Data(data::Reader),
     Bdat {
         chunks: Box<Chunks>,
+        /// The chunk's announced size.
+        size: u64,
         remaining: u64,
         last: bool,
     },
@@ -175,6 +178,8 @@ pub struct Session {
     overshoot: u32,
     errors: u32,
     junk: u32,
+    /// What has gone wrong since the last message that was taken.
+    faults: Faults,
     /// An earlier BDAT of this transaction is still being collected.
     chunking: Option<Box<Chunks>>,
     bdat_failed: bool,
@@ -207,6 +212,7 @@ impl Session {
             overshoot: 0,
             errors: 0,
             junk: 0,
+            faults: Faults::NONE,
             chunking: None,
             bdat_failed: false,
             policy,
@@ -261,6 +267,21 @@ impl Session {
         self.errors
     }
 
+    /// What has gone wrong since a message was taken, or since [`Session::forgive`].
+    pub fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    /// Takes note of what is about to be refused.
+    pub fn blame(&mut self, faults: Faults) {
+        self.faults |= faults;
+    }
+
+    /// Forgets what has gone wrong.
+    pub fn forgive(&mut self) {
+        self.faults = Faults::NONE;
+    }
+
     /// How the client has called itself.
     pub fn helo(&self) -> Option<&str> {
         self.helo.as_deref()
@@ -274,6 +295,11 @@ impl Session {
     /// The command being worked on, or the last one.
     pub fn verb(&self) -> Verb {
         self.verb
+    }
+
+    /// Whether what comes next is the beginning of a command.
+    pub fn expects_command(&self) -> bool {
+        matches!(self.state, State::Command)
     }
 
     /// Whether content is being received.
@@ -422,7 +448,7 @@ impl Session {
         if self.verb == Verb::Bdat {
             self.refuse_chunk(settings, reply);
         } else {
-            self.error(settings, reply);
+            self.fail(settings, reply);
         }
         matches!(code, 421 | 521).then_some(Closing::Refused)
     }
@@ -435,10 +461,11 @@ impl Session {
             if self.verb == Verb::Data {
                 self.counters.take_back(Verb::Data);
             }
-            self.error(settings, reply);
+            self.fail(settings, reply);
         } else {
             self.errors = 0;
             self.junk = 0;
+            self.forgive();
             if self.verb == Verb::Bdat {
                 self.counters.accept(Verb::Bdat);
             }
@@ -461,7 +488,14 @@ impl Session {
         self.say(&reply);
     }
 
+    /// Refuses what the dialogue itself does not like.
     fn error(&mut self, settings: &Settings, reply: Reply) {
+        self.faults |= replies::fault(&reply);
+        self.fail(settings, reply);
+    }
+
+    /// Refuses; the caller has said what for.
+    fn fail(&mut self, settings: &Settings, reply: Reply) {
         self.errors += 1;
         self.say(&if settings.soft_bounce { reply.softened() } else { reply });
     }
@@ -496,6 +530,7 @@ impl Session {
     fn too_many_errors(&mut self, settings: &Settings) -> Event {
         let reply = format!("421 4.7.0 {} Error: too many errors", settings.hostname);
         self.say(&Reply::from(reply));
+        self.blame(Faults::PROTOCOL);
         Event::Close(Closing::TooManyErrors { after: self.verb })
     }
 
@@ -522,7 +557,7 @@ impl Session {
         if let Some(reply) = self.denied.as_ref().filter(|_| words.verb != Verb::Quit) {
             let reply = Reply::clone(reply);
             self.counters.give(self.verb);
-            self.error(settings, reply);
+            self.fail(settings, reply);
             return Event::Again;
         }
         if words.verb == Verb::Unknown {
@@ -534,7 +569,9 @@ impl Session {
         }
         self.counters.give(self.verb);
         let result = match words.verb {
-            Verb::Helo | Verb::Ehlo => self.helo_command(args),
+            Verb::Helo | Verb::Ehlo => {
+                self.junk_command(settings, |session| session.helo_command(args))
+            }
             Verb::Mail => self.mail_command(settings, args),
             Verb::Rcpt => self.rcpt_command(settings, args),
             Verb::Data => self.data_command(args),

@@ -191,8 +191,11 @@ fn a_table_that_fails_takes_no_mail() {
     for parameter in
         ["canonical_maps", "virtual_alias_maps", "recipient_bcc_maps", "sender_canonical_maps"]
     {
-        let (reply, sender, to) =
-            sent(&format!("{parameter} = fail:x\n"), "s@a.example", &["r@x.example"]);
+        let (reply, sender, to) = sent(
+            &format!("notify_classes =\n{parameter} = fail:x\n"),
+            "s@a.example",
+            &["r@x.example"],
+        );
         assert!(
             reply.starts_with("451 4.3.0 Error: queue file write error | "),
             "{parameter}: {reply}"

@@ -79,7 +79,7 @@ fn strange_numbers_are_said_to_be() {
     let snapshot = crate::testing::snapshot(
         "bounce_queue_lifetime = 6d\nqmgr_message_recipient_limit = 5\n\
          smtp_destination_concurrency_negative_feedback = 7\nin_flow_delay = 2s\n\
-         notify_classes = 2bounce, policy\n",
+         notify_classes = 2bounce, protocol\n",
     );
     for part in [
         "bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting",
@@ -87,7 +87,7 @@ fn strange_numbers_are_said_to_be() {
         "smtp_destination_concurrency_negative_feedback: ignoring malformed or unreasonable \
          feedback: 7",
         "parameter not acted upon: in_flow_delay=2s",
-        "notify_classes: no notice is sent for class policy",
+        "notify_classes: of class protocol, the smtp client's are not sent",
     ] {
         let said = |warning: &String| warning.contains(part);
         assert!(snapshot.warnings.iter().any(said), "{part}\n{:#?}", snapshot.warnings);

@@ -2,13 +2,14 @@
 
 use super::super::transaction::{Kind, Sender, Transaction};
 use super::super::unlisted::Listed;
-use super::judge::{About, Judged};
+use super::judge::{About, Judged, fault_of_content, fault_of_recipient};
 use super::{END_OF_MESSAGE, End, Task};
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
 use mail::Address;
 use mail::date::LogDate;
 use protocol::smtp::command::{Mail, Rcpt, Vrfy};
+use protocol::smtp::faults::Faults;
 use protocol::smtp::path::{BAD_RECIPIENT, BAD_SENDER};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
@@ -128,6 +129,7 @@ impl Task {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
         {
+            self.session.blame(Faults::POLICY);
             return self.refuse_quietly(reply);
         }
         let limit = self.service.protocol.limits.message_size;
@@ -136,10 +138,12 @@ impl Task {
         }
         if limit > 0 && mail.size.is_some_and(|size| size > limit) {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
+            self.session.blame(Faults::POLICY);
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
         if self.core.memory.is_scarce() || self.is_disk_full(mail.size.unwrap_or(0)) {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
+            self.session.blame(Faults::RESOURCE);
             return self.refuse("MAIL", reply, Some(&mail.sender), None);
         }
         let is_local = match self.is_local() {
@@ -147,7 +151,8 @@ impl Task {
             Err(why) => {
                 self.core.log.warn(Daemon::Smtpd, &why);
                 let reply = Reply::fixed("451 4.3.0 Temporary lookup error");
-                return self.refuse("MAIL", reply, Some(&mail.sender), None);
+                self.session.blame(Faults::RESOURCE);
+                return self.refuse("MAIL", reply, None, None);
             }
         };
         let kind = Kind { is_local, receive: self.service.receive };
@@ -177,13 +182,14 @@ impl Task {
 
     /// Whether an address can be resolved, whatever its local part is made into: `bad` if not, with
     /// a line in the log.
-    fn check_address(&self, address: &Address, bad: Reply) -> Result<(), Reply> {
+    fn check_address(&mut self, address: &Address, bad: Reply) -> Result<(), Reply> {
         if self.core.snapshot().resolver.is_well_formed(address) {
             return Ok(());
         }
         let (client, command) = (&self.client, self.session.verb().name());
         let path = [b"<", address.external().as_slice(), b">"].concat();
         self.core.log.log(&LogEvent::IllegalAddress { client, command, path: &path });
+        self.session.blame(Faults::PROTOCOL);
         Err(bad)
     }
 
@@ -192,6 +198,7 @@ impl Task {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
+            self.session.blame(Faults::POLICY);
             return self.refuse_quietly(reply).map(|()| None);
         }
         if let Err(reply) = self.check_address(&rcpt.address, BAD_RECIPIENT) {
@@ -205,7 +212,10 @@ impl Task {
             self.recipient = Some(rcpt.address.clone());
         }
         let (listed, address) = match judged.judgement.is_plain() {
-            true => (judged.listed, judged.queued),
+            true => {
+                self.blame_unlisted(&judged.listed);
+                (judged.listed, judged.queued)
+            }
             false => {
                 let sender = transaction.envelope.sender.clone();
                 self.decide("RCPT", (&sender, &rcpt.address), judged)?
@@ -229,13 +239,34 @@ impl Task {
         let Judged { judgement, listed, queued } = judged;
         let about = About { stage, sender: Some(sender), recipient: Some(recipient) };
         let refusal = self.take(judgement, about)?;
+        if refusal.is_none() {
+            self.blame_unlisted(&listed);
+        }
         Ok((refusal.map_or(listed, Listed::No), queued))
+    }
+
+    fn blame_unlisted(&mut self, listed: &Listed) {
+        if let Listed::No(reply) = listed {
+            self.session.blame(fault_of_recipient(reply));
+        }
+    }
+
+    /// Asks the system whether somebody has the account.
+    async fn verdict_on_account(
+        &mut self,
+        recipient: &Address,
+        queued: &Address,
+    ) -> Result<(), Reply> {
+        let verdict = self.service.recipients.ask(&self.core, recipient, queued).await;
+        if let Err(reply) = &verdict {
+            self.session.blame(fault_of_recipient(reply));
+        }
+        verdict
     }
 
     async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
         let Doubtful { rcpt, address } = doubtful;
-        let recipients = &self.service.recipients;
-        let verdict = recipients.ask(&self.core, &rcpt.address, &address).await;
+        let verdict = self.verdict_on_account(&rcpt.address, &address).await;
         self.answer_rcpt(rcpt, address, verdict)
     }
 
@@ -251,7 +282,7 @@ impl Task {
         let verdict = match listed {
             Listed::Yes => Ok(()),
             Listed::No(reply) => Err(reply),
-            Listed::Ask => self.service.recipients.ask(&self.core, &address, &queued).await,
+            Listed::Ask => self.verdict_on_account(&address, &queued).await,
         };
         match verdict {
             Ok(()) => {
@@ -344,19 +375,24 @@ impl Task {
         if self.service.restrictions.has_end_of_data() {
             refusal = self.judge_whole(END_OF_MESSAGE)?;
         }
+        let bare_newline = findings.bare_newline && self.session.rejects_bare_newline();
+        if bare_newline {
+            self.log_refused_content("bare <LF> received");
+        }
         if let Some(reply) = &refusal {
-            let (sender, recipient) = self.named();
-            let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
-            let shown = self.soft(reply.clone());
-            let about = About { stage: END_OF_MESSAGE, sender, recipient };
-            self.log_verdict("reject", &shown.0, about);
+            self.log_refused_content(&self.soft(reply.clone()).0);
+        }
+        let refused = refusal.is_some();
+        if let Some(transcript) = self.transcript.as_mut().filter(|_| refused) {
+            transcript.stay_open();
         }
         let Some(mut transaction) = self.transaction.take() else {
             unreachable!("content belongs to a transaction");
         };
-        if findings.bare_newline && self.session.rejects_bare_newline() {
+        if bare_newline {
             let code = self.service.bare_newline_code;
-            let reply = format!("{code} 5.5.2 bare <LF> received");
+            let hostname = &self.service.protocol.hostname;
+            let reply = format!("{code} 5.5.2 {hostname} Error: bare <LF> received");
             transaction.failure.get_or_insert(Reply::from(reply));
         }
         if let Some(reply) = refusal {
@@ -364,6 +400,9 @@ impl Task {
         }
         // Boxed: the commit's state is needed only now, not in every idle session.
         let reply = Box::pin(transaction.commit(&self.core, findings)).await;
+        if reply.is_error() && !refused {
+            self.session.blame(fault_of_content(&reply));
+        }
         let code = reply.code();
         self.after = END_OF_MESSAGE;
         self.session.finish(&self.service.protocol, reply);
@@ -371,6 +410,12 @@ impl Task {
             421 | 521 => Err(End::Closed(Closing::Refused)),
             _ => Ok(()),
         }
+    }
+
+    fn log_refused_content(&self, text: &str) {
+        let (sender, recipient) = self.named();
+        let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
+        self.log_verdict("reject", text, About { stage: END_OF_MESSAGE, sender, recipient });
     }
 
     pub(super) fn protocol(&self) -> &'static str {

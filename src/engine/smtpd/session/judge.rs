@@ -12,6 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
 use mail::Address;
 use mail::queue_id::QueueId;
+use protocol::smtp::faults::Faults;
 use protocol::smtp::reply::Reply;
 
 /// What a command is about, for the log.
@@ -150,6 +151,10 @@ impl Task {
         about: About<'_>,
     ) -> Result<Option<Reply>, End> {
         self.say(&judgement, about);
+        // What would have been refused is held against the client as what is.
+        let warned = judgement.notes.iter().filter(|note| note.action == "reject_warning");
+        let warned = warned.map(|note| fault_of_policy(&note.text));
+        self.session.blame(warned.fold(Faults::NONE, |all, one| all | one));
         let Judgement { refusal, orders, prepends, pause, .. } = judgement;
         if let Some(transaction) = &mut self.transaction {
             transaction.orders.add(orders);
@@ -158,7 +163,10 @@ impl Task {
         self.pause = self.pause.max(pause.as_millis() as u32);
         match refusal {
             None => Ok(None),
-            Some(Refusal::Reply(reply)) => Ok(Some(reply)),
+            Some(Refusal::Reply(reply)) => {
+                self.session.blame(fault_of_policy(&reply.0));
+                Ok(Some(reply))
+            }
             Some(Refusal::HangUp) => Err(End::HungUp),
         }
     }
@@ -188,5 +196,41 @@ impl Task {
             protocol: if greets { "SMTP" } else { self.protocol() },
             helo: self.session.helo(),
         });
+    }
+}
+
+/// What a restriction's refusal is about. Its words tell: what a table makes a client hear always
+/// has `rejected:` in it, so that it cannot be taken for a failure of ours.
+fn fault_of_policy(refusal: &str) -> Faults {
+    match refusal {
+        text if text.starts_with("451 4.3.5 Server configuration") => Faults::SOFTWARE,
+        text if is_unanswered(text) => Faults::DATA,
+        _ => Faults::POLICY,
+    }
+}
+
+/// What the refusal of a recipient that nobody has is about.
+pub(super) fn fault_of_recipient(reply: &Reply) -> Faults {
+    if is_unanswered(&reply.0) { Faults::DATA } else { Faults::BOUNCE }
+}
+
+/// Whether a table could not answer.
+fn is_unanswered(text: &str) -> bool {
+    text.starts_with("451 4.3.0 ")
+        && text.contains("Temporary lookup ")
+        && !text.contains(" rejected: ")
+}
+
+/// What the refusal of a message's content is about.
+pub(super) fn fault_of_content(reply: &Reply) -> Faults {
+    match reply.0.as_ref() {
+        "552 5.3.4 Error: message file too big" | "554 5.4.0 Error: too many hops" => {
+            Faults::BOUNCE
+        }
+        "451 4.3.0 Error: queue file write error" | "452 4.3.1 Insufficient system storage" => {
+            Faults::RESOURCE
+        }
+        text if text.ends_with(" bare <LF> received") => Faults::PROTOCOL,
+        _ => Faults::POLICY,
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Standards: RFC 3030.
 
-use super::replies::{LARGE_CHUNK, NEED_RCPT, NO_RECIPIENTS, NOT_RECOGNIZED, SYNTAX_BDAT};
+use super::replies::{self, LARGE_CHUNK, NEED_RCPT, NO_RECIPIENTS, NOT_RECOGNIZED, SYNTAX_BDAT};
 use super::{Closing, Event, Session, Settings, State};
 use crate::smtp::bdat::{self, Chunks};
 use crate::smtp::ehlo::Keywords;
@@ -46,11 +46,12 @@ impl Session {
     fn begin_chunk(&mut self, settings: &Settings, size: u64, last: bool) -> Event {
         if let Some(reply) = self.objection(settings, size) {
             self.bdat_failed |= self.in_mail;
+            self.blame(replies::fault(&reply));
             return self.skip_chunk(settings, Unwanted { remaining: size, last, reply });
         }
         let first = self.chunking.is_none();
         let chunks = self.chunking.take().unwrap_or_else(|| Box::new(Chunks::new(self.policy)));
-        self.state = State::Bdat { chunks, remaining: size, last };
+        self.state = State::Bdat { chunks, size, remaining: size, last };
         if first { self.ask(Event::Data) } else { Event::Again }
     }
 
@@ -99,7 +100,7 @@ impl Session {
         }
         if let State::SkipChunk(unwanted) = core::mem::replace(&mut self.state, State::Command) {
             let Unwanted { last, reply, .. } = *unwanted;
-            self.error(settings, reply);
+            self.fail(settings, reply);
             if last {
                 self.forget_transaction();
                 return (used as usize, Event::Reset);
@@ -109,7 +110,7 @@ impl Session {
     }
 
     pub(super) fn bdat_step(&mut self, input: &[u8], sink: &mut Vec<u8>) -> (usize, Event) {
-        let State::Bdat { chunks, remaining, last } = &mut self.state else {
+        let State::Bdat { chunks, size, remaining, last } = &mut self.state else {
             return (0, Event::NeedInput);
         };
         let used = (input.len() as u64).min(*remaining) as usize;
@@ -122,7 +123,7 @@ impl Session {
             chunks.finish(sink);
             return (used, self.ask(Event::EndOfData));
         }
-        let size = chunks.size();
+        let size = *size;
         if let State::Bdat { chunks, .. } = core::mem::replace(&mut self.state, State::Command) {
             self.chunking = Some(chunks);
         }

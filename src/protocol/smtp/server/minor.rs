@@ -5,9 +5,9 @@
 //! `smtpd_junk_command_limit`, `smtpd_noop_commands`, `smtpd_forbidden_commands`.
 
 use super::replies::{
-    BAD_ETRN, BAD_SYNTAX, ETRN_IN_TRANSACTION, GOODBYE, HELO_FIRST, IN_TRANSACTION, NO_AUTH,
-    NOT_AUTHORIZED, NOT_RECOGNIZED, OK, SYNTAX_ETRN, SYNTAX_RSET, SYNTAX_VRFY, SYNTAX_VRFY_UTF8,
-    VRFY_DISABLED,
+    BAD_ETRN, BAD_SYNTAX, ETRN_HELO_FIRST, ETRN_IN_TRANSACTION, GOODBYE, HELO_FIRST,
+    IN_TRANSACTION, NO_AUTH, NOT_AUTHORIZED, NOT_RECOGNIZED, OK, SYNTAX_ETRN, SYNTAX_RSET,
+    SYNTAX_VRFY, SYNTAX_VRFY_UTF8, VRFY_DISABLED,
 };
 use super::{Closing, Event, Reply, Session, Settings, Verb, Vrfy};
 use alloc::boxed::Box;
@@ -82,7 +82,7 @@ impl Session {
 
     pub(super) fn etrn(&mut self, settings: &Settings, args: &[&[u8]]) -> Result<Event, Reply> {
         if self.helo.is_none() && settings.helo_required {
-            return Err(HELO_FIRST);
+            return Err(ETRN_HELO_FIRST);
         }
         if self.in_mail {
             return Err(ETRN_IN_TRANSACTION);

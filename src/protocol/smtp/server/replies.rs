@@ -1,5 +1,6 @@
 //! What the server says when nothing depends on the client.
 
+use crate::smtp::faults::Faults;
 use crate::smtp::reply::Reply;
 
 pub(super) const NOT_RECOGNIZED: Reply = Reply::fixed("500 5.5.2 Error: command not recognized");
@@ -32,6 +33,7 @@ pub(super) const SYNTAX_XFORWARD: Reply =
     Reply::fixed("501 5.5.4 Syntax: XFORWARD attribute=value...");
 pub(super) const NOT_AUTHORIZED: Reply =
     Reply::fixed("550 5.7.0 Error: insufficient authorization");
+pub(super) const ETRN_HELO_FIRST: Reply = Reply::fixed("503 Error: send HELO/EHLO first");
 pub(super) const ETRN_IN_TRANSACTION: Reply =
     Reply::fixed("503 Error: MAIL transaction in progress");
 pub(super) const SYNTAX_ETRN: Reply = Reply::fixed("500 Syntax: ETRN domain");
@@ -42,3 +44,24 @@ pub(super) const UNSYNCHRONIZED: Reply =
 pub(super) const OK: Reply = Reply::fixed("250 2.0.0 Ok");
 pub(super) const BYE: Reply = Reply::fixed("221 2.0.0 Bye");
 pub(super) const GOODBYE: Reply = Reply::fixed("221 2.7.0 Error: I can break rules, too. Goodbye.");
+
+/// What a refusal of the dialogue's own is about.
+pub(super) fn fault(reply: &Reply) -> Faults {
+    const POLICY: [Reply; 6] = [
+        TOO_MANY_RECIPIENTS,
+        VRFY_DISABLED,
+        HELO_FIRST,
+        ETRN_HELO_FIRST,
+        NOT_AUTHORIZED,
+        LARGE_CHUNK,
+    ];
+    // Nothing is wrong with what only follows from a refusal before.
+    let follows = *reply == NO_RECIPIENTS || reply.code() == 551;
+    if follows {
+        Faults::NONE
+    } else if POLICY.contains(reply) {
+        Faults::POLICY
+    } else {
+        Faults::PROTOCOL
+    }
+}

@@ -150,14 +150,14 @@ fn a_refused_chunk_is_read_and_dropped() {
 }
 
 #[test]
-fn chunks_are_acknowledged_with_the_bytes_so_far() {
+fn chunks_are_acknowledged_with_their_size() {
     let mut settings = settings();
     settings.limits.message_size = 50;
     let input = "MAIL FROM:<a@b>\nRCPT TO:<c@d>\nBDAT 3\na\nbBDAT 2\nc\nBDAT 51\n";
     let got = said(&settings, &format!("{input}{}\n", "x".repeat(50)));
     let expected = [
-        "250 2.0.0 Ok: 4 bytes",
-        "250 2.0.0 Ok: 7 bytes",
+        "250 2.0.0 Ok: 3 bytes",
+        "250 2.0.0 Ok: 2 bytes",
         "552 5.3.4 Chunk exceeds message size limit",
     ];
     assert_eq!(got[2..], expected);
@@ -302,4 +302,13 @@ fn junk_is_an_error_from_the_second_beyond_the_limit() {
     let (session, transcript) = converse(&settings, &["NOOP\r\n".repeat(20).as_bytes()]);
     assert!(transcript.closed);
     assert_eq!(session.counters().to_string(), " noop=9 commands=9");
+}
+
+#[test]
+fn greetings_count_as_junk() {
+    let mut settings = settings();
+    (settings.limits.junk_commands, settings.limits.hard_errors) = (3, 4);
+    let got = said(&settings, &format!("HELO c\n{}", "NOOP\n".repeat(9)));
+    assert_eq!(got.iter().filter(|reply| reply.starts_with("250 2.0.0")).count(), 7, "{got:?}");
+    assert!(got.last().unwrap().starts_with("421 4.7.0 "));
 }
