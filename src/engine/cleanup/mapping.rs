@@ -262,11 +262,6 @@ impl Mapping {
         self.job(resolver, None, &warn, &buffers).one(class, address)
     }
 
-    /// The tables that make other recipients of one.
-    pub fn of_recipients(&self) -> [&Maps; 3] {
-        [&self.recipient_canonical.maps, &self.canonical.maps, &self.virtual_alias.maps]
-    }
-
     fn job<'a>(
         &'a self,
         resolver: &'a Resolver,

@@ -7,6 +7,7 @@ mod judge;
 use super::Service;
 use super::door::Pass;
 use super::transaction::Transaction;
+use crate::accounts::Verdict;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
@@ -60,6 +61,8 @@ struct Task {
     visit: Option<Box<Visit>>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
+    /// What the system has said of accounts that this command is about.
+    accounts: Vec<(String, Verdict)>,
     /// Bytes of the content that is under way.
     content_bytes: u64,
     /// When a whole request must have come, see [`Service::min_data_rate`].
@@ -99,6 +102,7 @@ impl Task {
             pause: 0,
             visit: None,
             after: "CONNECT",
+            accounts: Vec::new(),
             content_bytes: 0,
             request_until,
         }

@@ -4,7 +4,7 @@
 //! Judging changes nothing, so that it can be rehearsed; [`Task::take`] is the rest.
 
 use super::super::restrictions::{Judgement, Question, Refusal};
-use super::super::unlisted::Listed;
+use super::super::unlisted::Known;
 use super::{End, Task};
 use crate::cleanup::orders::Orders;
 use crate::maillog::{Daemon, Event as LogEvent};
@@ -26,8 +26,6 @@ pub(super) struct About<'a> {
 /// What is thought of a recipient.
 pub(super) struct Judged {
     pub(super) judgement: Judgement,
-    /// Whether somebody has it, if it is not refused.
-    pub(super) listed: Listed,
     /// As it is queued.
     pub(super) queued: Address,
 }
@@ -72,13 +70,16 @@ impl Task {
         } else {
             self.service.restrictions.recipient(&question)
         };
-        let discarded = orders.discard || judgement.orders.discard;
-        let listed = match welcome || discarded || judgement.refusal.is_some() {
-            true => Listed::Yes,
-            false => self.service.recipients.check(&self.core, recipient, &resolved),
-        };
-        self.warn_of_route(&snapshot, &resolved);
-        Judged { judgement, listed, queued: snapshot.resolver.queued(recipient, resolved) }
+        if judgement.asks.is_none() {
+            self.warn_of_route(&snapshot, &resolved);
+        }
+        Judged { judgement, queued: snapshot.resolver.queued(recipient, resolved) }
+    }
+
+    /// Asks the system for an account that a judgement needs to know of.
+    pub(super) async fn ask(&mut self, name: String) {
+        let verdict = self.core.accounts.has(&self.core, &name).await;
+        self.accounts.push((name, verdict));
     }
 
     fn warn_of_route(&self, snapshot: &Snapshot, resolved: &Resolved) {
@@ -136,6 +137,7 @@ impl Task {
             is_esmtp: self.session.is_esmtp(),
             sends_on: self.sends_on,
             content_has_come: false,
+            accounts: Known { core: &self.core, told: &self.accounts },
         }
     }
 
