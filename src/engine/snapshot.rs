@@ -14,6 +14,7 @@ use crate::{bounce, local, qmgr, smtp, vmailbox};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
+use mail::Address;
 use protocol::smtp::client::Stage;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -197,6 +198,11 @@ impl Snapshot {
     pub fn longest_reply(&self) -> Duration {
         let limits = self.smtp.iter().map(|(_, settings)| settings.timeouts.of(Stage::End));
         limits.max().unwrap_or_default()
+    }
+
+    /// What a recipient was, where messages are to show it (`enable_original_recipient`).
+    pub fn shown_original<'a>(&self, original: &'a Address) -> Option<&'a Address> {
+        self.cleanup.keeps_original.then_some(original)
     }
 
     /// The program behind a master.cf transport.
