@@ -86,7 +86,7 @@ impl<'a> Evaluation<'a> {
         if let Some(reply) = self.defer_if_permit.take().filter(|_| permits) {
             judgement.refusal = Some(Refusal::Reply(reply));
         }
-        permits && judgement.refusal.is_none() && judgement.asks.is_none()
+        permits && judgement.refusal.is_none()
     }
 
     /// What comes of it all.
@@ -294,8 +294,9 @@ impl<'a> Evaluation<'a> {
                 self.misconfigured(not_now(address))
             }
             Listed::Ask(name) => {
-                self.judgement.asks = Some(name);
-                Step::End
+                // It goes on, so that a rehearsal asks all tables; nothing of it counts.
+                self.judgement.asks.get_or_insert(name);
+                Step::Next
             }
         }
     }
