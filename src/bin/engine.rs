@@ -136,8 +136,8 @@ impl Configuration {
         }
         match self.snapshot.refreshed(&self.master, tables()) {
             Ok((new, news)) => {
-                for text in &news {
-                    say(log, &Event::Warning { daemon: Daemon::Master, text });
+                for remark in &news {
+                    say(log, &remark.event());
                 }
                 self.snapshot = Arc::new(new);
                 engine.refresh(&self.snapshot);

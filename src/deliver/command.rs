@@ -178,6 +178,9 @@ fn shown(output: &[u8]) -> String {
     text.chars().map(plain).collect()
 }
 
+/// EX_TEMPFAIL of sysexits.h.
+const TEMPFAIL: i32 = 75;
+
 fn meaning(end: End, output: &str, command: &str) -> (Verdict, String) {
     let words = |otherwise: &str| match output {
         "" => otherwise.to_string(),
@@ -189,13 +192,17 @@ fn meaning(end: End, output: &str, command: &str) -> (Verdict, String) {
     };
     let say = |status, text: String, said: String| {
         let code = if status == (2, 0, 0) { Code::Ok } else { Code::IoErr };
-        (Verdict { code, status, text, warnings: Vec::new() }, said)
+        // The process that could not become the command says so in the log as well.
+        let fatal = output.strip_prefix("local: ").filter(|_| end == End::Unstarted);
+        let warnings = fatal.map(|text| text.trim_end().to_string()).into_iter().collect();
+        (Verdict { code, status, text, warnings }, said)
     };
     let code = match end {
         End::Status(0) => {
             return say((2, 0, 0), format!("delivered to command: {command}"), String::new());
         }
         End::Status(code) => code,
+        End::Unstarted => TEMPFAIL,
         End::Signal(signal) => {
             let text = format!("Command died with signal {signal}: \"{command}\"{behind}");
             return say((4, 3, 0), text, words(SOFTWARE));
@@ -252,6 +259,11 @@ mod tests {
         assert_eq!(said(End::Status(75), "later "), triple((4, 3, 0), text, "later "));
         let denied = triple((5, 7, 0), "permission denied", "permission denied");
         assert_eq!(said(End::Status(77), ""), denied);
+        let output = "local: fatal: execvp /x: none ";
+        let (verdict, _) = meaning(End::Unstarted, output, "/x");
+        assert_eq!(verdict.text, format!("temporary failure. Command output: {output}"));
+        assert_eq!(verdict.warnings, ["fatal: execvp /x: none"]);
+        assert!(meaning(End::Status(75), output, "/x").0.warnings.is_empty(), "not the command");
         let own = triple((4, 2, 2), "mailbox full ", "mailbox full ");
         assert_eq!(said(End::Status(1), "4.2.2 mailbox full "), own);
         let text = "Command died with status 1: \"run it\"";

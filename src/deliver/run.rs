@@ -58,6 +58,8 @@ pub enum End {
     Signal(i32),
     /// It was killed: time was up.
     TimeLimit,
+    /// It did not begin.
+    Unstarted,
 }
 
 impl Run<'_> {
@@ -78,7 +80,7 @@ impl Run<'_> {
             Err((program, error)) => {
                 let why = reason(&error);
                 let text = format!("local: fatal: execvp {}: {why}\n", program.to_string_lossy());
-                Ok((End::Status(75), text.into_bytes()))
+                Ok((End::Unstarted, text.into_bytes()))
             }
         }
     }
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(run("exec 0<&-; exec 1>&- 2>&-; sleep 0.1; exit 7").0, End::Status(7));
         assert_eq!(run("kill -9 $$").0, End::Signal(9));
         let (end, said) = run("/no/such/program x");
-        assert_eq!(end, End::Status(75));
+        assert_eq!(end, End::Unstarted);
         let text = "local: fatal: execvp /no/such/program: No such file or directory\n";
         assert_eq!(said, text);
         let shell = run_with("echo $0", "/bin/sh -c", 60_000);

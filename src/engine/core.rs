@@ -447,13 +447,8 @@ impl Core {
     /// Says once what should be said about the configuration.
     pub fn log_warnings(&self) {
         if self.qmgr.is_some() {
-            let snapshot = self.snapshot();
-            for text in &snapshot.warnings {
-                let daemon = match snapshot.of_routing.contains(text) {
-                    true => Daemon::TrivialRewrite,
-                    false => Daemon::Smtpd,
-                };
-                self.log.warn(daemon, text);
+            for remark in &self.snapshot().remarks {
+                self.log.log(&remark.event());
             }
         }
     }

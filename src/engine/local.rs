@@ -219,7 +219,11 @@ impl Delivery<'_> {
         match self.snapshot.alias_maps.find_at(name) {
             (Lookup::NotFound, _) => Alias::NotFound,
             (Lookup::Found(value), place) => Alias::Found(value.into_owned(), place),
-            (Lookup::Retry(_), place) => Alias::Retry(self.snapshot.alias_maps.name(place)),
+            (Lookup::Retry(_), place) => {
+                let maps = &self.snapshot.alias_maps;
+                self.core.log.warn(Daemon::Local, &maps.unavailable(place));
+                Alias::Retry(maps.name(place))
+            }
         }
     }
 
@@ -390,7 +394,8 @@ impl Delivery<'_> {
     ) -> Result<Answer, Trouble> {
         let sender = branch.sender.as_ref().unwrap_or(&self.request.message.envelope.sender);
         let delivered = headed.then_some(&branch.delivered);
-        let header = recipient::header(sender, &branch.recipient.original, delivered);
+        let original = self.core.snapshot().shown_original(&branch.recipient.original).cloned();
+        let header = recipient::header(sender, original.as_ref(), delivered);
         let content = content::Pieces::new(header, &self.request.content);
         helper::ask(&self.core.rt, frame, content, wait).await
     }

@@ -10,10 +10,13 @@
 //! **Standards**: postconf(5), DATABASE_README.
 
 pub mod opened;
+pub mod remarks;
 pub mod servers;
 
-use crate::lookup::opened::{File, Tables, Unusable};
-use crate::match_list::{Domains, Networks, Reader, Subdomains};
+use crate::lookup::opened::{File, Tables};
+use crate::lookup::remarks::{Remark, Remarks};
+use crate::maillog::Daemon;
+use crate::match_list::{Domains, Networks, Reader, Subdomains, is_table};
 use config::Params;
 use config::params::BadValue;
 use mail::address::Printable;
@@ -60,7 +63,7 @@ pub struct Opener {
     utf8: bool,
     default_type: String,
     proxied: Vec<String>,
-    warnings: RefCell<Vec<String>>,
+    remarks: Remarks,
     /// The first parameter with a table that cannot be opened, and why.
     failed: RefCell<Option<(String, String)>>,
     /// What tables without a file of their own have in main.cf.
@@ -83,7 +86,7 @@ impl Opener {
             utf8: params.flag("smtputf8_enable")?,
             default_type: params.text("default_database_type")?,
             proxied: params.list("proxy_read_maps")?,
-            warnings: RefCell::default(),
+            remarks: Remarks::default(),
             failed: RefCell::default(),
             params: params.clone(),
         })
@@ -159,11 +162,14 @@ impl Opener {
 
     fn list<T>(&self, parameter: &str, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         read(&Reader {
-            table: &|word| self.open(word, Use::Plain).map_err(|bad| bad.why),
+            table: &|word| self.open(word, Use::Plain),
             file: &self.system.read,
             complain: &|item, why| {
                 self.note_failure(parameter, why);
-                self.warn(format!("{parameter}: {item}: {why}"));
+                match is_table(item.trim_start_matches('!')) {
+                    true => self.remarks.say(true, why.to_owned()),
+                    false => self.warn(format!("{parameter}: {item}: {why}")),
+                }
             },
         })
     }
@@ -171,24 +177,29 @@ impl Opener {
     fn item(&self, parameter: &str, word: &str, use_as: Use) -> Item {
         match self.open(word, use_as) {
             Ok(opened) => Item::Opened(opened),
-            Err(bad) => {
-                self.note_failure(parameter, &bad.why);
-                if bad.is_new {
-                    self.warn(format!("{parameter}: {}", bad.why));
-                }
-                Item::Broken { name: word.to_owned(), why: bad.why }
+            Err(why) => {
+                self.note_failure(parameter, &why);
+                self.remarks.say(true, why.clone());
+                Item::Broken { name: word.to_owned(), why }
             }
         }
     }
 
-    /// A table by its name: one that is open already, if there is one.
-    fn open(&self, word: &str, use_as: Use) -> Result<Arc<Opened>, Unusable> {
-        let mut tables = self.tables.borrow_mut();
+    /// A table by its name: one that is open already, if there is one. What is wrong with it is
+    /// said by everybody who opens it.
+    fn open(&self, word: &str, use_as: Use) -> Result<Arc<Opened>, String> {
         let key = use_as.key(word);
-        if tables.take_over(&key, &self.before, self.system.stamp) {
-            return tables.get(&key);
+        let mut tables = self.tables.borrow_mut();
+        if !tables.take_over(&key, &self.before, self.system.stamp) {
+            self.read(word, use_as, &key, &mut tables);
         }
+        tables.said(&key).iter().for_each(|text| self.warn(text.clone()));
+        tables.get(&key)
+    }
+
+    fn read(&self, word: &str, use_as: Use, key: &str, tables: &mut Tables) {
         let files: RefCell<Vec<File>> = RefCell::default();
+        let said: RefCell<Vec<String>> = RefCell::default();
         let catalog = Catalog {
             system: self.system,
             folding: match (use_as, self.utf8) {
@@ -202,7 +213,7 @@ impl Opener {
             sensitive: use_as == Use::Sensitive,
             verbatim: use_as == Use::Verbatim,
             parameters: &|name| self.params.own_text(name),
-            warn: &|text| self.warn(text),
+            warn: &|text| said.borrow_mut().push(text),
             // What it is before it is read: a change meanwhile is one that shows.
             reads: &|path| {
                 files.borrow_mut().push((path.to_owned(), (self.system.stamp)(path)));
@@ -210,7 +221,7 @@ impl Opener {
         };
         let name = Name::of_table(word, &self.default_type);
         let opened = name.and_then(|name| catalog.open(name));
-        tables.keep(&key, opened, files.into_inner())
+        tables.keep(key, opened, files.into_inner(), said.into_inner());
     }
 
     fn note_failure(&self, parameter: &str, why: &str) {
@@ -233,17 +244,17 @@ impl Opener {
 
     /// Takes something that should be said about the configuration.
     pub fn warn(&self, text: String) {
-        self.warnings.borrow_mut().push(text);
+        self.remarks.say(false, text);
     }
 
-    /// What should be said so far.
-    pub fn said(&self) -> Vec<String> {
-        self.warnings.borrow().clone()
+    /// Tables from here on are this program's.
+    pub fn speak_as(&self, daemon: Daemon) {
+        self.remarks.speak_as(daemon);
     }
 
     /// What should be said, and the tables.
-    pub fn finish(self) -> (Vec<String>, Tables) {
-        (self.warnings.into_inner(), self.tables.into_inner())
+    pub fn finish(self) -> (Vec<Remark>, Tables) {
+        (self.remarks.finish(), self.tables.into_inner())
     }
 }
 
@@ -321,6 +332,14 @@ impl Maps {
         }
     }
 
+    /// Why the table at a place was not opened: a line for the log, or nothing.
+    pub fn unavailable(&self, place: usize) -> String {
+        match self.tables.get(place) {
+            Some(Item::Broken { name, why }) => format!("{name} is unavailable. {why}"),
+            _ => String::new(),
+        }
+    }
+
     /// The first answer, with the place of the table that gives it among the parameter's words.
     pub fn find_at(&self, key: &[u8]) -> (Lookup<'_>, usize) {
         self.search(key, Part::Whole)
@@ -386,94 +405,4 @@ impl Table for Maps {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use config::{Host, MainCf};
-
-    fn open(main_cf: &str) -> (Maps, Vec<String>) {
-        let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
-        let params = Params::new(main, Host::default());
-        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
-        let maps = opener.maps(&params, "alias_maps").unwrap();
-        (maps, opener.finish().0)
-    }
-
-    #[test]
-    fn tables_are_asked_in_order() {
-        let (maps, said) = open("alias_maps = inline:{a=1} inline:{a=2, b=3}\n");
-        assert_eq!(maps.lookup(b"A"), Lookup::Found(Cow::Borrowed(b"1")));
-        assert_eq!(maps.lookup(b"b"), Lookup::Found(Cow::Borrowed(b"3")));
-        assert_eq!(maps.lookup(b"c"), Lookup::NotFound);
-        assert!(said.is_empty() && !maps.is_empty());
-    }
-
-    #[test]
-    fn an_empty_answer_is_a_mistake_in_the_table() {
-        let (maps, _) = open("alias_maps = inline:{a=}\n");
-        assert!(matches!(maps.find(b"a", Part::Whole), Lookup::Retry(_)));
-        // Who asks for the place decides for himself.
-        assert_eq!(maps.find_at(b"a").0, Lookup::Found(Cow::Borrowed(b"")));
-        let expected = [
-            "alias_maps lookup of a returns an empty string result",
-            "alias_maps should return NO RESULT in case of NOT FOUND",
-        ];
-        assert_eq!(maps.complaints(b"a"), expected);
-        let titled = maps.titled("inline:x").complaints(b"a");
-        assert_eq!(titled[0], "inline:x lookup of a returns an empty string result");
-    }
-
-    #[test]
-    fn a_broken_table_is_named_once() {
-        let main = b"header_checks = regexp:/nowhere\nbody_checks = regexp:/nowhere\n";
-        let params = Params::new(MainCf::parse("main.cf", main).unwrap(), Host::default());
-        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
-        for parameter in ["header_checks", "body_checks"] {
-            let maps = opener.raw_maps(&params, parameter).unwrap();
-            assert!(matches!(maps.lookup(b"x"), Lookup::Retry(_)));
-        }
-        let said = opener.finish().0;
-        assert_eq!(said, ["header_checks: open /nowhere: No such file or directory"]);
-    }
-
-    #[test]
-    fn content_is_asked_for_letter_by_letter() {
-        let main = MainCf::parse("main.cf", b"body_checks = inline:{Ab=1} regexp:{{/x/ 2}}\n");
-        let params = Params::new(main.unwrap(), Host::default());
-        let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
-        let maps = opener.raw_maps(&params, "body_checks").unwrap();
-        assert_eq!(maps.lookup(b"ab"), Lookup::NotFound);
-        assert_eq!(maps.lookup(b"Ab"), Lookup::Found(Cow::Borrowed(b"1")));
-        assert_eq!(maps.lookup(b"\xffX"), Lookup::Found(Cow::Borrowed(b"2")));
-    }
-
-    #[test]
-    fn a_broken_table_never_means_not_found() {
-        let (maps, said) = open("alias_maps = inline:{a=1} hash:/nowhere/aliases\n");
-        assert_eq!(maps.lookup(b"a"), Lookup::Found(Cow::Borrowed(b"1")));
-        assert!(matches!(maps.lookup(b"b"), Lookup::Retry(_)));
-        let why = "alias_maps: open database /nowhere/aliases.db: No such file or directory";
-        assert_eq!(said, [why]);
-    }
-
-    #[test]
-    fn a_table_that_cannot_be_opened_may_be_fatal() {
-        let insist = |main_cf: &str| {
-            let main = MainCf::parse("main.cf", main_cf.as_bytes()).unwrap();
-            let params = Params::new(main, Host::default());
-            let opener = Opener::new(&params, crate::testing::tables(), Tables::default()).unwrap();
-            drop(opener.maps(&params, "alias_maps").unwrap());
-            drop(opener.networks(&params, "mynetworks").unwrap());
-            opener.insist().map_err(|bad| bad.to_string())
-        };
-        let fatal = "daemon_table_open_error_is_fatal = yes\nmynetworks = 127.0.0.1\n";
-        let broken = "alias_maps = hash:/nowhere/a\n";
-        let why = "fatal: open database /nowhere/a.db: No such file or directory";
-        assert_eq!(insist(&format!("{fatal}{broken}")), Err(why.into()));
-        assert_eq!(insist(&format!("mynetworks = 127.0.0.1\n{broken}")), Ok(()));
-        assert_eq!(insist(&format!("{fatal}alias_maps = inline:{{a=b}}\n")), Ok(()));
-        let listed = "mynetworks = cidr:/nowhere/c\nalias_maps =\n";
-        let why = "fatal: open /nowhere/c: No such file or directory";
-        let only = "daemon_table_open_error_is_fatal = yes\n";
-        assert_eq!(insist(&format!("{only}{listed}")), Err(why.into()));
-    }
-}
+mod tests;

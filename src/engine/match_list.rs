@@ -63,7 +63,10 @@ enum Pattern<P> {
     Plain(P),
     Table(Arc<Opened>),
     /// As it is written.
-    Unusable(String),
+    Unusable {
+        name: String,
+        why: String,
+    },
 }
 
 impl<P> List<P> {
@@ -103,7 +106,7 @@ impl<P> List<P> {
             };
             let pattern = pattern.unwrap_or_else(|why| {
                 (reader.complain)(word, &why);
-                Pattern::Unusable(text.to_string())
+                Pattern::Unusable { name: text.to_string(), why }
             });
             self.items.push(Item { refuses, pattern });
         }
@@ -116,7 +119,7 @@ impl<P> List<P> {
                 Pattern::Plain(pattern) if plain(pattern) => Match::Yes,
                 Pattern::Plain(_) => Match::No,
                 Pattern::Table(opened) => table(opened.table()),
-                Pattern::Unusable(_) => Match::Unknown,
+                Pattern::Unusable { .. } => Match::Unknown,
             };
             match found {
                 Match::Yes if item.refuses => return Match::No,
@@ -155,7 +158,7 @@ fn file_words(path: &str, reader: &Reader<'_>, depth: usize) -> Result<Vec<Strin
 }
 
 /// `type:name`, which is not an IPv6 address or network.
-fn is_table(text: &str) -> bool {
+pub fn is_table(text: &str) -> bool {
     text.contains(':') && !text.starts_with('[') && !is_ipv6(text)
 }
 
@@ -263,14 +266,19 @@ impl Domains {
         }
     }
 
-    /// The table that cannot tell whether the domain is in the list, as it is written.
-    pub fn failing(&self, domain: &str) -> Option<String> {
-        self.list.items.iter().find_map(|item| match &item.pattern {
-            Pattern::Unusable(name) => Some(name.clone()),
+    /// Postfix's lines about a look-up that ended with [`Match::Unknown`]; `title` is the list.
+    pub fn trouble(&self, title: &str, domain: &str) -> String {
+        let failing = self.list.items.iter().find_map(|item| match &item.pattern {
+            Pattern::Unusable { name, why } if is_table(name) => {
+                Some((format!("{name} is unavailable. {why}\n"), name.clone()))
+            }
+            Pattern::Unusable { name, .. } => Some((String::new(), name.clone())),
             Pattern::Table(opened) => (self.in_table(opened.table(), domain) == Match::Unknown)
-                .then(|| opened.name.to_string()),
+                .then(|| (String::new(), opened.name.to_string())),
             Pattern::Plain(_) => None,
-        })
+        });
+        let (before, name) = failing.unwrap_or_else(|| (String::new(), domain.to_string()));
+        format!("{before}{title}: {name}: table lookup problem")
     }
 }
 

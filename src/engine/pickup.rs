@@ -344,6 +344,8 @@ fn map_recipients(
         return Ok(());
     }
     let (mapping, resolver) = (&snapshot.mapping, &snapshot.resolver);
+    // What is odd is said when the recipients are mapped.
+    mapping.name_originals(resolver, &mut envelope.recipients, &|_| ())?;
     mapping.recipients(core, resolver, id, envelope, Copies::Made(copies))
 }
 

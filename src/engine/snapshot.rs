@@ -4,7 +4,9 @@
 
 use crate::cleanup::{self, checks::Checks, mapping::Mapping, receive::Receive};
 use crate::lookup::opened::Tables;
+use crate::lookup::remarks::Remark;
 use crate::lookup::{Maps, Opener};
+use crate::maillog::Daemon;
 use crate::smtp::generic::Generic;
 use crate::smtpd::Smtpd;
 use crate::trivial_rewrite::Resolver;
@@ -12,6 +14,7 @@ use crate::{bounce, local, qmgr, smtp, vmailbox};
 use config::check::{self, Finding};
 use config::params::BadValue;
 use config::{MasterCf, Params};
+use mail::Address;
 use protocol::smtp::client::Stage;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,9 +87,7 @@ pub struct Snapshot {
     /// A parameter that would restrict who may send is set and not acted upon: nobody may send.
     pub closed: bool,
     /// What should be said about the configuration at start.
-    pub warnings: Vec<String>,
-    /// Those of them that are about the tables of trivial-rewrite(8).
-    pub of_routing: Vec<String>,
+    pub remarks: Vec<Remark>,
     /// All tables.
     pub tables: Tables,
 }
@@ -109,9 +110,9 @@ impl Snapshot {
         &self,
         master: &MasterCf,
         system: System,
-    ) -> Result<(Snapshot, Vec<String>), BadValue> {
+    ) -> Result<(Snapshot, Vec<Remark>), BadValue> {
         let new = Self::with(self.params.clone(), master, system, self.tables.clone())?;
-        let news = new.warnings.iter().filter(|text| !self.warnings.contains(text));
+        let news = new.remarks.iter().filter(|remark| !self.remarks.contains(remark));
         let news = news.cloned().collect();
         Ok((new, news))
     }
@@ -124,31 +125,38 @@ impl Snapshot {
     ) -> Result<Snapshot, BadValue> {
         let opener = Opener::new(&params, system, before)?;
         // Whoever delivers nothing locally need not have these tables.
+        opener.speak_as(Daemon::Local);
         let delivers = master.services().iter().any(|service| service.command == "local");
         let alias_maps = match delivers {
             true => opener.sensitive_maps(&params, "alias_maps")?,
             false => Maps::default(),
         };
         let own_addresses = own_addresses(&params)?;
-        let before = opener.said().len();
+        opener.speak_as(Daemon::TrivialRewrite);
         let resolver = Arc::new(Resolver::new(&params, own_addresses.clone(), &opener)?);
-        let of_routing = opener.said().split_off(before);
+        opener.speak_as(Daemon::Smtpd);
         let mut smtpd = Vec::new();
         for service in master.services().iter().filter(|service| service.command == "smtpd") {
             smtpd.push(Smtpd::new(service, &params, &opener)?);
         }
         let smtp = smtp_services(&params, master, &own_addresses, &opener, &resolver)?;
+        opener.speak_as(Daemon::Local);
         let local = local_services(&params, master, &opener)?;
+        opener.speak_as(Daemon::Virtual);
         let virtuals = virtual_services(&params, master, &opener)?;
+        opener.speak_as(Daemon::Cleanup);
         let mapping = Mapping::new(&params, &opener)?;
         let checks = Checks::new(&params, &opener)?;
         opener.insist()?;
-        let (mut warnings, tables) = opener.finish();
+        let (mut remarks, tables) = opener.finish();
+        let mut warnings = Vec::new();
         let qmgr = qmgr::Settings::new(&params, master, &mut warnings)?;
         let bounce = bounce::Settings::new(&params, &mut warnings)?;
         warnings.sort();
         warnings.dedup();
         let closed = findings(&params, master, &mut warnings);
+        let warning = |text| Remark::warning(Daemon::Smtpd, text);
+        remarks.extend(warnings.into_iter().map(warning));
         let transports = transports(master);
         Ok(Snapshot {
             myhostname: params.text("myhostname")?,
@@ -180,8 +188,7 @@ impl Snapshot {
             local,
             virtuals,
             closed,
-            warnings,
-            of_routing,
+            remarks,
             tables,
             params,
         })
@@ -191,6 +198,11 @@ impl Snapshot {
     pub fn longest_reply(&self) -> Duration {
         let limits = self.smtp.iter().map(|(_, settings)| settings.timeouts.of(Stage::End));
         limits.max().unwrap_or_default()
+    }
+
+    /// What a recipient was, where messages are to show it (`enable_original_recipient`).
+    pub fn shown_original<'a>(&self, original: &'a Address) -> Option<&'a Address> {
+        self.cleanup.keeps_original.then_some(original)
     }
 
     /// The program behind a master.cf transport.
@@ -270,6 +282,7 @@ fn smtp_services(
     for service in master.services() {
         if service.endpoint.is_none() && matches!(service.command.as_str(), "smtp" | "lmtp") {
             let params = params.of_service(service);
+            opener.speak_as(if service.command == "lmtp" { Daemon::Lmtp } else { Daemon::Smtp });
             let mut settings = smtp::Settings::read(&params, own.to_vec(), opener)?;
             settings.generic = Generic::read(&params, opener, resolver, &service.command)?;
             services.push((service.name.clone(), Arc::new(settings)));

@@ -409,7 +409,7 @@ impl Resolver {
     /// What the log says when mydestination cannot tell.
     pub fn local_trouble(&self, domain: &[u8]) -> String {
         let domain = String::from_utf8_lossy(domain);
-        trouble("mydestination", &self.mydestination, &domain)
+        self.mydestination.trouble("mydestination", &domain)
     }
 
     /// What the log says of a domain that is listed for more than one class.
@@ -444,7 +444,7 @@ impl Resolver {
             match list.contains(domain) {
                 Match::Yes => return Ok(class),
                 Match::Unknown => {
-                    return Err(format!("{}\n{name} lookup failure", trouble(name, list, domain)));
+                    return Err(format!("{}\n{name} lookup failure", list.trouble(name, domain)));
                 }
                 Match::No => {}
             }
@@ -536,11 +536,6 @@ impl Resolver {
         let text = found.map(|value| String::from_utf8_lossy(&value).trim().to_string());
         Ok(text.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("dunno")))
     }
-}
-
-fn trouble(parameter: &str, list: &Domains, domain: &str) -> String {
-    let name = list.failing(domain).unwrap_or_else(|| domain.to_string());
-    format!("{parameter}: {name}: table lookup problem")
 }
 
 /// `transport:nexthop`; the nexthop may be missing.

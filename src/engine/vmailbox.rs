@@ -108,7 +108,8 @@ impl Delivery<'_> {
     async fn ask(&self, asked: &VirtualRequest) -> Result<Verdict, Trouble> {
         let sender = &self.request.message.envelope.sender;
         let Recipient { address, original, .. } = self.recipient;
-        let header = recipient::header(sender, original, Some(address));
+        let snapshot = self.core.snapshot();
+        let header = recipient::header(sender, snapshot.shown_original(original), Some(address));
         let content = Pieces::new(header, &self.request.content);
         let wait = self.settings.lock_wait;
         let answer = helper::ask(&self.core.rt, asked.encode(), content, wait).await;

@@ -7,6 +7,8 @@
 //! | `:include:/file/name` | a file with more entries |
 //! | anything else | addresses, as in a mail header |
 //!
+//! An empty address in angle brackets is none, one in quotes is.
+//!
 //! Read by the engine when it expands an alias, and by deliver, which looks whether what it is
 //! asked for stands there. Quotes and comments are those of a header; a comma inside them
 //! separates nothing.
@@ -49,7 +51,10 @@ pub fn list(text: &[u8]) -> Vec<Destination> {
         }
     }
     for element in elements(text) {
-        let mut rest = element.trim_ascii();
+        let mut rest = element.trim_ascii_start();
+        if is_nobody(rest) {
+            continue;
+        }
         // Not a word of RFC 822: the colon would begin a group.
         while starts_with_include(rest) {
             let path = &rest[INCLUDE.len()..];
@@ -69,8 +74,24 @@ pub fn list(text: &[u8]) -> Vec<Destination> {
 
 /// The entries of a file, line by line: every line a list, those that begin with `#` none.
 pub fn by_line(text: &[u8]) -> impl Iterator<Item = Vec<Destination>> {
-    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
-    lines.map(list).filter(|line| !line.is_empty())
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
+    lines.map(line).filter(|line| !line.is_empty())
+}
+
+/// The entries of a line, which ends at a NUL. Its end is a blank in quotes that are left open.
+fn line(text: &[u8]) -> Vec<Destination> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    match text.strip_suffix(b"\n") {
+        Some(line) if line.contains(&b'"') => list(&[line, b" "].concat()),
+        Some(line) => list(line),
+        None => list(text),
+    }
+}
+
+/// Whether it is `<>`.
+fn is_nobody(element: &[u8]) -> bool {
+    let inside = element.trim_ascii().strip_prefix(b"<").and_then(|it| it.strip_suffix(b">"));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// The entries of a file.
@@ -155,7 +176,7 @@ mod tests {
         assert_eq!(list(b"Joe <j@k>, Group: c, d;"), ["j@k", "c", "d"].map(address));
         assert_eq!(list(b"\"odd user\"@x, <@r:e@f>"), ["odd user@x", "@r:e@f"].map(address));
         assert_eq!(list(b"\"\""), [address("")]);
-        assert!(list(b" , (nobody) ").is_empty());
+        assert!(list(b" , (nobody) ").is_empty() && list(b"<>, < > ").is_empty());
         let paths = [Destination::Include(b"/a".into()), Destination::Include(b"/b".into())];
         assert_eq!(list(b":include:/a :include:/b c")[..2], paths);
     }
@@ -171,5 +192,7 @@ mod tests {
             Destination::Command(b"cat".into()),
         ];
         assert_eq!(lines(text), expected);
+        assert_eq!(lines(b"bob\0carol\ndave"), [address("bob"), address("dave")]);
+        assert_eq!(lines(b"\"open, bob\ncarol\n"), [address("open, bob "), address("carol")]);
     }
 }

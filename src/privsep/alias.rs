@@ -130,7 +130,8 @@ impl Request {
             && self.includes.len() <= INCLUDES_MAX
             && self.includes.iter().all(|path| text(path, TARGET_MAX))
             && text(target, TARGET_MAX)
-            && target.is_empty() == matches!(kind, 3 | 4)
+            // A command may be empty: it does nothing, and does it well.
+            && (kind == 1 || target.is_empty() == matches!(kind, 3 | 4))
             && (self.source == Source::User || !matches!(kind, 3 | 4))
             && (self.includes.is_empty() || !matches!(kind, 3 | 4))
             && text(&self.from_line, FROM_LINE_MAX)

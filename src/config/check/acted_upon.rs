@@ -283,6 +283,7 @@ pub(super) static NAMES: &[&str] = &[
     "smtpd_reject_footer",
     "smtpd_reject_footer_maps",
     "smtpd_reject_unlisted_recipient",
+    "smtpd_reject_unlisted_sender",
     "smtpd_relay_before_recipient_restrictions",
     "smtpd_relay_restrictions",
     "smtpd_restriction_classes",

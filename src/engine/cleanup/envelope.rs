@@ -1,29 +1,27 @@
 //! cleanup(8), the envelope: recipients that are named twice get one copy.
 //!
 //! Two recipients are the same when address, original and DSN parameters are, whatever the letter
-//! case: who asked for different reports gets both.
+//! case: who asked for different reports gets both. With `enable_original_recipient = no` addresses
+//! alone decide.
 //!
 //! **Limits**: `duplicate_filter_limit` distinct recipients are remembered; later ones are kept
 //! even when they are among them no more than once.
 //! **Standards**: cleanup(8), postconf(5) `duplicate_filter_limit`, `enable_original_recipient`.
 
 use super::Settings;
-use mail::{Address, Envelope, Recipient};
+use mail::{Envelope, Recipient};
 use std::collections::BTreeSet;
 
-/// Drops repeated recipients; the first of equal ones stays. Where `enable_original_recipient` does
-/// not keep what recipients were, that is forgotten first.
+/// Drops repeated recipients; the first of equal ones stays.
 pub fn drop_duplicates(envelope: &mut Envelope, settings: &Settings) {
     let Settings { keeps_original, duplicate_filter_limit: limit, .. } = *settings;
-    if !keeps_original {
-        envelope.recipients.iter_mut().for_each(|it| it.original = Address::null());
-    }
     if envelope.recipients.len() < 2 {
         return;
     }
     let mut seen = BTreeSet::new();
     envelope.recipients.retain(|recipient| {
-        let key = key(recipient);
+        let key =
+            if keeps_original { key(recipient) } else { folded(recipient.address.as_bytes()) };
         if seen.contains(&key) {
             return false;
         }
@@ -38,16 +36,21 @@ fn key(recipient: &Recipient) -> Vec<u8> {
     let Recipient { address, original, dsn_orcpt, notify } = recipient;
     let orcpt = dsn_orcpt.as_deref().unwrap_or_default();
     let parts = [orcpt, &[*notify], original.as_bytes(), address.as_bytes()];
-    let whole = parts.join(b"\n".as_slice());
-    match std::str::from_utf8(&whole) {
+    folded(&parts.join(b"\n".as_slice()))
+}
+
+fn folded(key: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(key) {
         Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
-        _ => whole.to_ascii_lowercase(),
+        _ => key.to_ascii_lowercase(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mail::Address;
+
     fn settings(duplicate_filter_limit: usize) -> Settings {
         Settings { duplicate_filter_limit, ..super::super::tests::settings() }
     }
@@ -67,7 +70,7 @@ mod tests {
         assert_eq!(kept.recipients.len(), 2);
         drop_duplicates(&mut forgotten, &Settings { keeps_original: false, ..settings(0) });
         assert_eq!(forgotten.recipients.len(), 1);
-        assert!(forgotten.recipients[0].original.is_null());
+        assert_eq!(forgotten.recipients[0].original.as_bytes(), b"x@b");
     }
 
     fn named(names: &[&str], limit: usize) -> Vec<String> {

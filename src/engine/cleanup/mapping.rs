@@ -245,6 +245,28 @@ impl Mapping {
         Ok(())
     }
 
+    /// Names what each recipient was in reports, where the submitter has not: the address in
+    /// canonical form, mapped by the canonical maps, unquoted.
+    ///
+    /// # Errors
+    /// A table cannot answer.
+    pub fn name_originals(
+        &self,
+        resolver: &Resolver,
+        recipients: &mut [Recipient],
+        warn: &dyn Fn(&str),
+    ) -> Result<(), Trouble> {
+        let buffers = Buffers::default();
+        let job = self.job(resolver, None, warn, &buffers);
+        for recipient in recipients.iter_mut().filter(|it| it.dsn_orcpt.is_none()) {
+            let mut address = resolver.canonical(&recipient.original);
+            job.one(Class::EnvelopeRecipient, &mut address)?;
+            let orcpt = [b"rfc822;", address.as_bytes()].concat();
+            recipient.dsn_orcpt = Some(orcpt).filter(|_| !address.is_8bit());
+        }
+        Ok(())
+    }
+
     /// An address in a header, in canonical form.
     ///
     /// # Errors
@@ -260,11 +282,6 @@ impl Mapping {
         let warn = |text: &str| warn(core, id, text);
         let buffers = Buffers::default();
         self.job(resolver, None, &warn, &buffers).one(class, address)
-    }
-
-    /// The tables that make other recipients of one.
-    pub fn of_recipients(&self) -> [&Maps; 3] {
-        [&self.recipient_canonical.maps, &self.canonical.maps, &self.virtual_alias.maps]
     }
 
     fn job<'a>(

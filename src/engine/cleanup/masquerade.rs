@@ -77,8 +77,7 @@ impl Masquerade {
             Match::Yes => Ok(true),
             Match::No => Ok(false),
             Match::Unknown => {
-                let table = exceptions.failing(user).unwrap_or_default();
-                let why = format!("masquerade_exceptions: {table}: table lookup problem");
+                let why = exceptions.trouble("masquerade_exceptions", user);
                 Err(Trouble::lookup("masquerade_exceptions", address, &why))
             }
         }

@@ -331,7 +331,8 @@ impl<'a> Expansion<'a> {
             Place::Here(found) => (found, true),
             Place::Elsewhere(found) => (found, false),
             Place::BadSyntax => {
-                let text = format!("bad recipient address syntax: {address}");
+                let whole = (self.world.canonical)(address);
+                let text = format!("bad recipient address syntax: {whole}");
                 return branch.ended((5, 1, 3), text);
             }
             Place::Unknown(why) => {

@@ -67,15 +67,20 @@ pub fn from_line(sender: &Address, core: &Core) -> Vec<u8> {
     [b"From ", address, b"  ", date.as_bytes()].concat()
 }
 
-/// The header fields that delivery adds, with LF; `delivered` for `Delivered-To:`.
-pub fn header(sender: &Address, original: &Address, delivered: Option<&Address>) -> Vec<u8> {
+/// The header fields that delivery adds, with LF: `original` for `X-Original-To:`, `delivered` for
+/// `Delivered-To:`.
+pub fn header(
+    sender: &Address,
+    original: Option<&Address>,
+    delivered: Option<&Address>,
+) -> Vec<u8> {
     let mut out = [b"Return-Path: <", external(sender).as_slice(), b">\n"].concat();
     let mut field = |name: &str, address: &Address| {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(&external(address));
         out.push(b'\n');
     };
-    if !original.is_null() {
+    if let Some(original) = original.filter(|original| !original.is_null()) {
         field("X-Original-To: ", original);
     }
     if let Some(delivered) = delivered {
@@ -135,7 +140,7 @@ mod tests {
         let address = |text: &str| Address::from_internal(text.as_bytes());
         let (original, delivered) = (address("Alice@b"), address("alice@b"));
         let lines = |sender: &str, delivered: Option<&Address>| {
-            String::from_utf8(header(&address(sender), &original, delivered)).unwrap()
+            String::from_utf8(header(&address(sender), Some(&original), delivered)).unwrap()
         };
         let to = "X-Original-To: Alice@b\n";
         let with = Some(&delivered);

@@ -16,15 +16,6 @@ use tables::catalog::{BadTable, Opened, Stamp};
 /// A file, and what it was before it was read.
 pub type File = (String, Option<Stamp>);
 
-/// Why there is no such table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// Postfix's words.
-    pub why: String,
-    /// Nobody has been told yet.
-    pub is_new: bool,
-}
-
 /// Tables by the words that name them.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
@@ -33,8 +24,11 @@ pub struct Tables {
 
 #[derive(Clone, Debug)]
 struct Kept {
-    table: Result<Arc<Opened>, Unusable>,
+    /// An error is why it cannot be used, in Postfix's words.
+    table: Result<Arc<Opened>, String>,
     files: Vec<File>,
+    /// What its source is warned of.
+    said: Vec<String>,
 }
 
 /// The name behind a table's key: without what it is used for.
@@ -57,27 +51,27 @@ impl Tables {
         before: &Tables,
         stamp: fn(&str) -> Option<Stamp>,
     ) -> bool {
-        if let Some(kept) = self.kept.get_mut(word) {
-            // Said already, for the parameter that named it first.
-            if let Err(unusable) = &mut kept.table {
-                unusable.is_new = false;
-            }
+        if self.kept.contains_key(word) {
             return true;
         }
         let kept = before.kept.get(word).filter(|kept| !kept.has_changed(stamp));
         let Some(kept) = kept else { return false };
-        let mut kept = kept.clone();
-        if let Err(unusable) = &mut kept.table {
-            unusable.is_new = false;
-        }
-        self.kept.insert(word.to_owned(), kept);
+        self.kept.insert(word.to_owned(), kept.clone());
         true
     }
 
     /// The table, which is here.
-    pub(super) fn get(&self, word: &str) -> Result<Arc<Opened>, Unusable> {
-        let kept = self.kept.get(word).expect("only what was taken over or kept is asked for");
-        kept.table.clone()
+    pub(super) fn get(&self, word: &str) -> Result<Arc<Opened>, String> {
+        self.known(word).table.clone()
+    }
+
+    /// What should be said of the table, which is here.
+    pub(super) fn said(&self, word: &str) -> &[String] {
+        &self.known(word).said
+    }
+
+    fn known(&self, word: &str) -> &Kept {
+        self.kept.get(word).expect("only what was taken over or kept is asked for")
     }
 
     /// Keeps what came of opening a table from these files.
@@ -86,11 +80,10 @@ impl Tables {
         word: &str,
         opened: Result<Opened, BadTable>,
         files: Vec<File>,
-    ) -> Result<Arc<Opened>, Unusable> {
-        let unusable = |bad: BadTable| Unusable { why: bad.0, is_new: true };
-        let table = opened.map(Arc::new).map_err(unusable);
-        self.kept.insert(word.to_owned(), Kept { table: table.clone(), files });
-        table
+        said: Vec<String>,
+    ) {
+        let table = opened.map(Arc::new).map_err(|bad| bad.0);
+        self.kept.insert(word.to_owned(), Kept { table, files, said });
     }
 
     /// The tables whose files are not what they were.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Which Postfix program a line seems to come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Daemon {
     /// master(8)
     Master,
@@ -125,6 +125,8 @@ pub enum Severity {
     Info,
     /// An administrator should act.
     Warning,
+    /// Part of a service does not work.
+    Error,
     /// A service cannot go on.
     Fatal,
 }
@@ -135,6 +137,7 @@ impl Severity {
         match self {
             Severity::Info => 6,
             Severity::Warning => 4,
+            Severity::Error => 3,
             Severity::Fatal => 2,
         }
     }
@@ -226,6 +229,8 @@ pub enum Event<'a> {
     MessageWarning { daemon: Daemon, id: QueueId, text: &'a str },
     /// Something worth a line.
     Info { daemon: Daemon, text: &'a str },
+    /// Something that keeps part of the service from working.
+    Error { daemon: Daemon, text: &'a str },
     /// The service cannot go on.
     Fatal { daemon: Daemon, text: &'a str },
 }
@@ -244,6 +249,7 @@ impl Event<'_> {
             Event::Warning { daemon, .. }
             | Event::MessageWarning { daemon, .. }
             | Event::Info { daemon, .. }
+            | Event::Error { daemon, .. }
             | Event::Fatal { daemon, .. } => daemon,
             _ => &Daemon::Smtpd,
         }
@@ -257,6 +263,7 @@ impl Event<'_> {
             | Event::IllegalAddress { .. }
             | Event::UnknownNotify { .. }
             | Event::NonSmtp { .. } => Severity::Warning,
+            Event::Error { .. } => Severity::Error,
             Event::Fatal { .. } => Severity::Fatal,
             _ => Severity::Info,
         }

@@ -73,6 +73,7 @@ pub fn write(out: &mut String, event: &Event<'_>) -> fmt::Result {
         Event::Info { text, .. } | Event::Connecting { text, .. } => {
             write!(out, "{}", Printable(text.as_bytes()))
         }
+        Event::Error { text, .. } => write!(out, "error: {}", Printable(text.as_bytes())),
         Event::Fatal { text, .. } => write!(out, "fatal: {}", Printable(text.as_bytes())),
     }
 }

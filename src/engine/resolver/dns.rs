@@ -80,7 +80,11 @@ impl Dns {
 
     async fn look_up(&self, name: &str, kind: RecordType) -> Result<Lookup, Missing> {
         let resolver = self.resolver().ok_or(Missing::ours(Cause::TryAgain))?;
-        let name = Name::from_utf8(name);
+        // Read as UTF-8 a name may have no underscore within a label; hosts have.
+        let name = match name.is_ascii() {
+            true => Name::from_ascii(name),
+            false => Name::from_utf8(name),
+        };
         let mut name = name.map_err(|_| Missing::ours(Cause::InvalidName))?;
         // Names in mail are complete: the search list of resolv.conf is not for them.
         name.set_fqdn(true);

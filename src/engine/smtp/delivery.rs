@@ -13,6 +13,7 @@ use super::{Client, Settings};
 use crate::custody::Told;
 use crate::delivery::{DeliverRequest, Outcome};
 use crate::lookup::servers;
+use crate::maillog::Event;
 use mail::envelope::Encoding;
 use mail::{Dsn, Envelope, Status};
 use protocol::mx::Candidate;
@@ -102,8 +103,12 @@ impl<'a> Delivery<'a> {
         let destination = match Destination::parse(site, &self.settings.port) {
             Ok(destination) => destination,
             Err(error) => {
-                self.report.warn(self.settings, &error.to_string());
-                self.why = Some(Dsn::local(Status::new(4, 3, 5), error.to_string()));
+                // A process of Postfix's would have ended with it, and left its queue manager to
+                // say so.
+                let (daemon, text) = (self.settings.daemon.clone(), &error.to_string());
+                self.client.log.log(&Event::Fatal { daemon, text });
+                let reason = "unknown mail transport error".to_string();
+                self.why = Some(Dsn::local(Status::new(4, 3, 0), reason));
                 return Go::On;
             }
         };
@@ -344,8 +349,9 @@ impl<'a> Delivery<'a> {
         let Some(generic) = &self.settings.generic else {
             return Ok((Cow::Borrowed(envelope), None));
         };
-        let mapped = generic.envelope(envelope, self.report.left())?;
-        Ok((Cow::Owned(mapped), Some(generic.head(&self.request.content)?)))
+        let warn = |text: &str| self.client.log.warn(self.settings.daemon.clone(), text);
+        let mapped = generic.envelope(envelope, self.report.left(), &warn)?;
+        Ok((Cow::Owned(mapped), Some(generic.head(&self.request.content, &warn)?)))
     }
 
     /// Writes the commands; what the content has to go through.

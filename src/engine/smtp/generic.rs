@@ -28,6 +28,8 @@ const HEADER_BYTES_MAX: usize = 1 << 20;
 /// The parameter.
 #[derive(Debug)]
 pub struct Generic {
+    /// `smtp_generic_maps`, or lmtp's.
+    parameter: String,
     maps: Maps,
     finder: Finder,
     resolver: Arc<Resolver>,
@@ -55,12 +57,14 @@ impl Generic {
         resolver: &Arc<Resolver>,
         prefix: &str,
     ) -> Result<Option<Generic>, BadValue> {
-        let maps = opener.maps(params, &format!("{prefix}_generic_maps"))?;
+        let parameter = format!("{prefix}_generic_maps");
+        let maps = opener.maps(params, &parameter)?;
         if maps.is_empty() {
             return Ok(None);
         }
         let propagated = params.list("propagate_unmatched_extensions")?;
         Ok(Some(Generic {
+            parameter,
             maps,
             finder: Finder::new(params)?,
             resolver: resolver.clone(),
@@ -69,12 +73,16 @@ impl Generic {
         }))
     }
 
-    fn address(&self, address: &Address) -> Result<Address, String> {
+    /// What an address is outside: of several, the first.
+    fn address(&self, address: &Address, warn: &dyn Fn(&str)) -> Result<Address, String> {
         let buffers = Buffers::default();
         let (finder, resolver) = (&self.finder, self.resolver.as_ref());
         let mapper = Mapper { finder, resolver, watch: None, buffers: &buffers };
         let mut found = Vec::new();
         mapper.map("smtp_generic_maps", &self.maps, address, self.propagates, &mut found)?;
+        if found.len() > 1 {
+            warn(&format!("multi-valued {} result for {address}", self.parameter));
+        }
         Ok(found.into_iter().next().unwrap_or_else(|| address.clone()))
     }
 
@@ -82,12 +90,17 @@ impl Generic {
     ///
     /// # Errors
     /// A table cannot answer; why.
-    pub fn envelope(&self, envelope: &Envelope, recipients: &[u32]) -> Result<Envelope, String> {
+    pub fn envelope(
+        &self,
+        envelope: &Envelope,
+        recipients: &[u32],
+        warn: &dyn Fn(&str),
+    ) -> Result<Envelope, String> {
         let mut out = envelope.clone();
-        out.sender = self.address(&envelope.sender)?;
+        out.sender = self.address(&envelope.sender, warn)?;
         for index in recipients {
             let recipient = &mut out.recipients[*index as usize];
-            recipient.address = self.address(&recipient.address)?;
+            recipient.address = self.address(&recipient.address, warn)?;
         }
         Ok(out)
     }
@@ -96,14 +109,14 @@ impl Generic {
     ///
     /// # Errors
     /// A table cannot answer; why.
-    pub fn head(&self, content: &Content) -> Result<Head, String> {
+    pub fn head(&self, content: &Content, warn: &dyn Fn(&str)) -> Result<Head, String> {
         let read = head::read(content, HEADER_BYTES_MAX);
         let mut head = Head::default();
         let whole = read.len() as u64 == content.len();
         for line in head::logical_lines(&read, whole) {
             let mut failed = None;
             let new = rewrite_line(line, self.tokens_max, |_, address| {
-                self.address(address).map_err(|why| failed = Some(why)).ok()
+                self.address(address, warn).map_err(|why| failed = Some(why)).ok()
             });
             if let Some(why) = failed {
                 return Err(why);
@@ -112,5 +125,23 @@ impl Generic {
             head.instead += line.len();
         }
         Ok(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    #[test]
+    fn of_several_addresses_the_first_is_taken_and_the_log_hears_of_it() {
+        let maps = "smtp_generic_maps = inline:{{u@a.example=x@b.example, y@b.example}}\n";
+        let snapshot = crate::testing::snapshot_with(maps, "smtp unix - - n - - smtp\n");
+        let generic = snapshot.smtp[0].1.generic.as_ref().unwrap();
+        let said = RefCell::new(Vec::new());
+        let warn = |text: &str| said.borrow_mut().push(text.to_string());
+        let address = mail::Address::from_internal(b"u@a.example");
+        assert_eq!(generic.address(&address, &warn).unwrap().as_bytes(), b"x@b.example");
+        let expected = "multi-valued smtp_generic_maps result for u@a.example";
+        assert_eq!(said.into_inner(), [expected]);
     }
 }

@@ -2,6 +2,7 @@
 //! `[ipv6:address]`, and lists of them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// Where to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,21 +15,13 @@ pub struct Destination {
     pub use_mx: bool,
 }
 
-/// Why a next hop cannot be used.
+/// Why a next hop cannot be used, in Postfix's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NexthopError {
-    /// Brackets or colons in the wrong place.
-    Syntax(String),
-    /// A service name nobody knows.
-    UnknownService(String),
-}
+pub struct NexthopError(String);
 
 impl fmt::Display for NexthopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NexthopError::Syntax(text) => write!(f, "bad host or port in destination: {text}"),
-            NexthopError::UnknownService(name) => write!(f, "unknown service: {name}/tcp"),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -47,28 +40,35 @@ impl Destination {
     /// # Errors
     /// When it is none.
     pub fn parse(text: &str, default_port: &str) -> Result<Destination, NexthopError> {
-        let syntax = || NexthopError::Syntax(text.into());
+        let bad = |what: &str| NexthopError(format!("{what} in server description: {text}"));
         let (host, service, bracketed) = match text.strip_prefix('[') {
             Some(inner) => {
-                let (host, rest) = inner.split_once(']').ok_or_else(syntax)?;
+                let (host, rest) = inner.split_once(']').ok_or_else(|| bad("missing \"]\""))?;
+                let garbage = || bad("garbage after \"]\"");
                 let service = match rest {
-                    "" => None,
-                    _ => Some(rest.strip_prefix(':').ok_or_else(syntax)?),
+                    "" => "",
+                    _ => rest.strip_prefix(':').ok_or_else(garbage)?,
                 };
                 (host, service, true)
             }
-            None => match text.rsplit_once(':') {
-                Some((host, service)) => (host, Some(service), false),
-                None => (text, None, false),
+            None => match text.split_once(':') {
+                Some((host, service)) => (host, service, false),
+                None => (text, "", false),
             },
         };
+        // Several colons and no brackets: an address that should have them.
+        let several = !bracketed && service.contains(':');
         let host = without_tag(host);
-        if host.is_empty() || service == Some("") {
-            return Err(syntax());
+        if several || !is_host(host) {
+            return Err(bad("valid hostname or network address required"));
         }
-        let port = port(service.unwrap_or(default_port))?;
-        Ok(Destination { host: host.into(), port, use_mx: !bracketed })
+        let service = if service.is_empty() { default_port } else { service };
+        Ok(Destination { host: host.into(), port: port(service, text)?, use_mx: !bracketed })
     }
+}
+
+fn is_host(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok() || mail::address::is_valid_hostname(host.as_bytes())
 }
 
 fn without_tag(host: &str) -> &str {
@@ -78,10 +78,19 @@ fn without_tag(host: &str) -> &str {
     }
 }
 
-fn port(service: &str) -> Result<u16, NexthopError> {
-    let named = || SERVICES.iter().find(|(name, _)| *name == service).map(|(_, port)| *port);
+/// What begins with a digit is a number.
+fn port(service: &str, text: &str) -> Result<u16, NexthopError> {
+    if !service.starts_with(|c: char| c.is_ascii_digit()) {
+        let named = SERVICES.iter().find(|(name, _)| *name == service).map(|(_, port)| *port);
+        return named.ok_or_else(|| NexthopError(format!("unknown service: {service}/tcp")));
+    }
+    if !service.bytes().all(|byte| byte.is_ascii_digit()) {
+        let what = "garbage after numerical service in server description";
+        return Err(NexthopError(format!("{what}: {text}")));
+    }
     let number = service.parse().ok().filter(|port| *port != 0);
-    number.or_else(named).ok_or_else(|| NexthopError::UnknownService(service.into()))
+    let bad = || NexthopError(format!("bad network port: {service} for destination: {text}"));
+    number.ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -104,8 +113,34 @@ mod tests {
             let expected = Destination { host: host.into(), port, use_mx };
             assert_eq!(Destination::parse(text, "smtp"), Ok(expected), "{text}");
         }
-        for bad in ["[a", "[a]b", "[]", ":25", "a:", "a:nosuch", "a:0", "a:99999", "[a]:"] {
-            assert!(Destination::parse(bad, "25").is_err(), "{bad}");
+        for (text, port) in [("a:", 25), ("[a]:", 25), ("h_x", 25), ("192.0.2.1", 25)] {
+            assert_eq!(Destination::parse(text, "25").unwrap().port, port, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_next_hop_is_named_in_postfix_words() {
+        for (text, what) in [
+            ("[a", "missing \"]\""),
+            ("[a]b", "garbage after \"]\""),
+            ("[]", "valid hostname or network address required"),
+            (":25", "valid hostname or network address required"),
+            ("a.", "valid hostname or network address required"),
+            ("a..b", "valid hostname or network address required"),
+            ("<a>", "valid hostname or network address required"),
+            ("2001:db8::1", "valid hostname or network address required"),
+            ("[192.0.2.1]:25:25", "garbage after numerical service"),
+        ] {
+            let error = Destination::parse(text, "25").unwrap_err().to_string();
+            assert_eq!(error, format!("{what} in server description: {text}"));
+        }
+        for (text, expected) in [
+            ("a:nosuch", "unknown service: nosuch/tcp"),
+            ("[a]:+25", "unknown service: +25/tcp"),
+            ("a:0", "bad network port: 0 for destination: a:0"),
+            ("[a]:99999", "bad network port: 99999 for destination: [a]:99999"),
+        ] {
+            assert_eq!(Destination::parse(text, "25").unwrap_err().to_string(), expected);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::lookup::Opener;
 use crate::maillog::Client;
 use crate::smtpd::Service;
 use crate::smtpd::access::Keys;
+use crate::smtpd::unlisted::{Known, Party};
 use crate::snapshot::Snapshot;
 use crate::trivial_rewrite::Resolved;
 use config::Params;
@@ -96,6 +97,8 @@ pub struct Question<'a> {
     pub sends_on: bool,
     /// Whether the content has come.
     pub content_has_come: bool,
+    /// What is known of the system's users.
+    pub accounts: Known<'a>,
 }
 
 /// What comes of it.
@@ -103,6 +106,8 @@ pub struct Question<'a> {
 pub struct Judgement {
     /// Why it is refused, when it is.
     pub refusal: Option<Refusal>,
+    /// It is refused because nobody has the address.
+    pub unlisted: bool,
     /// What is ordered for the message.
     pub orders: Orders,
     /// Headers to be put on top of the message.
@@ -113,6 +118,8 @@ pub struct Judgement {
     pub warnings: Vec<String>,
     /// How long the client is to wait for the answer.
     pub pause: Duration,
+    /// The system must be asked for this account first: all else is void.
+    pub asks: Option<String>,
 }
 
 /// How a command is refused.
@@ -209,9 +216,10 @@ impl Subject {
 impl Judgement {
     /// Whether it permits, and that is all.
     pub fn is_plain(&self) -> bool {
-        let Judgement { refusal, orders, prepends, notes, warnings, pause } = self;
+        let Judgement { refusal, orders, prepends, notes, warnings, pause, asks, .. } = self;
         let silent = prepends.is_empty() && notes.is_empty() && warnings.is_empty();
-        refusal.is_none() && silent && pause.is_zero() && *orders == Orders::default()
+        let permits = refusal.is_none() && asks.is_none();
+        permits && silent && pause.is_zero() && *orders == Orders::default()
     }
 
     /// A refusal and nothing else.
@@ -285,10 +293,12 @@ impl Restrictions {
 
     /// Whether MAIL is accepted.
     pub fn mail(&self, question: &Question<'_>) -> Judgement {
-        match self.delays {
-            true => Judgement::default(),
-            false => self.one(&self.sender, question, Subject::Sender),
+        if self.delays || question.orders.discard {
+            return Judgement::default();
         }
+        let mut evaluation = Evaluation::new(self, question);
+        evaluation.sender(&self.sender);
+        evaluation.finish()
     }
 
     /// Whether the recipient is accepted.
@@ -317,9 +327,16 @@ impl Restrictions {
         let early = early.into_iter().filter(|(_, subject)| self.delays && wanted(*subject));
         let mut evaluation = Evaluation::new(self, question);
         for (list, subject) in early.chain(late) {
-            if !evaluation.list(list, subject) {
+            let goes_on = match subject {
+                Subject::Sender => evaluation.sender(list),
+                _ => evaluation.list(list, subject),
+            };
+            if !goes_on {
                 break;
             }
+        }
+        if evaluation.settle() && question.service.recipients.rejects_recipients {
+            evaluation.unlisted(Party::Recipient);
         }
         evaluation.finish()
     }

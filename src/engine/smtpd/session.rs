@@ -9,6 +9,7 @@ use super::Service;
 use super::door::Pass;
 use super::transaction::Transaction;
 use super::transcript::Transcript;
+use crate::accounts::Verdict;
 use crate::anvil::Visit;
 use crate::core::Core;
 use crate::limits::{BACKLOG_RETRY, INPUT_BYTES, REPLY_BYTES};
@@ -65,6 +66,8 @@ struct Task {
     transcript: Option<Box<Transcript>>,
     /// The last command that was worked on, for `lost connection after`.
     after: &'static str,
+    /// What the system has said of accounts that this command is about.
+    accounts: Vec<(String, Verdict)>,
     /// Bytes of the content that is under way.
     content_bytes: u64,
     /// When a whole request must have come, see [`Service::min_data_rate`].
@@ -106,6 +109,7 @@ impl Task {
             pause: 0,
             visit: None,
             after: "CONNECT",
+            accounts: Vec::new(),
             content_bytes: 0,
             request_until,
         }

@@ -169,7 +169,8 @@ fn what_cannot_be_decided_is_not_guessed() {
     assert_eq!(
         unknown.resolve(&Address::null(), &Address::from_internal(b"a@b.example")),
         Resolved::Unknown(
-            "relay_domains: hash:/nowhere: table lookup problem\nrelay_domains lookup failure"
+            "hash:/nowhere is unavailable. open database /nowhere.db: No such file or directory\n\
+             relay_domains: hash:/nowhere: table lookup problem\nrelay_domains lookup failure"
                 .into()
         )
     );

@@ -231,3 +231,21 @@ fn notices_have_no_blind_copies_and_follow_aliases() {
     let to = recipients(bcc, &["r@bad.example"]);
     assert_eq!(to, ["all@x.example", "r@bad.example", "t@y.example (s@a.example)"]);
 }
+
+#[test]
+fn what_a_submission_does_not_name_is_the_address_after_the_canonical_maps() {
+    let maps = "canonical_maps = inline:{c@x.example=d@x.example}\n\
+                virtual_alias_maps = inline:{d@x.example=e@x.example}\n";
+    let snapshot = crate::testing::snapshot_with(&format!("{BASE}{maps}"), "");
+    let given = Some(b"rfc822;given@x.example".to_vec());
+    let mut recipients = ["c@x.example", "u", "a@b@ours.example", "c@x.example"]
+        .map(|address| mail::Recipient::new(mail::Address::from_internal(address.as_bytes())));
+    recipients[3].dsn_orcpt.clone_from(&given);
+    let named = snapshot.mapping.name_originals(&snapshot.resolver, &mut recipients, &|_| ());
+    assert!(named.is_ok());
+    let named = recipients.map(|recipient| recipient.dsn_orcpt);
+    let expected = ["d@x.example", "u@origin.example", "a@b@ours.example"]
+        .map(|address| Some(format!("rfc822;{address}").into_bytes()));
+    assert_eq!(named[..3], expected);
+    assert_eq!(named[3], given);
+}

@@ -1,6 +1,7 @@
 //! Transports and destinations as the configuration has them.
 
 use super::*;
+use crate::lookup::remarks::Remark;
 use crate::testing::site::Rule;
 use crate::testing::snapshot_with;
 use std::cell::Cell;
@@ -89,8 +90,8 @@ fn strange_numbers_are_said_to_be() {
         "parameter not acted upon: in_flow_delay=2s",
         "notify_classes: of class protocol, the smtp client's are not sent",
     ] {
-        let said = |warning: &String| warning.contains(part);
-        assert!(snapshot.warnings.iter().any(said), "{part}\n{:#?}", snapshot.warnings);
+        let said = |remark: &Remark| remark.text.contains(part);
+        assert!(snapshot.remarks.iter().any(said), "{part}\n{:#?}", snapshot.remarks);
     }
 }
 

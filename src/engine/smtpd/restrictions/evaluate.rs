@@ -19,8 +19,11 @@ use super::word::Restriction;
 use super::{Checked, Judgement, Note, Question, Refusal, Restrictions, Subject, temporary};
 use crate::match_list::Match;
 use crate::smtpd::access::Access;
+use crate::smtpd::unlisted::{Listed, Party, not_now};
 use crate::trivial_rewrite::{Class, Resolved};
+use mail::Address;
 use protocol::smtp::reply::Reply;
+use std::borrow::Cow;
 
 /// Restriction classes and lists in tables, at most so deep.
 const DEPTH_MAX: usize = 100;
@@ -70,12 +73,25 @@ impl<'a> Evaluation<'a> {
         self.walk(list, subject) != Step::End
     }
 
-    /// The end of all lists.
-    pub(super) fn finish(mut self) -> Judgement {
-        let permits = self.judgement.refusal.is_none() && !self.judgement.orders.discard;
+    /// Evaluates the sender's list, and whether somebody has the sender where that is asked for.
+    pub(super) fn sender(&mut self, list: &[Restriction]) -> bool {
+        let rejects = self.question.service.recipients.rejects_senders;
+        self.list(list, Subject::Sender) && (!rejects || self.unlisted(Party::Sender) != Step::End)
+    }
+
+    /// The end of all lists; whether they permit.
+    pub(super) fn settle(&mut self) -> bool {
+        let judgement = &mut self.judgement;
+        let permits = judgement.refusal.is_none() && !judgement.orders.discard;
         if let Some(reply) = self.defer_if_permit.take().filter(|_| permits) {
-            self.judgement.refusal = Some(Refusal::Reply(reply));
+            judgement.refusal = Some(Refusal::Reply(reply));
         }
+        permits && judgement.refusal.is_none()
+    }
+
+    /// What comes of it all.
+    pub(super) fn finish(mut self) -> Judgement {
+        self.settle();
         self.judgement
     }
 
@@ -163,6 +179,7 @@ impl<'a> Evaluation<'a> {
                 self.word(subject, code, "4.7.1", text)
             }
             Restriction::RejectUnauthPipelining => self.pipelining(subject),
+            Restriction::RejectUnlisted(party) => self.unlisted(*party),
             Restriction::RejectInvalidHelo => self.invalid_helo(),
             Restriction::RejectNonFqdnHelo => self.non_fqdn_helo(),
             Restriction::RejectNonFqdnSender => self.non_fqdn(Checked::Sender),
@@ -252,6 +269,38 @@ impl<'a> Evaluation<'a> {
                 self.refuse(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
             }
             (Resolved::Unknown(_), _) => self.misconfigured(temporary(&recipient.to_string())),
+        }
+    }
+
+    /// Whether somebody has the sender or the recipient.
+    pub(super) fn unlisted(&mut self, party: Party) -> Step {
+        let Question { service, snapshot, accounts, .. } = self.question;
+        let sender = self.question.sender.filter(|sender| !sender.is_null());
+        let (address, resolved) = match (party, self.question.recipient, sender) {
+            (Party::Recipient, Some((address, resolved)), _) => (address, Cow::Borrowed(resolved)),
+            (Party::Sender, _, Some(sender)) => {
+                (sender, Cow::Owned(snapshot.resolver.resolve(&Address::null(), sender)))
+            }
+            _ => return Step::Next,
+        };
+        match service.recipients.check((party, address), &resolved, snapshot, *accounts) {
+            Listed::Yes => Step::Next,
+            Listed::No(reply) => {
+                self.judgement.unlisted = !self.warns;
+                self.refuse(reply)
+            }
+            Listed::Unknown(why) => {
+                // What resolving a recipient has met is said where it is resolved.
+                if party == Party::Sender || !matches!(*resolved, Resolved::Unknown(_)) {
+                    self.judgement.warnings.push(why);
+                }
+                self.misconfigured(not_now(address))
+            }
+            Listed::Ask(name) => {
+                // It goes on, so that a rehearsal asks all tables; nothing of it counts.
+                self.judgement.asks.get_or_insert(name);
+                Step::Next
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Dialogues under restrictions; replies and lines as Postfix 3.7.11 has them.
 
+mod unlisted;
+
 use crate::testing::World;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -9,6 +9,7 @@
 use super::{Checked, Codes};
 use crate::lookup::Opener;
 use crate::smtpd::access::Access;
+use crate::smtpd::unlisted::Party;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) enum Restriction {
     RejectNonFqdnRecipient,
     RejectPlaintextSession,
     RejectUnauthPipelining,
+    /// Somebody must have the address.
+    RejectUnlisted(Party),
     /// Nobody can log in or show a certificate yet, so this decides nothing.
     Never,
     Sleep(Duration),
@@ -126,6 +129,10 @@ pub(super) fn simple(word: &str) -> Option<Restriction> {
         "reject_non_fqdn_recipient" => Restriction::RejectNonFqdnRecipient,
         "reject_plaintext_session" => Restriction::RejectPlaintextSession,
         "reject_unauth_pipelining" => Restriction::RejectUnauthPipelining,
+        "reject_unlisted_recipient" | "check_recipient_maps" => {
+            Restriction::RejectUnlisted(Party::Recipient)
+        }
+        "reject_unlisted_sender" => Restriction::RejectUnlisted(Party::Sender),
         "permit_sasl_authenticated" | "permit_tls_clientcerts" | "permit_tls_all_clientcerts" => {
             Restriction::Never
         }

@@ -1,8 +1,8 @@
 //! What the dialogue asks: policy and the transaction answer, and the log hears of refusals.
 
+use super::super::restrictions::Judgement;
 use super::super::transaction::{Kind, Sender, Transaction};
-use super::super::unlisted::Listed;
-use super::judge::{About, Judged, fault_of_content, fault_of_recipient};
+use super::judge::{About, Judged, fault_of_content};
 use super::{END_OF_MESSAGE, End, Task};
 use crate::lookup::servers;
 use crate::maillog::{Daemon, Event as LogEvent};
@@ -14,27 +14,35 @@ use protocol::smtp::path::{BAD_RECIPIENT, BAD_SENDER};
 use protocol::smtp::reply::Reply;
 use protocol::smtp::server::{Closing, Event};
 
-/// A recipient that the system's accounts decide about.
+/// A command that the system's accounts decide about.
 struct Doubtful {
-    rcpt: Rcpt,
-    /// As it is queued.
-    address: Address,
+    command: Doubted,
+    /// The account to ask for.
+    name: String,
+}
+
+enum Doubted {
+    Mail(Mail),
+    Rcpt(Rcpt),
+    Data,
+}
+
+impl Doubtful {
+    fn new(command: Doubted, name: String) -> Option<Box<Doubtful>> {
+        Some(Box::new(Doubtful { command, name }))
+    }
 }
 
 impl Task {
     pub(super) async fn answer(&mut self, event: Event) -> Result<(), End> {
+        let mut doubtful = None;
         match event {
             Event::NeedInput | Event::Again => {}
             Event::Helo => self.helo()?,
             Event::Reset => self.reset(),
-            Event::Mail(mail) => self.mail(*mail)?,
-            Event::Rcpt(rcpt) => {
-                if let Some(doubtful) = self.rcpt(*rcpt)? {
-                    // Boxed, as rare things are: an idle session should be small.
-                    Box::pin(self.ask_for_account(doubtful)).await?;
-                }
-            }
-            Event::Data => self.data()?,
+            Event::Mail(mail) => doubtful = self.mail(*mail)?,
+            Event::Rcpt(rcpt) => doubtful = self.rcpt(*rcpt)?,
+            Event::Data => doubtful = self.data()?,
             Event::Content => self.content().await,
             Event::EndOfData => Box::pin(self.end_of_data()).await?,
             // Boxed, as rare things are.
@@ -47,6 +55,25 @@ impl Task {
             }
             Event::Close(closing) => return Err(End::Closed(closing)),
         }
+        match doubtful {
+            // Boxed, as rare things are: an idle session should be small.
+            Some(doubtful) => Box::pin(self.settle(doubtful)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a command as soon as the system has been asked for all accounts it is about.
+    async fn settle(&mut self, doubtful: Box<Doubtful>) -> Result<(), End> {
+        let mut doubtful = Some(doubtful);
+        while let Some(doubt) = doubtful {
+            self.ask(doubt.name).await;
+            doubtful = match doubt.command {
+                Doubted::Mail(mail) => self.begin(mail)?,
+                Doubted::Rcpt(rcpt) => self.decide_on(rcpt)?,
+                Doubted::Data => self.data()?,
+            };
+        }
+        self.accounts.clear();
         Ok(())
     }
 
@@ -125,26 +152,31 @@ impl Task {
         }
     }
 
-    fn mail(&mut self, mail: Mail) -> Result<(), End> {
+    fn mail(&mut self, mail: Mail) -> Result<Option<Box<Doubtful>>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
         {
             self.session.blame(Faults::POLICY);
-            return self.refuse_quietly(reply);
+            return self.refuse_quietly(reply).map(|()| None);
         }
-        let limit = self.service.protocol.limits.message_size;
         if let Err(reply) = self.check_address(&mail.sender, BAD_SENDER) {
-            return self.refuse_quietly(reply);
+            return self.refuse_quietly(reply).map(|()| None);
         }
+        self.begin(mail)
+    }
+
+    /// Begins a transaction, if there is room and the sender is accepted.
+    fn begin(&mut self, mail: Mail) -> Result<Option<Box<Doubtful>>, End> {
+        let limit = self.service.protocol.limits.message_size;
         if limit > 0 && mail.size.is_some_and(|size| size > limit) {
             let reply = Reply::fixed("552 5.3.4 Message size exceeds fixed limit");
             self.session.blame(Faults::POLICY);
-            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+            return self.refuse("MAIL", reply, Some(&mail.sender), None).map(|()| None);
         }
         if self.core.memory.is_scarce() || self.is_disk_full(mail.size.unwrap_or(0)) {
             let reply = Reply::fixed("452 4.3.1 Insufficient system storage");
             self.session.blame(Faults::RESOURCE);
-            return self.refuse("MAIL", reply, Some(&mail.sender), None);
+            return self.refuse("MAIL", reply, Some(&mail.sender), None).map(|()| None);
         }
         let is_local = match self.is_local() {
             Ok(is_local) => is_local,
@@ -152,11 +184,14 @@ impl Task {
                 self.core.log.warn(Daemon::Smtpd, &why);
                 let reply = Reply::fixed("451 4.3.0 Temporary lookup error");
                 self.session.blame(Faults::RESOURCE);
-                return self.refuse("MAIL", reply, None, None);
+                return self.refuse("MAIL", reply, None, None).map(|()| None);
             }
         };
         let kind = Kind { is_local, receive: self.service.receive };
-        let judgement = self.judge_sender(&mail.sender);
+        let mut judgement = self.judge_sender(&mail.sender);
+        if let Some(name) = judgement.asks.take() {
+            return Ok(Doubtful::new(Doubted::Mail(mail), name));
+        }
         let sender = (!judgement.is_plain()).then(|| mail.sender.clone());
         let mut transaction = Box::new(Transaction::new(&self.core, mail, limit, kind));
         transaction.orders.filter.clone_from(&self.service.content_filter);
@@ -165,11 +200,11 @@ impl Task {
             let about = About { stage: "MAIL", sender: Some(&sender), recipient: None };
             if let Some(reply) = self.take(judgement, about)? {
                 self.reset();
-                return self.refuse("MAIL", reply, Some(&sender), None);
+                return self.refuse("MAIL", reply, Some(&sender), None).map(|()| None);
             }
         }
         self.session.accept();
-        Ok(())
+        Ok(None)
     }
 
     /// Room for half as much again as the largest message, as Postfix has it, and for this one.
@@ -193,8 +228,8 @@ impl Task {
         Err(bad)
     }
 
-    /// Decides on a recipient, or leaves that to [`Task::ask_for_account`].
-    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Doubtful>, End> {
+    /// Decides on a recipient, or leaves that to [`Task::settle`].
+    fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Box<Doubtful>>, End> {
         if let Some(visit) = &self.visit
             && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
         {
@@ -204,70 +239,34 @@ impl Task {
         if let Err(reply) = self.check_address(&rcpt.address, BAD_RECIPIENT) {
             return self.refuse_quietly(reply).map(|()| None);
         }
+        self.decide_on(rcpt)
+    }
+
+    fn decide_on(&mut self, rcpt: Rcpt) -> Result<Option<Box<Doubtful>>, End> {
         let Some(transaction) = &self.transaction else {
             unreachable!("the dialogue asks for recipients only within a transaction");
         };
-        let judged = self.judge_recipient(&transaction.envelope.sender, &rcpt.address);
+        let Judged { mut judgement, queued } =
+            self.judge_recipient(&transaction.envelope.sender, &rcpt.address);
+        if let Some(name) = judgement.asks.take() {
+            return Ok(Doubtful::new(Doubted::Rcpt(rcpt), name));
+        }
         if self.service.footer.is_some() {
             self.recipient = Some(rcpt.address.clone());
         }
-        let (listed, address) = match judged.judgement.is_plain() {
-            true => {
-                self.blame_unlisted(&judged.listed);
-                (judged.listed, judged.queued)
-            }
+        let refusal = match judgement.is_plain() {
+            true => None,
             false => {
-                let sender = transaction.envelope.sender.clone();
-                self.decide("RCPT", (&sender, &rcpt.address), judged)?
+                let sender = self.sender().unwrap_or_default();
+                let (sender, recipient) = (Some(&sender), Some(&rcpt.address));
+                self.take(judgement, About { stage: "RCPT", sender, recipient })?
             }
         };
-        let verdict = match listed {
-            Listed::Yes => Ok(()),
-            Listed::No(reply) => Err(reply),
-            Listed::Ask => return Ok(Some(Doubtful { rcpt, address })),
-        };
-        self.answer_rcpt(rcpt, address, verdict).map(|()| None)
+        self.answer_rcpt(rcpt, queued, refusal).map(|()| None)
     }
 
-    /// What a judgement on a recipient comes to, and the recipient as it is queued.
-    fn decide(
-        &mut self,
-        stage: &str,
-        (sender, recipient): (&Address, &Address),
-        judged: Judged,
-    ) -> Result<(Listed, Address), End> {
-        let Judged { judgement, listed, queued } = judged;
-        let about = About { stage, sender: Some(sender), recipient: Some(recipient) };
-        let refusal = self.take(judgement, about)?;
-        if refusal.is_none() {
-            self.blame_unlisted(&listed);
-        }
-        Ok((refusal.map_or(listed, Listed::No), queued))
-    }
-
-    fn blame_unlisted(&mut self, listed: &Listed) {
-        if let Listed::No(reply) = listed {
-            self.session.blame(fault_of_recipient(reply));
-        }
-    }
-
-    /// Asks the system whether somebody has the account.
-    async fn verdict_on_account(
-        &mut self,
-        recipient: &Address,
-        queued: &Address,
-    ) -> Result<(), Reply> {
-        let verdict = self.service.recipients.ask(&self.core, recipient, queued).await;
-        if let Err(reply) = &verdict {
-            self.session.blame(fault_of_recipient(reply));
-        }
-        verdict
-    }
-
-    async fn ask_for_account(&mut self, doubtful: Doubtful) -> Result<(), End> {
-        let Doubtful { rcpt, address } = doubtful;
-        let verdict = self.verdict_on_account(&rcpt.address, &address).await;
-        self.answer_rcpt(rcpt, address, verdict)
+    fn sender(&self) -> Option<Address> {
+        self.transaction.as_ref().map(|it| it.envelope.sender.clone())
     }
 
     /// VRFY: what RCPT would say.
@@ -275,22 +274,22 @@ impl Task {
         if let Err(reply) = self.check_address(&address, BAD_RECIPIENT) {
             return self.refuse_quietly(reply);
         }
-        let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+        let sender = self.sender();
         let from = sender.clone().unwrap_or_default();
-        let judged = self.judge_recipient(&from, &address);
-        let (listed, queued) = self.decide("VRFY", (&from, &address), judged)?;
-        let verdict = match listed {
-            Listed::Yes => Ok(()),
-            Listed::No(reply) => Err(reply),
-            Listed::Ask => self.verdict_on_account(&address, &queued).await,
-        };
-        match verdict {
-            Ok(()) => {
+        let mut judgement = self.judge_recipient(&from, &address).judgement;
+        while let Some(name) = judgement.asks.take() {
+            self.ask(name).await;
+            judgement = self.judge_recipient(&from, &address).judgement;
+        }
+        self.accounts.clear();
+        let about = About { stage: "VRFY", sender: Some(&from), recipient: Some(&address) };
+        match self.take(judgement, about)? {
+            None => {
                 let text = format!("252 2.0.0 {}", mail::address::Printable(&path));
                 self.session.accept_text(Reply::from(text));
                 Ok(())
             }
-            Err(reply) => self.refuse("VRFY", reply, sender.as_ref(), Some(&address)),
+            Some(reply) => self.refuse("VRFY", reply, sender.as_ref(), Some(&address)),
         }
     }
 
@@ -298,10 +297,10 @@ impl Task {
         &mut self,
         rcpt: Rcpt,
         address: Address,
-        verdict: Result<(), Reply>,
+        refusal: Option<Reply>,
     ) -> Result<(), End> {
-        if let Err(reply) = verdict {
-            let sender = self.transaction.as_ref().map(|t| t.envelope.sender.clone());
+        if let Some(reply) = refusal {
+            let sender = self.sender();
             return self.refuse("RCPT", reply, sender.as_ref(), Some(&rcpt.address));
         }
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
@@ -320,9 +319,8 @@ impl Task {
         self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
     }
 
-    /// Asks about the message as a whole; the reply, when it is refused.
-    fn judge_whole(&mut self, stage: &str) -> Result<Option<Reply>, End> {
-        let judgement = self.judge_message(stage == END_OF_MESSAGE);
+    /// What comes of a judgement on the message as a whole; the reply, when it is refused.
+    fn take_whole(&mut self, stage: &str, judgement: Judgement) -> Result<Option<Reply>, End> {
         let (sender, recipient) = self.named();
         let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
         self.take(judgement, About { stage, sender, recipient })
@@ -334,8 +332,12 @@ impl Task {
         (self.transaction.as_deref().map(from), self.only_recipient().cloned())
     }
 
-    fn data(&mut self) -> Result<(), End> {
-        if let Some(reply) = self.judge_whole("DATA")? {
+    fn data(&mut self) -> Result<Option<Box<Doubtful>>, End> {
+        let mut judgement = self.judge_message(false);
+        if let Some(name) = judgement.asks.take() {
+            return Ok(Doubtful::new(Doubted::Data, name));
+        }
+        if let Some(reply) = self.take_whole("DATA", judgement)? {
             let (sender, recipient) = self.named();
             let stage = self.session.verb().name();
             self.refuse(stage, reply, sender.as_ref(), recipient.as_ref())?;
@@ -343,7 +345,7 @@ impl Task {
             if !self.session.in_transaction() {
                 self.reset();
             }
-            return Ok(());
+            return Ok(None);
         }
         let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
         let protocol = self.protocol();
@@ -357,7 +359,7 @@ impl Task {
         transaction.begin(&self.core, &sender);
         self.content_bytes = 0;
         self.session.accept();
-        Ok(())
+        Ok(None)
     }
 
     async fn content(&mut self) {
@@ -369,11 +371,22 @@ impl Task {
         }
     }
 
+    async fn judge_content(&mut self) -> Judgement {
+        let mut judgement = self.judge_message(true);
+        while let Some(name) = judgement.asks.take() {
+            self.ask(name).await;
+            judgement = self.judge_message(true);
+        }
+        self.accounts.clear();
+        judgement
+    }
+
     async fn end_of_data(&mut self) -> Result<(), End> {
         let findings = self.session.findings();
         let mut refusal = None;
         if self.service.restrictions.has_end_of_data() {
-            refusal = self.judge_whole(END_OF_MESSAGE)?;
+            let judgement = self.judge_content().await;
+            refusal = self.take_whole(END_OF_MESSAGE, judgement)?;
         }
         let bare_newline = findings.bare_newline && self.session.rejects_bare_newline();
         if bare_newline {

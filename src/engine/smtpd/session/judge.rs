@@ -4,7 +4,7 @@
 //! Judging changes nothing, so that it can be rehearsed; [`Task::take`] is the rest.
 
 use super::super::restrictions::{Judgement, Question, Refusal};
-use super::super::unlisted::Listed;
+use super::super::unlisted::Known;
 use super::{End, Task};
 use crate::cleanup::orders::Orders;
 use crate::maillog::{Daemon, Event as LogEvent};
@@ -27,8 +27,6 @@ pub(super) struct About<'a> {
 /// What is thought of a recipient.
 pub(super) struct Judged {
     pub(super) judgement: Judgement,
-    /// Whether somebody has it, if it is not refused.
-    pub(super) listed: Listed,
     /// As it is queued.
     pub(super) queued: Address,
 }
@@ -73,13 +71,16 @@ impl Task {
         } else {
             self.service.restrictions.recipient(&question)
         };
-        let discarded = orders.discard || judgement.orders.discard;
-        let listed = match welcome || discarded || judgement.refusal.is_some() {
-            true => Listed::Yes,
-            false => self.service.recipients.check(&self.core, recipient, &resolved),
-        };
-        self.warn_of_route(&snapshot, &resolved);
-        Judged { judgement, listed, queued: snapshot.resolver.queued(recipient, resolved) }
+        if judgement.asks.is_none() {
+            self.warn_of_route(&snapshot, &resolved);
+        }
+        Judged { judgement, queued: snapshot.resolver.queued(recipient, resolved) }
+    }
+
+    /// Asks the system for an account that a judgement needs to know of.
+    pub(super) async fn ask(&mut self, name: String) {
+        let verdict = self.core.accounts.has(&self.core, &name).await;
+        self.accounts.push((name, verdict));
     }
 
     fn warn_of_route(&self, snapshot: &Snapshot, resolved: &Resolved) {
@@ -137,6 +138,7 @@ impl Task {
             is_esmtp: self.session.is_esmtp(),
             sends_on: self.sends_on,
             content_has_come: false,
+            accounts: Known { core: &self.core, told: &self.accounts },
         }
     }
 
@@ -155,7 +157,7 @@ impl Task {
         let warned = judgement.notes.iter().filter(|note| note.action == "reject_warning");
         let warned = warned.map(|note| fault_of_policy(&note.text));
         self.session.blame(warned.fold(Faults::NONE, |all, one| all | one));
-        let Judgement { refusal, orders, prepends, pause, .. } = judgement;
+        let Judgement { refusal, orders, prepends, pause, unlisted, .. } = judgement;
         if let Some(transaction) = &mut self.transaction {
             transaction.orders.add(orders);
             transaction.prepends.extend(prepends);
@@ -164,7 +166,10 @@ impl Task {
         match refusal {
             None => Ok(None),
             Some(Refusal::Reply(reply)) => {
-                self.session.blame(fault_of_policy(&reply.0));
+                self.session.blame(match unlisted {
+                    true => Faults::BOUNCE,
+                    false => fault_of_policy(&reply.0),
+                });
                 Ok(Some(reply))
             }
             Some(Refusal::HangUp) => Err(End::HungUp),
@@ -207,11 +212,6 @@ fn fault_of_policy(refusal: &str) -> Faults {
         text if is_unanswered(text) => Faults::DATA,
         _ => Faults::POLICY,
     }
-}
-
-/// What the refusal of a recipient that nobody has is about.
-pub(super) fn fault_of_recipient(reply: &Reply) -> Faults {
-    if is_unanswered(&reply.0) { Faults::DATA } else { Faults::BOUNCE }
 }
 
 /// Whether a table could not answer.
