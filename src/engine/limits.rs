@@ -51,7 +51,7 @@ pub const COMMAND_LINE_MAX: usize = 32 * 1024;
 /// Commands and replies that a session keeps for the postmaster between two messages. Postfix keeps
 /// all of them, which is what a client may say in one transaction; what is more than this is
 /// counted and not kept.
-pub const TRANSCRIPT_BYTES: usize = 256 * 1024;
+pub const TRANSCRIPT_BYTES: usize = 64 * 1024;
 /// How often the memory in use is looked at.
 pub const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 /// Per cent of the memory from which on no new mail is taken.
