@@ -117,7 +117,9 @@ fn bad_tables_are_named_with_file_and_line_and_nothing_is_guessed() {
     // Whether the domain is one of virtual aliases cannot be told.
     assert!(rcpt(&system, "u@other.example").starts_with("451 4.3.0 "), "{}", system.log());
     let said = |text: &str| assert!(system.logged(text) > 0, "{text}:\n{}", system.log());
-    said("warning: virtual_alias_domains: nosuch:/x: unsupported dictionary type: nosuch");
+    said("error: unsupported dictionary type: nosuch");
+    said("warning: nosuch:/x is unavailable. unsupported dictionary type: nosuch");
+    said("warning: virtual_alias_domains: nosuch:/x: table lookup problem");
     said(&format!("pcre map {rules}, line 2: error in regex at offset "));
     said(&format!("pcre map {rules}, line 3: ignoring unrecognized request"));
     system.configure("virtual_alias_domains =\n");
