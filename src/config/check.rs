@@ -10,19 +10,20 @@ mod acted_upon;
 pub mod common;
 pub mod database;
 mod hostname;
+mod scope;
 #[cfg(test)]
 mod tests;
 
-use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::expand::{ExpandError, references};
+use crate::expand::{ExpandError, scan};
 use crate::master_cf::MasterCf;
-use crate::params::table::Kind;
-use crate::params::{BadValue, Params, family, table};
+use crate::params::{BadValue, Params, Setting, family, table};
+use database::Table;
+use scope::Scope;
 
 /// Something an administrator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,17 @@ pub struct Place {
     pub value: String,
 }
 
+impl Place {
+    fn of(setting: &Setting<'_>) -> Self {
+        Self {
+            file: setting.file.to_string(),
+            line: setting.line,
+            name: setting.name.to_string(),
+            value: setting.value.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,23 +90,23 @@ pub fn findings(
     master: &MasterCf,
     acts_on: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
-    let mentioned = mentioned(params, master);
-    let known = |name: &str| is_defined(name, master);
+    let scopes: Vec<Scope<'_>> = scope::all(params, master).collect();
+    let mentions: Vec<_> = scopes.iter().map(|scope| mentions(scope, master)).collect();
+    // What only a service sets is for itself and for the values of main.cf it reads.
+    let used = |at: usize, name: &str| match params.is_set(name) {
+        true => mentions.iter().any(|names| names.contains(name)),
+        false => mentions[at].contains(name) || mentions[0].contains(name),
+    };
     let mut out = Vec::new();
-    for (file, line, name, value) in all_settings(params, master) {
-        let place = || Place {
-            file: file.to_string(),
-            line,
-            name: name.to_string(),
-            value: value.to_string(),
-        };
-        if known(name) {
-            if !acts_on(name) && !acted_upon::is_as_here(name, value) {
-                let restricts_senders = restricts_senders(name);
-                out.push(Finding::NotActedUpon { place: place(), restricts_senders });
+    for (at, scope) in scopes.iter().enumerate() {
+        for setting in &scope.settings {
+            let name = setting.name;
+            if !is_defined(name, master) {
+                out.extend((!used(at, name)).then(|| Finding::Unused(Place::of(setting))));
+            } else if !acts_on(name) && !acted_upon::is_as_here(name, setting.value) {
+                let (place, restricts_senders) = (Place::of(setting), restricts_senders(name));
+                out.push(Finding::NotActedUpon { place, restricts_senders });
             }
-        } else if !mentioned.contains(name) {
-            out.push(Finding::Unused(place()));
         }
     }
     out
@@ -106,66 +118,74 @@ pub fn bad_values(params: &Params) -> Vec<BadValue> {
     known.filter_map(|setting| params.check(setting.name).err()).collect()
 }
 
-/// Settings of main.cf by name, then the `-o` of each service.
-fn all_settings<'a>(
-    params: &'a Params,
-    master: &'a MasterCf,
-) -> impl Iterator<Item = (&'a str, u32, &'a str, &'a str)> {
-    let main = params.set_names().map(|s| (s.file, s.line, s.name, s.value));
-    let services = master.settings().map(|s| (master.file(), s.line, s.name, s.value));
-    main.chain(services)
-}
-
 /// Names that some value or restriction class mentions, or that a table a value names has.
 pub fn mentioned(params: &Params, master: &MasterCf) -> BTreeSet<String> {
+    scope::all(params, master).flat_map(|scope| mentions(&scope, master)).collect()
+}
+
+/// Those of one place.
+fn mentions(scope: &Scope<'_>, master: &MasterCf) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (_, _, name, value) in all_settings(params, master) {
-        names.extend(references(value));
-        let expanded = expanded(params, value);
-        names.extend(classes_in(name, &expanded).map(ToString::to_string));
-        // What nothing reads opens no table.
-        let tables = database::tables(if is_defined(name, master) { &expanded } else { "" });
-        names.extend(tables.flat_map(|(kind, name)| database::parameters(kind, name)));
+    for setting in &scope.settings {
+        names.append(&mut scan(setting.value).names);
+        let expanded = scope.expanded(setting.value);
+        names.extend(classes_in(setting.name, &expanded).map(ToString::to_string));
+    }
+    for table in scope_tables(scope, master).filter(|table| !table.has_file()) {
+        names.extend(database::prefixed_parameters(&table.kind, &table.name));
     }
     names
 }
 
-/// The value with what it refers to, as it stands if that cannot be.
-fn expanded<'a>(params: &Params, value: &'a str) -> Cow<'a, str> {
-    match value.contains('$') {
-        true => params.expand(value).map_or(Cow::Borrowed(value), Cow::Owned),
-        false => Cow::Borrowed(value),
-    }
+/// The tables behind servers that a value names.
+pub fn tables(params: &Params, master: &MasterCf) -> BTreeSet<Table> {
+    let tables = |scope: Scope<'_>| scope_tables(&scope, master).collect::<Vec<_>>();
+    scope::all(params, master).flat_map(tables).collect()
 }
 
-/// The settings of main.cf that cannot be expanded, and whether they are Postfix's: the others are
-/// only looked through for names, which tells less.
-pub fn malformed(params: &Params, master: &MasterCf) -> Vec<(bool, ExpandError)> {
-    let raw =
-        |name: &str| table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
-    let settings = params.set_names().filter(|setting| !raw(setting.name));
-    let bad = settings.filter_map(|setting| {
-        let error = params.expand(setting.value).err()?;
-        let known = is_defined(setting.name, master);
-        let plain = matches!(error, ExpandError::Truncated(_) | ExpandError::EmptyName(_));
-        (known || plain).then_some((known, error))
-    });
-    bad.collect()
+/// Those of one place; what nothing reads opens no table.
+fn scope_tables(scope: &Scope<'_>, master: &MasterCf) -> impl Iterator<Item = Table> {
+    let read = scope.settings.iter().filter(|setting| is_defined(setting.name, master));
+    read.flat_map(|setting| database::tables(&scope.expanded(setting.value)).collect::<Vec<_>>())
+}
+
+/// What is wrong with references, whether or not they are ever looked up.
+pub fn misread(params: &Params, master: &MasterCf) -> Vec<ExpandError> {
+    let errors = |scope: Scope<'_>| -> Vec<_> {
+        scope.immediate().flat_map(|setting| scan(setting.value).errors).collect()
+    };
+    scope::all(params, master).flat_map(errors).collect()
+}
+
+/// Why settings of Postfix's own cannot be expanded.
+pub fn malformed(params: &Params, master: &MasterCf) -> Vec<ExpandError> {
+    let errors = |scope: Scope<'_>| -> Vec<_> {
+        let known = scope.immediate().filter(|setting| is_defined(setting.name, master));
+        known.filter_map(|setting| scope.params.expand(setting.value).err()).collect()
+    };
+    scope::all(params, master).flat_map(errors).collect()
 }
 
 /// Names mentioned that nothing defines, with the file that mentions them: master.cf first.
 pub fn undefined(params: &Params, master: &MasterCf) -> Vec<(String, String)> {
+    let of_services: BTreeSet<&str> =
+        master.overrides().flat_map(|o| o.settings).map(|(name, _)| name.as_str()).collect();
     let mut out = BTreeSet::new();
-    for (file, _, name, value) in all_settings(params, master) {
-        let delayed = table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
-        let names = if delayed { BTreeSet::new() } else { references(value) };
-        let expanded = expanded(params, value);
-        let classes = classes_in(name, &expanded).map(ToString::to_string);
-        for used in names.into_iter().chain(classes) {
-            if !params.is_set(&used) && !is_defined(&used, master) {
-                out.insert((file != master.file(), file.to_string(), used));
-            }
+    for scope in scope::all(params, master) {
+        let mut named = BTreeSet::new();
+        for setting in scope.immediate() {
+            named.append(&mut scan(setting.value).names);
+            let expanded = scope.expanded(setting.value);
+            named.extend(classes_in(setting.name, &expanded).map(ToString::to_string));
         }
+        // What main.cf names may be for one service only.
+        let defined = |name: &str| {
+            scope.params.is_set(name)
+                || is_defined(name, master)
+                || scope.in_main_cf && of_services.contains(name)
+        };
+        named.retain(|name| !defined(name));
+        out.extend(named.into_iter().map(|name| (scope.in_main_cf, scope.file.to_string(), name)));
     }
     out.into_iter().map(|(_, file, name)| (file, name)).collect()
 }

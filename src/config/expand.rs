@@ -1,7 +1,7 @@
 //! Parameter expansion: `$name`, `${name?{text}:{else}}`, comparisons, `$$`.
 //!
-//! [`expand`] is called by [`crate::Params::text`] and by postconf -x; [`references`] by the check
-//! for unused and undefined names. The caller supplies the look-up of a name's unexpanded value.
+//! [`expand`] is called by [`crate::Params::text`] and by postconf -x; [`scan`] by the check for
+//! unused and undefined names. The caller supplies the look-up of a name's unexpanded value.
 //! Only the branch taken is expanded; conditions test the unexpanded value, as Postfix does.
 //!
 //! Grammar: `$name`, `$(body)`, `${body}` with body one of
@@ -13,15 +13,17 @@
 //! **Standards**: postconf(5), "main.cf file format".
 
 mod body;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use core::fmt;
 
 use body::{Body, Compare, Head, Operator, Tail};
+
+pub use scan::{Scan, scan};
 
 use crate::level::{BadLevel, Level};
 
@@ -93,13 +95,6 @@ pub fn expand(value: &str, lookup: &Lookup<'_>) -> Result<String, ExpandError> {
     let mut work = Expansion { lookup, references: 0, out: String::new() };
     work.text(value, 0)?;
     Ok(work.out)
-}
-
-/// All names that `value` mentions, in every branch. Errors are left to [`expand`].
-pub fn references(value: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    collect(value, 0, &mut names);
-    names
 }
 
 /// A piece of a value.
@@ -190,12 +185,15 @@ impl Expansion<'_, '_> {
 
     fn body(&mut self, inner: &str, depth: u32) -> Result<(), ExpandError> {
         self.enter(inner, depth)?;
-        let Body { head, tail } = body::parse(inner)?;
+        let Body { head, tail, wrong } = body::parse(inner)?;
         let holds = match &head {
-            Head::Name(name) if tail == Tail::None => return self.name(name, inner, depth),
+            Head::Name(name) if tail == Tail::None && wrong.is_none() => {
+                return self.name(name, inner, depth);
+            }
             Head::Name(name) => (self.lookup)(name).is_some_and(|value| !value.is_empty()),
             Head::Compare(compare) => self.compare(compare, depth)?,
         };
+        wrong.map_or(Ok(()), Err)?;
         match tail {
             Tail::None => self.push(if holds { "true" } else { "" }),
             Tail::Choice { yes, no } => {
@@ -241,34 +239,4 @@ fn all_digits(text: &str) -> bool {
 
 fn number(text: &str) -> Result<i64, ExpandError> {
     text.parse().map_err(|_| ExpandError::Number(text.to_string()))
-}
-
-fn collect(text: &str, depth: u32, names: &mut BTreeSet<String>) {
-    let mut rest = text;
-    while let Ok(Some(piece)) = next_piece(text, &mut rest) {
-        match piece {
-            Piece::Literal(_) => {}
-            Piece::Name(name) => {
-                names.insert(name.to_string());
-            }
-            Piece::Body(inner) if depth < MAX_NESTING => collect_body(inner, depth, names),
-            Piece::Body(_) => {}
-        }
-    }
-}
-
-fn collect_body(inner: &str, depth: u32, names: &mut BTreeSet<String>) {
-    let Ok(Body { head, tail }) = body::parse(inner) else { return };
-    match head {
-        Head::Name(name) => {
-            names.insert(name.to_string());
-        }
-        Head::Compare(compare) => {
-            collect(compare.left, depth + 1, names);
-            collect(compare.right, depth + 1, names);
-        }
-    }
-    if let Tail::Choice { yes, no } = tail {
-        yes.into_iter().chain(no).for_each(|text| collect(text, depth + 1, names));
-    }
 }

@@ -12,7 +12,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub use row::{Row, rows, unbrace};
+pub use row::{Row, rows, unbrace, within_braces};
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -142,15 +142,15 @@ struct Loose {
     overrides: Vec<(String, String)>,
 }
 
-/// An `-o name=value` of a service.
+/// The `-o` settings of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setting<'a> {
-    /// The line of the service, from 1.
+pub struct Overrides<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// Its line, from 1.
     pub line: u32,
-    /// The parameter.
-    pub name: &'a str,
-    /// Its value as written.
-    pub value: &'a str,
+    /// Names and their values as written.
+    pub settings: &'a [(String, String)],
 }
 
 /// What master(8) reads past.
@@ -301,13 +301,11 @@ impl MasterCf {
         self.loose.push(Loose { name, program, line, overrides });
     }
 
-    /// Every `-o` of every service.
-    pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
-        let services = self.services.iter().map(|s| (s.line, &s.overrides));
-        let all = services.chain(self.loose.iter().map(|s| (s.line, &s.overrides)));
-        all.flat_map(|(line, pairs)| {
-            pairs.iter().map(move |(name, value)| Setting { line, name, value })
-        })
+    /// The `-o` of every service.
+    pub fn overrides(&self) -> impl Iterator<Item = Overrides<'_>> {
+        let services = self.services.iter().map(|s| (&s.name, s.line, &s.overrides));
+        let all = services.chain(self.loose.iter().map(|s| (&s.name, s.line, &s.overrides)));
+        all.map(|(service, line, settings)| Overrides { service, line, settings })
     }
 
     /// Whether a service of this name, of any type, has a member of `family`.
@@ -364,7 +362,8 @@ fn service(row: &Row) -> Result<Service, BadEntry> {
     if inet && private == Some(true) {
         return Err(BadEntry::PrivateInet);
     }
-    let args = row.args.iter().map(|word| unbrace(word)).collect::<Result<Vec<_>, _>>()?;
+    let args = row.args.iter().map(|word| unbrace(word).map(ToString::to_string));
+    let args = args.collect::<Result<Vec<_>, _>>()?;
     Ok(Service {
         name,
         transport,

@@ -203,7 +203,7 @@ impl Template {
         }
         let line = |line: &String| {
             let place = || (self.file.clone(), self.class, line.clone());
-            let undefined = expand::references(line).iter().any(|name| value(name).is_none());
+            let undefined = expand::scan(line).names.iter().any(|name| value(name).is_none());
             let text = expand::expand(line, &value).map_err(|why| {
                 let (file, class, line) = place();
                 BadTemplate::Syntax(file, class, line, Box::new(why))

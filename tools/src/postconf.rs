@@ -18,9 +18,10 @@ mod templates;
 mod tests;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use config::{MainCf, MasterCf, Params, check};
+use config::{MainCf, MasterCf, Params, Source, SourceError, check};
 
 use crate::program::printable;
 use crate::system::{self, Files};
@@ -200,17 +201,39 @@ fn fatal(error: impl std::fmt::Display) -> Fatal {
     Fatal(text.strip_prefix("fatal: ").unwrap_or(&text).to_owned())
 }
 
-/// Names that nothing defines, and values that cannot be expanded: those that something reads end
-/// the command.
+/// Names that nothing defines, tables whose file is not as it should be, and values that cannot be
+/// expanded: those that something reads end the command.
 fn undefined(loaded: &Loaded, out: &mut Output) -> Result<(), Fatal> {
     for (file, name) in check::undefined(&loaded.params, &loaded.master) {
         out.warn(&format!("{file}: undefined parameter: {name}"));
     }
-    for (read, error) in check::malformed(&loaded.params, &loaded.master) {
-        let fatal = show::malformed(&error, out);
-        if read {
-            return Err(fatal);
+    for error in check::misread(&loaded.params, &loaded.master) {
+        out.warn(&error.to_string());
+    }
+    for table in check::tables(&loaded.params, &loaded.master).iter().filter(|t| t.has_file()) {
+        table_file(table, out)?;
+    }
+    let malformed = check::malformed(&loaded.params, &loaded.master);
+    malformed.first().map_or(Ok(()), |error| Err(show::malformed(error, out)))
+}
+
+/// Reads the parameters of a table behind a server and names those that no such table has.
+fn table_file(table: &check::database::Table, out: &mut Output) -> Result<(), Fatal> {
+    let (kind, path) = (&table.kind, &table.name);
+    let data = match Files.read(path) {
+        Ok(data) => data,
+        Err(SourceError { reason, .. }) => {
+            let reason =
+                if Path::new(path).is_dir() { "not a regular file".to_owned() } else { reason };
+            out.warn(&format!("open \"{kind}\" configuration \"{path}\": {reason}"));
+            return Ok(());
         }
+    };
+    let file = MainCf::parse(path, &data).map_err(fatal)?;
+    file.warnings().iter().for_each(|warning| out.warn(&warning.to_string()));
+    let known: Vec<&str> = check::database::parameters(kind).collect();
+    for (name, entry) in file.iter().filter(|(name, _)| !known.contains(name)) {
+        out.warn(&format!("{kind}:{path}: unused parameter: {name}={}", entry.value));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ fn bad_environment(settings: &Settings, who: &str) -> Option<String> {
     let words = settings.params.list("import_environment").ok()?;
     words.iter().find_map(|word| match config::master_cf::unbrace(word) {
         Err(bad) => Some(format!("import_environment: {bad}")),
-        Ok(text) if text.contains('=') => match config::main_cf::split_name_value(&text) {
+        Ok(text) if text.contains('=') => match config::main_cf::split_name_value(text) {
             Ok(_) => None,
             Err(bad) => Some(format!("{who}: {bad} in: {text}")),
         },

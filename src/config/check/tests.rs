@@ -14,9 +14,7 @@ const MASTER: &str = "smtp inet n - n - - smtpd -o myhostname=$usedm -o unk=$onl
     maildrop unix - n n - - pipe flags=D argv=/x ${recipient}\n";
 
 fn files() -> (Params, MasterCf) {
-    let main = MainCf::parse("main.cf", MAIN.as_bytes()).expect("a good main.cf");
-    let master = MasterCf::parse("master.cf", MASTER.as_bytes()).expect("a good master.cf");
-    (Params::new(main, Host::default()), master)
+    parsed(MAIN, MASTER)
 }
 
 #[test]
@@ -93,14 +91,15 @@ fn what_is_acted_upon_is_known_to_postfix_and_sorted() {
     assert!(acted_upon("myhostname") && !acted_upon("nosuch"));
 }
 
-fn said(main: &str, master: &str) -> (Vec<String>, Vec<String>) {
+fn parsed(main: &str, master: &str) -> (Params, MasterCf) {
     let main = MainCf::parse("main.cf", main.as_bytes()).expect("a good main.cf");
-    let params = Params::new(main, Host::default());
     let master = MasterCf::parse("master.cf", master.as_bytes()).expect("a good master.cf");
-    let unused = findings(&params, &master, &|_| true);
-    let bad = malformed(&params, &master).into_iter();
-    let bad = bad.map(|(known, error)| std::format!("{known}: {error}"));
-    (unused.iter().map(ToString::to_string).collect(), bad.collect())
+    (Params::new(main, Host::default()), master)
+}
+
+fn unused(main: &str, master: &str) -> Vec<String> {
+    let (params, master) = parsed(main, master);
+    findings(&params, &master, &|_| true).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -115,7 +114,7 @@ fn classes_and_tables_may_be_named_by_other_parameters() {
         "main.cf: unused parameter: own=mysql:m2",
         "master.cf: unused parameter: foo=mysql:m3",
     ];
-    assert_eq!(said(&main, master).0, expected);
+    assert_eq!(unused(&main, master), expected);
 }
 
 #[test]
@@ -129,15 +128,39 @@ fn what_a_service_has_depends_on_its_program() {
         "main.cf: unused parameter: b_time_limit=1",
         "main.cf: unused parameter: c_destination_rate_delay=1",
     ];
-    assert_eq!(said(main, master).0, expected);
+    assert_eq!(unused(main, master), expected);
 }
 
 #[test]
 fn values_that_cannot_be_expanded_are_found() {
     let main = "relayhost = ${x y}\nown = ${\nother = ${x y}\nloop = $loop\nmailbox_command = $(\n";
-    let expected = [
-        "false: truncated macro reference: \"${\"",
-        "true: attribute name syntax error at: \"...x>>> y\"",
-    ];
-    assert_eq!(said(main, "").1, expected);
+    let master =
+        "smtp inet n - n - - smtpd -o { myorigin = $a$ } -o loop=$loop -o relayhost=$loop\n";
+    let (params, master) = parsed(main, master);
+    let text =
+        |errors: Vec<ExpandError>| -> Vec<_> { errors.iter().map(ToString::to_string).collect() };
+    let (bad_name, loop_) = (
+        "attribute name syntax error at: \"...x>>> y\"",
+        "unreasonable macro call nesting: \"loop\"",
+    );
+    let (truncated, empty) = ("truncated macro reference: \"${\"", "empty macro name: \"$a$\"");
+    assert_eq!(text(malformed(&params, &master)), [bad_name, empty, loop_]);
+    assert_eq!(text(misread(&params, &master)), [bad_name, truncated, bad_name, empty]);
+}
+
+#[test]
+fn a_setting_of_a_service_is_for_itself_and_for_main_cf() {
+    let master = "a inet n - n - - smtpd -o relayhost=$own -o x=$main\n\
+                  b inet n - n - - smtpd -o own=1 -o for_main=2 -o alias_maps=mysql:m -o m_hosts=x\n\
+                  c inet n - n - - smtpd -o m_hosts=x -o alias_maps=ldap:/f,ldap:m\n";
+    let (params, master) = parsed("myorigin = $for_main\nmain = x\n", master);
+    let unused = findings(&params, &master, &|_| true);
+    let unused: Vec<_> = unused.iter().map(ToString::to_string).collect();
+    let expected = ["x=$main", "own=1", "m_hosts=x"];
+    assert_eq!(unused, expected.map(|text| std::format!("master.cf: unused parameter: {text}")));
+    let names = undefined(&params, &master);
+    assert_eq!(names, [("master.cf".to_string(), "own".to_string())]);
+    let tables = tables(&params, &master).into_iter().map(|table| (table.kind, table.name));
+    let tables: Vec<_> = tables.map(|(kind, name)| std::format!("{kind}:{name}")).collect();
+    assert_eq!(tables, ["ldap:/f", "ldap:m", "mysql:m"]);
 }

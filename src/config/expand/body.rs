@@ -2,7 +2,8 @@
 //!
 //! Called by [`super`] only. Nothing is expanded here: texts come out as they stand.
 //!
-//! **Diagnostics**: [`ExpandError::Syntax`] with what was expected, [`ExpandError::Unbalanced`].
+//! **Diagnostics**: [`ExpandError::Syntax`] with what was expected, [`ExpandError::Unbalanced`]; an
+//! error after the head comes beside what stands before it, which Postfix has then looked at.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,6 +20,8 @@ const WANTED_OPERATOR: &str =
 pub(super) struct Body<'a> {
     pub head: Head<'a>,
     pub tail: Tail<'a>,
+    /// What is wrong behind the texts of `tail`.
+    pub wrong: Option<ExpandError>,
 }
 
 /// What is tested.
@@ -59,15 +62,19 @@ pub(super) enum Tail<'a> {
 /// Reads the text between the braces of a reference.
 pub(super) fn parse(inner: &str) -> Result<Body<'_>, ExpandError> {
     let text = skip_space(inner);
-    if text.starts_with('{') {
+    let (head, rest) = if text.starts_with('{') {
         let (compare, rest) = comparison(text)?;
-        let tail =
-            tail(rest, || syntax("\"?\" or \":\" expected", "}".to_string(), skip_space(rest)))?;
-        return Ok(Body { head: Head::Compare(compare), tail });
-    }
-    let (name, rest) = text.split_at(name_len(text));
-    let tail = tail(rest, || syntax("attribute name syntax error", name.to_string(), rest))?;
-    Ok(Body { head: Head::Name(name), tail })
+        (Head::Compare(compare), skip_space(rest))
+    } else {
+        let (name, rest) = text.split_at(name_len(text));
+        if !matches!(skip_space(rest).bytes().next(), None | Some(b'?' | b':')) {
+            return Err(syntax("attribute name syntax error", name.to_string(), rest));
+        }
+        (Head::Name(name), skip_space(rest))
+    };
+    let mut tail = Tail::None;
+    let wrong = tail_of(rest, &mut tail).err();
+    Ok(Body { head, tail, wrong })
 }
 
 /// Bytes of the name at the start of `text`.
@@ -142,41 +149,43 @@ fn operator(sign: &str) -> Option<Operator> {
     })
 }
 
-/// `?yes`, `?{yes}:no` or `:no`; anything else is the error that `other` makes.
-fn tail(text: &str, other: impl Fn() -> ExpandError) -> Result<Tail<'_>, ExpandError> {
-    let text = skip_space(text);
+/// Reads `?yes`, `?{yes}:no` or `:no` into `tail`, as far as it goes.
+fn tail_of<'a>(text: &'a str, tail: &mut Tail<'a>) -> Result<(), ExpandError> {
     match text.bytes().next() {
-        None => Ok(Tail::None),
-        Some(b'?') => question(&text[1..]),
-        Some(b':') => Ok(Tail::Choice { yes: None, no: Some(last(&text[1..])?) }),
-        Some(_) => Err(other()),
+        None => Ok(()),
+        Some(b'?') => question(&text[1..], tail),
+        Some(b':') => last(&text[1..], None, tail),
+        Some(_) => Err(syntax("\"?\" or \":\" expected", "}".to_string(), text)),
     }
 }
 
-fn question(text: &str) -> Result<Tail<'_>, ExpandError> {
+fn question<'a>(text: &'a str, tail: &mut Tail<'a>) -> Result<(), ExpandError> {
     let braced = skip_space(text);
     if !braced.starts_with('{') {
-        return Ok(Tail::Choice { yes: Some(text), no: None });
+        *tail = Tail::Choice { yes: Some(text), no: None };
+        return Ok(());
     }
     let (yes, rest) = payload(braced)?;
+    *tail = Tail::Choice { yes: Some(yes), no: None };
     let rest = skip_space(rest);
-    let no = match rest.strip_prefix(':') {
-        Some(no) => Some(last(no)?),
-        None if rest.is_empty() => None,
-        None => return Err(syntax("\":\" expected", format!("{yes}}}"), rest)),
-    };
-    Ok(Tail::Choice { yes: Some(yes), no })
+    match rest.strip_prefix(':') {
+        Some(no) => last(no, Some(yes), tail),
+        None if rest.is_empty() => Ok(()),
+        None => Err(syntax("\":\" expected", format!("{yes}}}"), rest)),
+    }
 }
 
 /// The last text of a reference: `{text}` and nothing more, or everything as it stands.
-fn last(text: &str) -> Result<&str, ExpandError> {
+fn last<'a>(text: &'a str, yes: Option<&'a str>, tail: &mut Tail<'a>) -> Result<(), ExpandError> {
     let braced = skip_space(text);
     if !braced.starts_with('{') {
-        return Ok(text);
+        *tail = Tail::Choice { yes, no: Some(text) };
+        return Ok(());
     }
     let (inner, rest) = payload(braced)?;
+    *tail = Tail::Choice { yes, no: Some(inner) };
     match skip_space(rest) {
-        "" => Ok(inner),
+        "" => Ok(()),
         rest => Err(syntax("unexpected input", format!("{inner}}}"), rest)),
     }
 }

@@ -107,11 +107,52 @@ fn fan_out_is_bounded() {
     assert_eq!(expand("$a0", &doubling), Err(ExpandError::TooLarge));
 }
 
+/// What postconf of Postfix 3.7 says about a parameter of this value that is not its own: the names
+/// it calls undefined, and its warnings.
 #[test]
-fn references_lists_names_of_every_branch() {
-    let names: std::vec::Vec<_> =
-        references("$a ${b?{$c}:{$d}} ${{$e} == {x} ? {$f}} $$g").into_iter().collect();
-    assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+fn a_scan_names_every_branch_up_to_what_is_wrong() {
+    let cases: [(&str, &str, &[&str]); 21] = [
+        ("$a ${b?{$c}:{$d}} ${{$e} == {x} ? {$f}} $$g", "a b c d e f", &[]),
+        ("$a ${x", "a", &["truncated macro reference: \"$a ${x\""]),
+        ("$a ${b!} $c", "a", &["attribute name syntax error at: \"...b>>>!\""]),
+        ("${$a}", "", &["attribute name syntax error at: \"...>>>$a\""]),
+        ("${a?{$b} $c} $d", "a b", &["\":\" expected at: \"...$b}>>>$c\""]),
+        ("${a?{$b}:{$c}x}", "a b c", &["unexpected input at: \"...$c}>>>x\""]),
+        ("${a:{$b}?{$c}}", "a b", &["unexpected input at: \"...$b}>>>?{$c}\""]),
+        ("${{$a}==x}", "", &["bad operator suffix at: \"...==>>>x\""]),
+        ("${{$a}=={$b}x}", "a b", &["\"?\" or \":\" expected at: \"...}>>>x\""]),
+        ("${{$a}=={$b}?{$c}x}", "a b c", &["\":\" expected at: \"...$c}>>>x\""]),
+        ("${{$}=={$b}?{$c}} $d", "b", &["empty macro name: \"$\""]),
+        ("${{$a$}=={$b$}x}", "a b", &["empty macro name: \"$a$\"", "empty macro name: \"$b$\""]),
+        ("${{$a}=={$b}?{$}} $d", "a b", &["empty macro name: \"$\""]),
+        ("${a?${b?${c?${}}}}", "a b c", &["empty macro name: \"${}\""]),
+        ("${a?{$b}:$c$}", "a b c", &["empty macro name: \"$c$\""]),
+        (
+            "${a?{$b$}:{$c$}x}",
+            "a b",
+            &[
+                "empty macro name: \"$b$\"",
+                "empty macro name: \"$c$\"",
+                "unexpected input at: \"...$c$}>>>x\"",
+            ],
+        ),
+        (
+            "${a?{$b$} $c}",
+            "a b",
+            &["empty macro name: \"$b$\"", "\":\" expected at: \"...$b$}>>>$c\""],
+        ),
+        ("$(a?{$b)", "a", &["unbalanced {} in attribute expression: \"{$b\""]),
+        ("$(a?{$b}:{$c)", "a b", &["unbalanced {} in attribute expression: \"{$c\""]),
+        ("$({$a}=={$b)", "", &["unbalanced {} in attribute expression: \"{$b\""]),
+        ("$({$a}=={$b}?{$c)", "a b", &["unbalanced {} in attribute expression: \"{$c\""]),
+    ];
+    for (text, names, errors) in cases {
+        let found = scan(text);
+        let errors_found: std::vec::Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        let names_found: std::vec::Vec<_> = found.names.into_iter().collect();
+        assert_eq!(names_found.join(" "), names, "{text}");
+        assert_eq!(errors_found, errors, "{text}");
+    }
 }
 
 proptest! {
@@ -126,6 +167,9 @@ proptest! {
         if let Ok(out) = expand(&text, &values) {
             prop_assert!(out.len() <= MAX_EXPANDED);
         }
-        references(&text);
+        if scan(&text).errors.is_empty() {
+            let syntax = expand(&text, &|_| None).err().map(|error| error.to_string());
+            prop_assert_eq!(syntax, None);
+        }
     }
 }

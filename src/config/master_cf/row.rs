@@ -68,7 +68,7 @@ fn row(line: u32, text: String) -> Row {
 }
 
 fn plain_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let text = trim(rest);
+    let text = rest.trim_start_matches(|c: char| c.is_ascii() && is_space(c as u8));
     let end = text.bytes().position(is_space).unwrap_or(text.len());
     let (word, tail) = text.split_at(end);
     *rest = tail;
@@ -94,11 +94,17 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// A word without its outer braces and the white space just within them.
-pub fn unbrace(word: &str) -> Result<String, BadEntry> {
+pub fn unbrace(word: &str) -> Result<&str, BadEntry> {
+    let (text, wrong) = within_braces(word);
+    wrong.map_or(Ok(text), Err)
+}
+
+/// The same with what postconf(1) goes on with where the braces are wrong, and what is.
+pub fn within_braces(word: &str) -> (&str, Option<BadEntry>) {
     if !word.starts_with('{') {
-        return Ok(word.to_string());
+        return (word, None);
     }
-    let bad = |what| BadEntry::Braces { what, word: word.to_string() };
+    let bad = |what| Some(BadEntry::Braces { what, word: word.to_string() });
     let mut depth = 0usize;
     for (at, byte) in word.bytes().enumerate() {
         depth = match byte {
@@ -107,11 +113,10 @@ pub fn unbrace(word: &str) -> Result<String, BadEntry> {
             _ => depth,
         };
         if depth == 0 {
-            if at + 1 < word.len() {
-                return Err(bad("syntax error after '}'"));
-            }
-            return Ok(trim(&word[1..at]).to_string());
+            let more = at + 1 < word.len();
+            let wrong = if more { bad("syntax error after '}'") } else { None };
+            return (trim(&word[1..at]), wrong);
         }
     }
-    Err(bad("missing '}'"))
+    (trim(&word[1..]), bad("missing '}'"))
 }

@@ -156,7 +156,8 @@ fn every_parameter_that_a_table_reads_is_known() {
     for kind in
         tables::catalog::REMOTE.into_iter().filter(|kind| !["socketmap", "tcp"].contains(kind))
     {
-        let known: Vec<String> = config::check::database::parameters(kind, "ours").collect();
+        let known: Vec<String> =
+            config::check::database::prefixed_parameters(kind, "ours").collect();
         let name = Name { kind: kind.to_owned(), path: "ours".to_owned() };
         for answer in answers {
             let read = |parameter: &str| {

@@ -3,7 +3,7 @@
 //! Reads more leniently than master(8): what an argument means is not checked, entries of the same
 //! name and type are all shown.
 
-use config::master_cf::{Row, Transport, rows, unbrace};
+use config::master_cf::{Row, Transport, rows, within_braces};
 use config::{MasterCf, Params, Source};
 
 use super::mode::{Action, Request};
@@ -78,22 +78,25 @@ impl Entry {
         self.args = args;
     }
 
-    /// The same with the values of its settings expanded.
-    fn expanded(&self, params: &Params, out: &mut Output) -> Result<Self, Fatal> {
+    /// What names mean in its settings.
+    fn scope(&self, params: &Params) -> Params {
         let mut settings = vec![("service_name".to_owned(), self.name().to_owned())];
         settings.extend(self.overrides());
-        let params = params.with_overrides(&settings);
+        params.with_overrides(&settings)
+    }
+
+    /// The same with its settings expanded.
+    fn expanded(&self, params: &Params, out: &mut Output) -> Result<Self, Fatal> {
+        let params = self.scope(params);
         let mut entry = Self { args: Vec::new(), columns: self.columns.clone(), line: self.line };
         let mut setting = false;
         for arg in &self.args {
-            let value = arg.split_once('=').filter(|_| setting);
+            let expanded = match setting && arg.contains('=') {
+                true => show::expanded(&params, arg, out)?,
+                false => arg.clone(),
+            };
             setting = arg == "-o";
-            entry.args.push(match value {
-                Some((name, value)) => {
-                    format!("{name}={}", show::expanded(&params, value, out)?)
-                }
-                None => arg.clone(),
-            });
+            entry.args.push(expanded);
         }
         Ok(entry)
     }
@@ -106,7 +109,7 @@ pub(super) fn entry_of_words(text: &str) -> (String, Vec<String>) {
     let rows = rows("", line.as_bytes(), &mut Vec::new()).unwrap_or_default();
     let row = rows.into_iter().next().unwrap_or_default();
     let command = row.columns.last().cloned().unwrap_or_default();
-    let words = row.args.iter().map(|word| unbrace(word).unwrap_or_else(|_| word.clone()));
+    let words = row.args.iter().map(|word| within_braces(word).0.to_owned());
     (command, normal_args(words.collect()))
 }
 
@@ -144,15 +147,13 @@ pub(super) fn parse_entry(path: &str, row: &Row, out: &mut Output) -> Result<Ent
     }
     let mut words: Vec<String> = Vec::new();
     for word in &row.args {
-        let text = unbrace(word).unwrap_or_else(|error| {
-            out.warn(&format!("master.cf: {error}"));
-            word.trim_matches(['{', '}', ' ', '\t']).to_owned()
-        });
+        let (text, wrong) = within_braces(word);
+        wrong.iter().for_each(|error| out.warn(&format!("master.cf: {error}")));
         let braced = word.starts_with('{') && words.last().is_some_and(|last| last == "-o");
-        if let Some(bad) = config::main_cf::split_name_value(&text).err().filter(|_| braced) {
+        if let Some(bad) = config::main_cf::split_name_value(text).err().filter(|_| braced) {
             out.warn(&format!("master.cf: {bad}: \"{text}\""));
         }
-        words.push(text);
+        words.push(text.to_owned());
     }
     Ok(Entry { columns: row.columns.clone(), args: normal_args(words), line: row.line })
 }
@@ -183,7 +184,7 @@ fn normal_args(words: Vec<String>) -> Vec<String> {
         // Other letters may be glued to it.
         out.extend((before != "-").then(|| before.to_owned()));
         out.push("-o".to_owned());
-        let rest = unbrace(rest).unwrap_or_else(|_| rest.to_owned());
+        let rest = within_braces(rest).0.to_owned();
         let setting = if rest.is_empty() { words.next() } else { Some(rest) };
         out.extend(setting.map(|text| match config::main_cf::split_name_value(&text) {
             Ok((name, value)) => format!("{name}={value}"),
@@ -255,6 +256,9 @@ fn show_entry(
     pattern: &[&str],
     out: &mut Output,
 ) -> Result<bool, Fatal> {
+    if request.action == Action::ServiceParameters {
+        return show_settings(request, loaded, entry, pattern, out);
+    }
     let expanded;
     let entry = match request.expand {
         true => {
@@ -263,14 +267,11 @@ fn show_entry(
         }
         false => entry,
     };
-    match request.action {
-        Action::Fields => Ok(show_fields(request, entry, pattern, out)),
-        Action::ServiceParameters => Ok(show_settings(request, entry, pattern, out)),
-        _ => {
-            out.line(&columns(entry, request.fold));
-            Ok(true)
-        }
+    if request.action == Action::Fields {
+        return Ok(show_fields(request, entry, pattern, out));
     }
+    out.line(&columns(entry, request.fold));
+    Ok(true)
 }
 
 fn show_fields(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Output) -> bool {
@@ -279,7 +280,7 @@ fn show_fields(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Out
     for at in wanted {
         matched = true;
         let name = format!("{}/{}/{}", entry.name(), entry.kind(), FIELDS[at]);
-        let mut line = print::assignment(request, &name, &entry.columns[at]);
+        let mut line = field(request, &name, &entry.columns[at]);
         if at == COMMAND && !request.hide_value {
             with_args(&mut line, entry, request.fold);
         }
@@ -288,15 +289,35 @@ fn show_fields(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Out
     matched
 }
 
-fn show_settings(request: &Request, entry: &Entry, pattern: &[&str], out: &mut Output) -> bool {
-    let mut matched = false;
-    let settings = entry.overrides();
-    for (name, value) in settings.iter().filter(|(name, _)| fits_pattern(pattern, 2, name)) {
-        matched = true;
-        let name = format!("{}/{}/{name}", entry.name(), entry.kind());
-        out.line(&print::assignment(request, &name, value));
+/// `name = value`; what is too long for one line stands on two, also without -f.
+fn field(request: &Request, name: &str, value: &str) -> String {
+    let line = print::assignment(request, name, value);
+    let both = !request.hide_name && !request.hide_value;
+    if both && line.len() > print::LINE_LIMIT {
+        return format!("{name} = \n{}{value}", print::INDENT);
     }
-    matched
+    line
+}
+
+fn show_settings(
+    request: &Request,
+    loaded: &Loaded,
+    entry: &Entry,
+    pattern: &[&str],
+    out: &mut Output,
+) -> Result<bool, Fatal> {
+    let mut matched = false;
+    let scope = entry.scope(&loaded.params);
+    for (name, value) in entry.overrides() {
+        if !fits_pattern(pattern, 2, &name) {
+            continue;
+        }
+        matched = true;
+        let value = if request.expand { show::expanded(&scope, &value, out)? } else { value };
+        let name = format!("{}/{}/{name}", entry.name(), entry.kind());
+        out.line(&print::assignment(request, &name, &value));
+    }
+    Ok(matched)
 }
 
 /// The entry in columns; a long field pushes the next one blank further.
@@ -328,7 +349,7 @@ fn plain_args(out: &mut String, entry: &Entry) {
 
 /// Settings on lines of their own, other words filled up to the limit.
 fn folded_args(out: &mut String, entry: &Entry) {
-    let mut column = out.len();
+    let mut column = out.len() - out.rfind('\n').map_or(0, |at| at + 1);
     let (mut at, mut options, mut after_setting) = (0, true, false);
     while let Some(arg) = entry.args.get(at) {
         options &= arg.starts_with('-');
