@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `postmap -s texthash:...` is sorted | Postfix's order is that of a hash table |
 //! | `postmap DIRECTORY` is fatal | Postfix makes an empty table of it |
+//! | `postmap -q` and `-d` find a key whatever `-n` and `-N` say | Postfix only one of that end |
 //! | a missing file of a pattern table's rule (-F) is passed over | Postfix tells it at open |
 //! | `postconf -T` of what is known is fatal | this system has no TLS library |
 //! | `postconf -F -e SERVICE/TYPE/command=` is fatal | Postfix crashes |
