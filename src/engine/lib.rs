@@ -30,7 +30,6 @@ pub mod mail_addr_map;
 pub mod maillog;
 pub mod match_list;
 pub mod memory;
-mod mime;
 pub mod parcel;
 pub mod pickup;
 pub mod qmgr;

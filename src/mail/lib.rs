@@ -18,6 +18,7 @@ pub mod expand;
 pub mod extension;
 mod fuzz;
 pub mod header;
+pub mod mime;
 pub mod queue_id;
 pub mod received;
 pub mod record;

@@ -57,7 +57,7 @@ impl Cidr {
                 warn(format!("cidr map {file}, line {number}: {why}: skipping this rule"));
             }
         }
-        for (_, number) in &reader.open {
+        for (_, number) in reader.open.iter().rev() {
             warn(format!("cidr map {file}, line {number}: IF has no matching ENDIF"));
         }
         let end = reader.table.rules.len();
@@ -195,9 +195,10 @@ fn network(address: &str, length: &str) -> Result<(IpAddr, u8), String> {
     if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad("mask value"));
     }
-    let base: IpAddr = address.parse().map_err(|_| bad("network value"))?;
-    let prefix = length.parse().ok().filter(|prefix| *prefix <= bits(base));
+    let bits_max = if address.contains(':') { 128 } else { 32 };
+    let prefix = length.parse().ok().filter(|prefix| *prefix <= bits_max);
     let prefix = prefix.ok_or_else(|| bad("mask length"))?;
+    let base: IpAddr = address.parse().map_err(|_| bad("network value"))?;
     let network = masked(base, prefix);
     if network != base {
         return Err(format!(

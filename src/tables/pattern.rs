@@ -54,15 +54,24 @@ pub trait Pattern: Sized {
     /// What the number 0 is said to be in a value.
     const OUT_OF_RANGE: &'static str;
 
-    /// Compiles a pattern with the letters behind it.
+    /// Whether rules may have forms that are in no manual any more: `/a/!/b/` for what has an `a`
+    /// and no `b`, and a backslash as the last byte where the pattern should end.
+    const HAS_OLD_FORMS: bool;
+
+    /// The meaning of the letters behind a pattern.
+    type Options;
+
+    /// Reads those letters.
     ///
     /// # Errors
     /// Postfix's warning, from behind file and line.
-    fn compile(
-        pattern: &[u8],
-        options: &[u8],
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Self, String>;
+    fn options(letters: &[u8], warn: &mut dyn FnMut(String)) -> Result<Self::Options, String>;
+
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// Postfix's warning, from behind file and line.
+    fn compile(pattern: &[u8], options: &Self::Options) -> Result<Self, String>;
 
     /// Parentheses in the pattern.
     fn groups(&self) -> usize;
@@ -75,17 +84,25 @@ pub trait Pattern: Sized {
 
     /// The same pattern for the prefilter, if that can read it: without its letter case, for the
     /// literals in it, or just as it is.
-    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir>;
+    fn syntax(pattern: &[u8], options: &Self::Options, case: Case) -> Option<Hir>;
 }
 
 /// A rule that was read.
 #[derive(Debug)]
 struct Rule<P> {
-    pattern: P,
-    negated: bool,
+    condition: Condition<P>,
+    /// What must hold, too.
+    second: Option<Condition<P>>,
     action: Action,
     /// Where it stands, from 1.
     line: usize,
+}
+
+/// A pattern that must match a key, or must not.
+#[derive(Debug)]
+struct Condition<P> {
+    pattern: P,
+    negated: bool,
 }
 
 #[derive(Debug)]
@@ -141,17 +158,28 @@ impl<P: Pattern> Patterns<P> {
     }
 }
 
-impl<P: Pattern> Rule<P> {
+impl<P: Pattern> Condition<P> {
     /// Where the library gives up, neither a pattern holds nor its negation.
     fn holds(&self, key: &[u8]) -> bool {
         self.pattern.matches(key) == Some(!self.negated)
     }
+}
+
+impl<P: Pattern> Rule<P> {
+    fn holds(&self, key: &[u8]) -> bool {
+        self.condition.holds(key) && self.second_holds(key)
+    }
+
+    fn second_holds(&self, key: &[u8]) -> bool {
+        self.second.as_ref().is_none_or(|second| second.holds(key))
+    }
 
     fn value(&self, parts: &[Part], key: &[u8]) -> Option<Vec<u8>> {
-        if self.negated || rules::is_plain(parts) {
+        if self.condition.negated || rules::is_plain(parts) {
             return self.holds(key).then(|| rules::value(parts, key, &Vec::new()));
         }
-        self.pattern.spans(key).map(|spans| rules::value(parts, key, &spans))
+        let spans = self.condition.pattern.spans(key)?;
+        self.second_holds(key).then(|| rules::value(parts, key, &spans))
     }
 }
 

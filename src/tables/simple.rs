@@ -154,8 +154,8 @@ fn braced(text: &str) -> Result<&str, Brace> {
         match c {
             '{' => depth += 1,
             '}' if depth == 1 => {
-                let rest = text[at + 1..].trim();
-                return rest.is_empty().then(|| text[1..at].trim()).ok_or(Brace::Trailing);
+                let last = at + 1 == text.len();
+                return last.then(|| text[1..at].trim()).ok_or(Brace::Trailing);
             }
             _ if depth == 0 => return Err(Brace::Open),
             '}' => depth -= 1,

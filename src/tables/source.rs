@@ -198,13 +198,13 @@ pub fn entry(line: &LogicalLine, utf8: bool) -> Result<Entry, BadLine> {
 /// What must be true of a line of any table.
 pub(crate) fn check(line: &LogicalLine, utf8: bool) -> Result<&[u8], BadLine> {
     let text = line.text.as_slice();
+    if text.first().is_some_and(|first| is_space(*first)) {
+        return Err(BadLine::LeadingSpace);
+    }
     if utf8 && core::str::from_utf8(text).is_err() {
         return Err(BadLine::NotUtf8);
     }
-    match text.first() {
-        Some(first) if is_space(*first) => Err(BadLine::LeadingSpace),
-        _ => Ok(text),
-    }
+    Ok(text)
 }
 
 /// Where a key ends that may have quoted parts: at white space, or at `mark`. None when a quoted

@@ -11,8 +11,8 @@
 use super::checks::{Checks, Edit, Findings, Inspector, Subject, unfolded};
 use super::next_header::{Next, next_header, tidy};
 use super::{Message, Origin, Settings};
-use crate::mime::Structure;
 use mail::header;
+use mail::mime::Structure;
 use protocol::smtp::reply::Reply;
 
 const BLANK_LINE: &[u8] = b"\r\n";

@@ -13,12 +13,12 @@
 //! | Body | `--boundary--` | Body, of the epilogue |
 //! | Body | anything else | Body |
 //!
-//! Limits: [`HEADER_HELD_MAX`], [`LINE_HELD_MAX`], and those of [`crate::mime`].
+//! Limits: [`HEADER_HELD_MAX`], [`LINE_HELD_MAX`], and those of [`mail::mime`].
 //!
 //! Standards: RFC 2045 sections 5 and 6, RFC 2046 section 5.1, RFC 6152 section 3.
 
-use crate::mime::{Kind, Structure};
 use mail::header;
+use mail::mime::{Kind, Structure};
 
 /// Bytes of one header that are looked at (`header_size_limit`).
 pub const HEADER_HELD_MAX: usize = 102_400;

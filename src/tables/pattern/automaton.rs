@@ -165,7 +165,8 @@ mod tests {
     use super::*;
 
     fn hir(pattern: &str) -> Hir {
-        Perl::syntax(pattern.as_bytes(), b"", Case::AsWritten).unwrap()
+        let options = Perl::options(b"", &mut |_| {}).unwrap();
+        Perl::syntax(pattern.as_bytes(), &options, Case::AsWritten).unwrap()
     }
 
     fn candidates(patterns: &[&str], key: &[u8]) -> Vec<usize> {

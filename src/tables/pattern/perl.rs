@@ -21,6 +21,7 @@ use pcre2::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::Hir;
 
 use super::{Case, Pattern, Spans};
+use crate::source::printable;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ pub struct Perl {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Options {
+/// What the letters behind a pattern say.
+pub struct Options {
     caseless: bool,
     dotall: bool,
     multi_line: bool,
@@ -59,7 +61,7 @@ impl Options {
                 b'E' => {}
                 b'X' => warn("ignoring obsolete regexp option \"X\"".into()),
                 other => {
-                    let other = char::from(*other);
+                    let other = printable(&[*other]);
                     return Err(format!("unknown regexp option \"{other}\": skipping this rule"));
                 }
             }
@@ -81,13 +83,15 @@ impl Pattern for Perl {
     const KIND: &'static str = "pcre";
     const OUT_OF_RANGE: &'static str = "out of range";
     const UNCLOSED: &'static str = "ignoring";
+    const HAS_OLD_FORMS: bool = false;
 
-    fn compile(
-        pattern: &[u8],
-        options: &[u8],
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Perl, String> {
-        let options = Options::read(options, warn)?;
+    type Options = Options;
+
+    fn options(letters: &[u8], warn: &mut dyn FnMut(String)) -> Result<Options, String> {
+        Options::read(letters, warn)
+    }
+
+    fn compile(pattern: &[u8], options: &Options) -> Result<Perl, String> {
         let text = String::from_utf8_lossy(pattern);
         let (text, shift) = options.prefixed(&text);
         let built = RegexBuilder::new()
@@ -120,7 +124,7 @@ impl Pattern for Perl {
         Some((0..captures.len()).map(span).collect::<Vec<_>>())
     }
 
-    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir> {
+    fn syntax(pattern: &[u8], options: &Options, case: Case) -> Option<Hir> {
         // Vertical blanks, where others have a control character; a brace that follows a word's
         // edge, or that has no lower bound, is text to some versions.
         let has = |text: &[u8]| pattern.windows(text.len()).any(|window| window == text);
@@ -129,7 +133,6 @@ impl Pattern for Perl {
             return None;
         }
         let pattern = plain_angles(pattern);
-        let options = Options::read(options, &mut |_| {}).ok()?;
         let mut parser = super::prefilter::parser();
         parser.ignore_whitespace(options.extended).dot_matches_new_line(options.dotall);
         parser.case_insensitive(options.caseless && case == Case::AsWritten);

@@ -21,6 +21,7 @@ use core::mem::MaybeUninit;
 use regex_syntax::hir::Hir;
 
 use super::{Case, Pattern, Spans};
+use crate::source::printable;
 
 /// Bytes of an error's text.
 const ERROR_BYTES: usize = 256;
@@ -58,7 +59,7 @@ fn flags(options: &[u8]) -> Result<i32, String> {
             b'm' => libc::REG_NEWLINE,
             b'x' => libc::REG_EXTENDED,
             other => {
-                let other = char::from(*other);
+                let other = printable(&[*other]);
                 return Err(format!("unknown regexp option \"{other}\": skipping this rule"));
             }
         };
@@ -138,17 +139,20 @@ impl Pattern for Posix {
     const KIND: &'static str = "regexp";
     const OUT_OF_RANGE: &'static str = "out-of-range";
     const UNCLOSED: &'static str = "skipping";
+    const HAS_OLD_FORMS: bool = true;
 
-    fn compile(
-        pattern: &[u8],
-        options: &[u8],
-        _warn: &mut dyn FnMut(String),
-    ) -> Result<Posix, String> {
-        let flags = flags(options)?;
+    /// Flags of regcomp(3).
+    type Options = i32;
+
+    fn options(letters: &[u8], _warn: &mut dyn FnMut(String)) -> Result<i32, String> {
+        flags(letters)
+    }
+
+    fn compile(pattern: &[u8], flags: &i32) -> Result<Posix, String> {
         let text = CString::new(pattern).map_err(|_| "NUL in regexp: skipping this rule")?;
         let mut program = MaybeUninit::<libc::regex_t>::zeroed();
         // SAFETY: the pattern ends with NUL; the program is written before it is read.
-        let code = unsafe { libc::regcomp(program.as_mut_ptr(), text.as_ptr(), flags) };
+        let code = unsafe { libc::regcomp(program.as_mut_ptr(), text.as_ptr(), *flags) };
         // SAFETY: a structure of integers and pointers: zeroes are a value, and regcomp has made
         // it what it should be.
         let program = unsafe { program.assume_init() };
@@ -180,7 +184,7 @@ impl Pattern for Posix {
     }
 
     /// Extended patterns whose backslashes mean the same here.
-    fn syntax(pattern: &[u8], options: &[u8], case: Case) -> Option<Hir> {
+    fn syntax(pattern: &[u8], flags: &i32, case: Case) -> Option<Hir> {
         // Backslashes that mean something else there. Where words end may be seen in other ways.
         let other = |byte: u8| match byte {
             b's' | b'S' | b'w' | b'W' => false,
@@ -189,10 +193,10 @@ impl Pattern for Posix {
         };
         let escapes = pattern.windows(2).any(|pair| pair[0] == b'\\' && other(pair[1]));
         let alike = super::prefilter::sets_are_plain(pattern, true);
-        if escapes || !alike || options.contains(&b'x') {
+        if escapes || !alike || flags & libc::REG_EXTENDED == 0 {
             return None;
         }
-        let caseless = flags(options).ok()? & libc::REG_ICASE != 0;
+        let caseless = flags & libc::REG_ICASE != 0;
         let mut parser = super::prefilter::parser();
         parser.dot_matches_new_line(true);
         parser.case_insensitive(caseless && case == Case::AsWritten);

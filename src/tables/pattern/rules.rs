@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::prefilter::Filtering;
-use super::{Action, Pattern, Patterns, Rule, Spans};
+use super::{Action, Condition, Pattern, Patterns, Rule, Spans};
 use crate::source::{LogicalLine, LogicalLines, keyword, printable, trim};
 
 /// A piece of a value.
@@ -51,10 +51,12 @@ pub struct Reading<'a, P> {
 }
 
 /// A pattern as it is written.
-struct Written<'a> {
+struct Written<'a, P: Pattern> {
     negated: bool,
     pattern: &'a [u8],
-    options: &'a [u8],
+    options: P::Options,
+    /// Whether what follows stands right behind the letters.
+    goes_on: bool,
     rest: &'a [u8],
 }
 
@@ -91,7 +93,7 @@ impl<'a, P: Pattern> Reading<'a, P> {
 
     /// The table.
     fn finish(mut self) -> Patterns<P> {
-        for (_, line) in &self.open {
+        for (_, line) in self.open.iter().rev() {
             self.say(*line, "IF has no matching ENDIF");
         }
         let end = self.rules.len();
@@ -112,14 +114,22 @@ impl<'a, P: Pattern> Reading<'a, P> {
         if text.first().is_none_or(u8::is_ascii_alphanumeric) {
             return Err("ignoring unrecognized request".into());
         }
-        let written = written::<P>(text)?;
-        let pattern = self.compile(line.number, &written)?;
+        let mut written = self.written(line.number, text)?;
+        // Letters that are followed by `!` are followed by a second pattern.
+        let second = match written.rest {
+            [b'!', ..] if written.goes_on => Some(self.written(line.number, written.rest)?),
+            _ => None,
+        };
+        written.rest = second.as_ref().map_or(written.rest, |second| second.rest);
         if written.rest.is_empty() {
             self.say(line.number, "no replacement text: using empty string");
         }
-        let parts = self.parts(line.number, &written, pattern.groups())?;
-        let (negated, action) = (written.negated, Action::Result(parts));
-        self.add(&written, Rule { pattern, negated, action, line: line.number });
+        let parts = self.parts(line.number, &written)?;
+        let condition = written.compile()?;
+        in_range(&parts, condition.pattern.groups())?;
+        let second = second.map(|second| second.compile()).transpose()?;
+        let action = Action::Result(parts);
+        self.add(&written, Rule { condition, second, action, line: line.number });
         Ok(())
     }
 
@@ -136,112 +146,125 @@ impl<'a, P: Pattern> Reading<'a, P> {
         if rest.is_empty() {
             return Err("no regexp: skipping this rule".into());
         }
-        let written = written::<P>(rest)?;
-        let pattern = self.compile(line.number, &written)?;
+        let written = self.written(line.number, rest)?;
         if !written.rest.is_empty() {
             let extra = printable(written.rest);
             self.say(line.number, &format!("ignoring extra text after IF statement: \"{extra}\""));
             let advice = "do not prepend whitespace to statements between IF and ENDIF";
             self.say(line.number, advice);
         }
+        let condition = written.compile()?;
         self.open.push((self.rules.len(), line.number));
-        let (negated, action) = (written.negated, Action::If(0));
-        self.add(&written, Rule { pattern, negated, action, line: line.number });
+        let action = Action::If(0);
+        self.add(&written, Rule { condition, second: None, action, line: line.number });
         Ok(())
     }
 
-    fn add(&mut self, written: &Written<'_>, rule: Rule<P>) {
+    fn add(&mut self, written: &Written<'_, P>, rule: Rule<P>) {
         // An `if` decides about others, and what is negated holds where nothing is found.
-        let always = rule.negated || matches!(rule.action, Action::If(_));
+        let always = rule.condition.negated || matches!(rule.action, Action::If(_));
         let syntax = |case| match always {
             true => None,
-            false => P::syntax(written.pattern, written.options, case),
+            false => P::syntax(written.pattern, &written.options, case),
         };
         self.filtering.add(self.rules.len(), syntax);
         self.rules.push(rule);
     }
 
-    fn compile(&self, line: usize, written: &Written<'_>) -> Result<P, String> {
-        P::compile(written.pattern, written.options, &mut |text| self.say(line, &text))
+    fn written<'t>(&self, line: usize, text: &'t [u8]) -> Result<Written<'t, P>, String> {
+        written(text, &mut |text| self.say(line, &text))
     }
 
-    fn parts(
-        &self,
-        line: usize,
-        written: &Written<'_>,
-        groups: usize,
-    ) -> Result<Vec<Part>, String> {
-        let skipping = "bad replacement syntax: skipping this rule";
-        let parts = parts(written.rest).map_err(|bad| {
-            match bad {
-                BadValue::Truncated => {
-                    (self.warn)(format!(
-                        "truncated macro reference: \"{}\"",
-                        printable(written.rest)
-                    ));
-                }
-                BadValue::Empty => {
-                    (self.warn)(format!("empty macro name: \"{}\"", printable(written.rest)));
-                }
-                BadValue::Name(name) => {
-                    self.say(
-                        line,
-                        &format!("non-numeric replacement index \"{}\"", printable(name)),
-                    );
-                }
-            }
-            String::from(skipping)
-        })?;
-        for part in &parts {
-            match part {
-                Part::Group(_) if !self.substitutes => {
-                    let what = "regular expression substitution is not allowed";
-                    return Err(format!("{what}: skipping this rule"));
-                }
-                Part::Group(_) if written.negated => {
-                    let what = "$number found in negative match replacement text";
-                    return Err(format!("{what}: skipping this rule"));
-                }
-                Part::Group(0) => {
-                    self.say(line, &format!("{} replacement index \"0\"", P::OUT_OF_RANGE));
-                    return Err(skipping.into());
-                }
-                Part::Group(group) if *group > groups => {
-                    let what = format!("out of range replacement index \"{group}\"");
-                    return Err(format!("{what}: skipping this rule"));
-                }
-                _ => {}
-            }
+    fn parts(&self, line: usize, written: &Written<'_, P>) -> Result<Vec<Part>, String> {
+        let mut wrong = Vec::new();
+        let parts = parts(written.rest, &mut wrong);
+        let refers = !wrong.is_empty() || !is_plain(&parts);
+        if refers && !self.substitutes {
+            let what = "regular expression substitution is not allowed";
+            return Err(format!("{what}: skipping this rule"));
+        }
+        for bad in &wrong {
+            self.complain(line, bad, written.rest);
+        }
+        if !wrong.is_empty() {
+            return Err("bad replacement syntax: skipping this rule".into());
+        }
+        if refers && written.negated {
+            let what = "$number found in negative match replacement text";
+            return Err(format!("{what}: skipping this rule"));
         }
         Ok(parts)
     }
+
+    fn complain(&self, line: usize, bad: &BadValue<'_>, value: &[u8]) {
+        let value = printable(value);
+        match bad {
+            BadValue::Truncated => (self.warn)(format!("truncated macro reference: \"{value}\"")),
+            BadValue::Empty => (self.warn)(format!("empty macro name: \"{value}\"")),
+            BadValue::Zero => {
+                self.say(line, &format!("{} replacement index \"0\"", P::OUT_OF_RANGE));
+            }
+            BadValue::Name(name) => {
+                let name = printable(name);
+                self.say(line, &format!("non-numeric replacement index \"{name}\""));
+            }
+        }
+    }
 }
 
-fn written<P: Pattern>(text: &[u8]) -> Result<Written<'_>, String> {
+impl<P: Pattern> Written<'_, P> {
+    fn compile(&self) -> Result<Condition<P>, String> {
+        let pattern = P::compile(self.pattern, &self.options)?;
+        Ok(Condition { pattern, negated: self.negated })
+    }
+}
+
+/// Whether the pattern has all parentheses that its value names; the highest is told.
+fn in_range(parts: &[Part], groups: usize) -> Result<(), String> {
+    let group = |part: &Part| match part {
+        Part::Group(group) => Some(*group),
+        Part::Text(_) => None,
+    };
+    match parts.iter().filter_map(group).max() {
+        Some(highest) if highest > groups => {
+            Err(format!("out of range replacement index \"{highest}\": skipping this rule"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn written<'a, P: Pattern>(
+    text: &'a [u8],
+    warn: &mut dyn FnMut(String),
+) -> Result<Written<'a, P>, String> {
     let (mut rest, mut negated) = (text, false);
     while let [b'!', more @ ..] = rest {
         negated = !negated;
         rest = more.trim_ascii_start();
     }
     let [delimiter, rest @ ..] = rest else { return Err("no regexp: skipping this rule".into()) };
-    let Some(end) = pattern_end(rest, *delimiter) else {
-        let delimiter = char::from(*delimiter);
+    let Some(end) = pattern_end(rest, *delimiter, P::HAS_OLD_FORMS) else {
+        let delimiter = printable(&[*delimiter]);
         return Err(format!(
             "no closing regexp delimiter \"{delimiter}\": {} this rule",
             P::UNCLOSED
         ));
     };
     let behind = &rest[end + 1..];
-    let blank = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
-    let (options, value) = behind.split_at(blank);
-    Ok(Written { negated, pattern: &rest[..end], options, rest: value.trim_ascii_start() })
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || P::HAS_OLD_FORMS && *byte == b'!';
+    let (options, value) = behind.split_at(behind.iter().position(ends).unwrap_or(behind.len()));
+    let options = P::options(options, warn)?;
+    let goes_on = value.starts_with(b"!");
+    let (pattern, rest) = (&rest[..end], value.trim_ascii_start());
+    Ok(Written { negated, pattern, options, goes_on, rest })
 }
 
-/// Where the delimiter stands that no backslash is before.
-fn pattern_end(text: &[u8], delimiter: u8) -> Option<usize> {
+/// Where the delimiter stands that no backslash is before, or the backslash that is last.
+fn pattern_end(text: &[u8], delimiter: u8, or_last_backslash: bool) -> Option<usize> {
     let mut at = 0;
     while at < text.len() {
         match text[at] {
+            b'\\' if or_last_backslash && at + 1 == text.len() => return Some(at),
             b'\\' => at += 1,
             byte if byte == delimiter => return Some(at),
             _ => {}
@@ -255,9 +278,12 @@ enum BadValue<'a> {
     Truncated,
     Empty,
     Name(&'a [u8]),
+    Zero,
 }
 
-fn parts(text: &[u8]) -> Result<Vec<Part>, BadValue<'_>> {
+/// The parts of a value; what is wrong with it is told, and the rest looked at as far as its
+/// references can be told apart.
+fn parts<'a>(text: &'a [u8], wrong: &mut Vec<BadValue<'a>>) -> Vec<Part> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.iter().position(|byte| *byte == b'$') {
@@ -268,12 +294,22 @@ fn parts(text: &[u8]) -> Result<Vec<Part>, BadValue<'_>> {
             rest = more;
             continue;
         }
-        let (name, more) = reference(rest)?;
-        out.push(Part::Group(number(name).ok_or(BadValue::Name(name))?));
+        let (name, more) = match reference(rest) {
+            Ok(found) => found,
+            Err(bad) => {
+                wrong.push(bad);
+                return out;
+            }
+        };
+        match number(name) {
+            None => wrong.push(BadValue::Name(name)),
+            Some(0) => wrong.push(BadValue::Zero),
+            Some(group) => out.push(Part::Group(group)),
+        }
         rest = more;
     }
     add_text(&mut out, rest);
-    Ok(out)
+    out
 }
 
 /// A number as C's atoi(3) has it: what does not fit goes around.

@@ -1,8 +1,8 @@
 //! The MIME structure of a message, as far as its headers and boundaries tell: where each header
 //! stands, what a part is, how it is encoded.
 //!
-//! Called line by line by whoever walks over a message: cleanup's checks and the smtp client's
-//! conversion to quoted-printable. Nothing is kept of the content.
+//! Called line by line by whoever walks over a message: cleanup's checks, the smtp client's
+//! conversion to quoted-printable, postmap(1). Nothing is kept of the content.
 //!
 //! | state | what comes | next |
 //! | --- | --- | --- |
@@ -13,6 +13,9 @@
 //!
 //! **Limits**: [`NESTING_MAX`] levels, [`BOUNDARY_MAX`] bytes of a boundary.
 //! **Standards**: RFC 2045 sections 5 and 6, RFC 2046 section 5.1.
+
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Multipart levels that are looked into (`mime_nesting_limit`).
 pub const NESTING_MAX: usize = 100;
@@ -204,7 +207,7 @@ fn words(value: &[u8]) -> Vec<Vec<u8>> {
 
 fn flush(word: &mut Vec<u8>, words: &mut Vec<Vec<u8>>) {
     if !word.is_empty() {
-        words.push(std::mem::take(word));
+        words.push(core::mem::take(word));
     }
 }
 
