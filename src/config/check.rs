@@ -20,10 +20,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::expand::{ExpandError, scan};
-use crate::master_cf::MasterCf;
+use crate::master_cf::{BadEntry, MasterCf};
 use crate::params::{BadValue, Params, Setting, family, table};
 use database::Table;
 use scope::Scope;
+
+/// The parameter whose value names parameters of the administrator's own.
+pub const RESTRICTION_CLASSES: &str = "smtpd_restriction_classes";
 
 /// Something an administrator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,8 +131,7 @@ fn mentions(scope: &Scope<'_>, master: &MasterCf) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for setting in &scope.settings {
         names.append(&mut scan(setting.value).names);
-        let expanded = scope.expanded(setting.value);
-        names.extend(classes_in(setting.name, &expanded).map(ToString::to_string));
+        names.extend(classes(scope, setting));
     }
     for table in scope_tables(scope, master).filter(|table| !table.has_file()) {
         names.extend(database::prefixed_parameters(&table.kind, &table.name));
@@ -145,8 +147,21 @@ pub fn tables(params: &Params, master: &MasterCf) -> BTreeSet<Table> {
 
 /// Those of one place; what nothing reads opens no table.
 fn scope_tables(scope: &Scope<'_>, master: &MasterCf) -> impl Iterator<Item = Table> {
-    let read = scope.settings.iter().filter(|setting| is_defined(setting.name, master));
-    read.flat_map(|setting| database::tables(&scope.expanded(setting.value)).collect::<Vec<_>>())
+    let read = scope.settings.iter().filter(|setting| is_read(setting.name, master));
+    let values = read.filter_map(|setting| scope.expanded(setting.value));
+    values.flat_map(|value| database::tables(&value).collect::<Vec<_>>())
+}
+
+/// What is wrong with braces in values of Postfix's own, where tables are looked for; whether that
+/// is in main.cf, and what.
+pub fn bad_braces(params: &Params, master: &MasterCf) -> Vec<(bool, BadEntry)> {
+    let errors = |scope: Scope<'_>| -> Vec<_> {
+        let known = scope.immediate().filter(|setting| is_read(setting.name, master));
+        let values = known.filter_map(|setting| scope.expanded(setting.value));
+        let bad = values.flat_map(|value| database::bad_braces(&value));
+        bad.map(|error| (scope.in_main_cf, error)).collect()
+    };
+    scope::all(params, master).flat_map(errors).collect()
 }
 
 /// What is wrong with references, whether or not they are ever looked up.
@@ -157,11 +172,15 @@ pub fn misread(params: &Params, master: &MasterCf) -> Vec<ExpandError> {
     scope::all(params, master).flat_map(errors).collect()
 }
 
-/// Why settings of Postfix's own cannot be expanded.
-pub fn malformed(params: &Params, master: &MasterCf) -> Vec<ExpandError> {
+/// Settings of Postfix's own that cannot be expanded, and why.
+pub fn malformed(params: &Params, master: &MasterCf) -> Vec<(String, ExpandError)> {
     let errors = |scope: Scope<'_>| -> Vec<_> {
-        let known = scope.immediate().filter(|setting| is_defined(setting.name, master));
-        known.filter_map(|setting| scope.params.expand(setting.value).err()).collect()
+        let known = scope.immediate().filter(|setting| is_read(setting.name, master));
+        let bad = known.filter_map(|setting| {
+            let error = scope.params.expand(setting.value).err()?;
+            Some((setting.name.to_string(), error))
+        });
+        bad.collect()
     };
     scope::all(params, master).flat_map(errors).collect()
 }
@@ -175,8 +194,7 @@ pub fn undefined(params: &Params, master: &MasterCf) -> Vec<(String, String)> {
         let mut named = BTreeSet::new();
         for setting in scope.immediate() {
             named.append(&mut scan(setting.value).names);
-            let expanded = scope.expanded(setting.value);
-            named.extend(classes_in(setting.name, &expanded).map(ToString::to_string));
+            named.extend(classes(&scope, setting));
         }
         // What main.cf names may be for one service only.
         let defined = |name: &str| {
@@ -190,15 +208,24 @@ pub fn undefined(params: &Params, master: &MasterCf) -> Vec<(String, String)> {
     out.into_iter().map(|(_, file, name)| (file, name)).collect()
 }
 
-/// The words of `value` when `name` lists restriction classes.
-fn classes_in<'a>(name: &str, value: &'a str) -> impl Iterator<Item = &'a str> {
-    let value = if name == "smtpd_restriction_classes" { value } else { "" };
-    value.split([',', ' ', '\t']).filter(|word| !word.is_empty())
+/// The names of restriction classes that `setting` lists.
+fn classes(scope: &Scope<'_>, setting: &Setting<'_>) -> Vec<String> {
+    if setting.name != RESTRICTION_CLASSES {
+        return Vec::new();
+    }
+    let value = scope.expanded_without_defaults(setting.value).unwrap_or_default();
+    let words = value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+    words.map(ToString::to_string).collect()
 }
 
 /// Whether Postfix knows `name`, given the services there are.
 fn is_defined(name: &str, master: &MasterCf) -> bool {
-    if table::find(name).is_some() || table::is_legacy(name) {
+    table::is_legacy(name) || is_read(name, master)
+}
+
+/// Whether some program of it asks for `name`; old names are only known.
+fn is_read(name: &str, master: &MasterCf) -> bool {
+    if table::find(name).is_some() {
         return true;
     }
     family::of_name(name).is_some_and(|family| {

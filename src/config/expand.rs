@@ -128,7 +128,7 @@ fn next_piece<'a>(whole: &str, rest: &mut &'a str) -> Result<Option<Piece<'a>>, 
             (Piece::Name(name), tail)
         }
     };
-    if matches!(piece, Piece::Name(n) | Piece::Body(n) if body::skip_space(n).is_empty()) {
+    if matches!(piece, Piece::Name(n) | Piece::Body(n) if n.is_empty()) {
         return Err(ExpandError::EmptyName(whole.to_string()));
     }
     *rest = tail;

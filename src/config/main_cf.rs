@@ -17,7 +17,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::line::{self, Warning, WarningKind, is_space, trim};
+use crate::line::{self, Logical, Warning, WarningKind, is_space, trim};
 use crate::source::{Source, SourceError};
 
 /// A setting and where it stands.
@@ -53,6 +53,8 @@ pub enum BadMainCf {
         reason: BadLine,
         /// The whole logical line.
         text: String,
+        /// What is odd before it.
+        warnings: Vec<Warning>,
     },
 }
 
@@ -81,7 +83,7 @@ impl fmt::Display for BadMainCf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(error) => write!(f, "fatal: {error}"),
-            Self::Syntax { file, line, reason, text } => {
+            Self::Syntax { file, line, reason, text, .. } => {
                 write!(f, "fatal: {file}, line {line}: {reason}: \"{text}\"")
             }
         }
@@ -102,24 +104,29 @@ impl MainCf {
         let mut main = Self { file: file.to_string(), ..Self::default() };
         for logical in line::logical_lines(data) {
             let at = logical.first;
-            let bad = |reason, text: String| BadMainCf::Syntax {
+            main.line(logical).map_err(|(reason, text)| BadMainCf::Syntax {
                 file: file.to_string(),
                 line: at,
                 reason,
                 text,
-            };
-            let text = String::from_utf8(logical.text).map_err(|error| {
-                bad(BadLine::NotUtf8, String::from_utf8_lossy(error.as_bytes()).into_owned())
+                warnings: core::mem::take(&mut main.warnings),
             })?;
-            if text.starts_with([' ', '\t']) {
-                main.warn(at, WarningKind::LeadingSpace(text));
-                continue;
-            }
-            let (name, value) =
-                split_name_value(&text).map_err(|reason| bad(reason, text.clone()))?;
-            main.insert(name, value, at);
         }
         Ok(main)
+    }
+
+    fn line(&mut self, logical: Logical) -> Result<(), (BadLine, String)> {
+        let at = logical.first;
+        let text = String::from_utf8(logical.text).map_err(|error| {
+            (BadLine::NotUtf8, String::from_utf8_lossy(error.as_bytes()).into_owned())
+        })?;
+        if text.starts_with([' ', '\t']) {
+            self.warn(at, WarningKind::LeadingSpace(text));
+            return Ok(());
+        }
+        let (name, value) = split_name_value(&text).map_err(|reason| (reason, text.clone()))?;
+        self.insert(name, value, at);
+        Ok(())
     }
 
     /// Sets `name` as if main.cf did, on line 0; used for what the program itself decides.

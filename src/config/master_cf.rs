@@ -12,6 +12,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use row::words;
 pub use row::{Row, rows, unbrace, within_braces};
 
 use alloc::string::{String, ToString};

@@ -21,6 +21,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use config::main_cf::BadMainCf;
 use config::{MainCf, MasterCf, Params, Source, SourceError, check};
 
 use crate::program::printable;
@@ -181,8 +182,9 @@ fn load_main(request: &Request, main: bool, out: &mut Output) -> Result<Params, 
         .map_err(|error| Fatal(format!("interfaces: {}", system::reason(&error))))?;
     let mut main_cf = MainCf::default();
     if main {
-        main_cf = MainCf::read(&Files, &format!("{directory}/main.cf")).map_err(fatal)?;
-        main_cf.warnings().iter().for_each(|warning| out.warn(&warning.to_string()));
+        let path = format!("{directory}/main.cf");
+        let data = Files.read(&path).map_err(fatal)?;
+        main_cf = settings(&path, &data, out)?;
     }
     if main && request.chosen_directory().is_some() {
         main_cf.set("config_directory", &directory);
@@ -193,6 +195,18 @@ fn load_main(request: &Request, main: bool, out: &mut Output) -> Result<Params, 
         main_cf.set(name, value);
     }
     Ok(Params::new(main_cf, host))
+}
+
+/// The settings in `data`, the bytes of the file `path`.
+fn settings(path: &str, data: &[u8], out: &mut Output) -> Result<MainCf, Fatal> {
+    let parsed = MainCf::parse(path, data);
+    let warnings = match &parsed {
+        Ok(file) => file.warnings(),
+        Err(BadMainCf::Syntax { warnings, .. }) => warnings,
+        Err(_) => &[],
+    };
+    warnings.iter().for_each(|warning| out.warn(&warning.to_string()));
+    parsed.map_err(fatal)
 }
 
 /// An error of the configuration crate, whose text starts with `fatal: `.
@@ -210,11 +224,20 @@ fn undefined(loaded: &Loaded, out: &mut Output) -> Result<(), Fatal> {
     for error in check::misread(&loaded.params, &loaded.master) {
         out.warn(&error.to_string());
     }
+    for (in_main_cf, bad) in check::bad_braces(&loaded.params, &loaded.master) {
+        out.warn(&format!("{}: {bad}", if in_main_cf { "main.cf" } else { "master.cf" }));
+    }
     for table in check::tables(&loaded.params, &loaded.master).iter().filter(|t| t.has_file()) {
         table_file(table, out)?;
     }
-    let malformed = check::malformed(&loaded.params, &loaded.master);
-    malformed.first().map_or(Ok(()), |error| Err(show::malformed(error, out)))
+    match check::malformed(&loaded.params, &loaded.master).first() {
+        None => Ok(()),
+        Some((name, error)) if name == check::RESTRICTION_CLASSES => {
+            let Fatal(text) = show::malformed(error, out);
+            Err(Fatal(format!("dictionary mail_dict: {text}")))
+        }
+        Some((_, error)) => Err(show::malformed(error, out)),
+    }
 }
 
 /// Reads the parameters of a table behind a server and names those that no such table has.
@@ -229,8 +252,7 @@ fn table_file(table: &check::database::Table, out: &mut Output) -> Result<(), Fa
             return Ok(());
         }
     };
-    let file = MainCf::parse(path, &data).map_err(fatal)?;
-    file.warnings().iter().for_each(|warning| out.warn(&warning.to_string()));
+    let file = settings(path, &data, out)?;
     let known: Vec<&str> = check::database::parameters(kind).collect();
     for (name, entry) in file.iter().filter(|(name, _)| !known.contains(name)) {
         out.warn(&format!("{kind}:{path}: unused parameter: {name}={}", entry.value));

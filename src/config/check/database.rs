@@ -5,6 +5,10 @@
 //! memcache_table(5): a table whose name is no file has its parameters in main.cf.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::line::is_space;
+use crate::master_cf::{BadEntry, within_braces, words};
 
 /// What tables of all these types have.
 const COMMON: &[&str] = &["domain"];
@@ -126,6 +130,23 @@ pub(super) fn tables(value: &str) -> impl Iterator<Item = Table> {
     })
 }
 
+/// What is wrong with words in braces, at any depth.
+pub(super) fn bad_braces(value: &str) -> Vec<BadEntry> {
+    let mut out = Vec::new();
+    for word in words(value, |byte| byte == b',' || is_space(byte)) {
+        let word = word.strip_prefix("proxy:").unwrap_or(word);
+        // The name of a table may be in braces.
+        let name = word.split_once(':').map_or("", |(_, name)| name);
+        let word = if word.starts_with('{') { word } else { name };
+        if word.starts_with('{') {
+            let (inner, wrong) = within_braces(word);
+            out.extend(wrong);
+            out.append(&mut bad_braces(inner));
+        }
+    }
+    out
+}
+
 /// The parameters that a table of type `kind` has in its file; the crate that reads them holds
 /// this list to what it asks for.
 pub fn parameters(kind: &str) -> impl Iterator<Item = &'static str> + '_ {
@@ -143,7 +164,6 @@ pub fn prefixed_parameters(kind: &str, name: &str) -> impl Iterator<Item = Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     #[test]
     fn tables_have_their_parameters_in_main_cf_or_in_a_file() {

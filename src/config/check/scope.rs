@@ -6,6 +6,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::expand::expand;
 use crate::master_cf::{MasterCf, Overrides};
 use crate::params::table::{self, Kind};
 use crate::params::{Params, Setting};
@@ -54,11 +55,19 @@ impl<'a> Scope<'a> {
         self.settings.iter().filter(move |setting| !delayed(setting.name))
     }
 
-    /// The value with what it refers to, as it stands if that cannot be.
-    pub fn expanded<'v>(&self, value: &'v str) -> Cow<'v, str> {
+    /// The same with what is set only, as nobody knows defaults when Postfix looks for the names of
+    /// restriction classes.
+    pub fn expanded_without_defaults(&self, value: &str) -> Option<String> {
+        let set =
+            |name: &str| self.params.is_set(name).then(|| self.params.value_of(name)).flatten();
+        expand(value, &set).ok()
+    }
+
+    /// The value with what it refers to, if that can be.
+    pub fn expanded<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         match value.contains('$') {
-            true => self.params.expand(value).map_or(Cow::Borrowed(value), Cow::Owned),
-            false => Cow::Borrowed(value),
+            true => self.params.expand(value).ok().map(Cow::Owned),
+            false => Some(Cow::Borrowed(value)),
         }
     }
 }

@@ -34,6 +34,15 @@ pub struct Row {
 }
 
 impl Row {
+    /// The same with columns that may be in braces, too, as postconf(1) splits a line.
+    #[must_use]
+    pub fn split_by_braces(self) -> Self {
+        let mut columns: Vec<String> =
+            words(&self.text, is_space).map(ToString::to_string).collect();
+        let args = columns.split_off(columns.len().min(COLUMNS.len()));
+        Self { columns, args, ..self }
+    }
+
     /// A column by its index in master(5)'s order.
     pub(super) fn column(&self, at: usize) -> Result<&str, BadEntry> {
         self.columns.get(at).map(String::as_str).ok_or(BadEntry::Missing(COLUMNS[at]))
@@ -63,7 +72,7 @@ fn row(line: u32, text: String) -> Row {
         let Some(word) = plain_word(&mut rest) else { break };
         columns.push(word.to_string());
     }
-    let args = words(rest);
+    let args = words(rest, is_space).map(ToString::to_string).collect();
     Row { line, columns, args, text }
 }
 
@@ -75,22 +84,20 @@ fn plain_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Words separated by white space that is not within braces.
-fn words(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let (mut start, mut depth) = (None, 0i32);
-    for (at, byte) in text.bytes().enumerate() {
-        if depth <= 0 && is_space(byte) {
-            if let Some(from) = start.take() {
-                out.push(text[from..at].to_string());
-            }
-            continue;
-        }
-        start.get_or_insert(at);
-        depth += i32::from(byte == b'{') - i32::from(byte == b'}');
-    }
-    out.extend(start.map(|from| text[from..].to_string()));
-    out
+/// Words separated by what is not within braces.
+pub(crate) fn words(text: &str, separates: impl Fn(u8) -> bool) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii() && separates(c as u8));
+        let mut depth = 0i32;
+        let end = rest.bytes().position(|byte| {
+            depth += i32::from(byte == b'{') - i32::from(byte == b'}');
+            depth <= 0 && separates(byte)
+        });
+        let (word, tail) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = tail;
+        (!word.is_empty()).then_some(word)
+    })
 }
 
 /// A word without its outer braces and the white space just within them.

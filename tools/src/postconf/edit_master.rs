@@ -43,13 +43,20 @@ struct Wish {
 }
 
 impl Wish {
+    /// Whether it is about the entry that `line` starts: one it names, or one that the new entry
+    /// would be beside.
     fn fits(&self, line: &[u8]) -> bool {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let mut fits = |want: &str| {
-            let word = words.next().unwrap_or_default();
-            want == "*" || want.as_bytes() == word
+        let name = words.next().unwrap_or_default();
+        let kind = words.next().unwrap_or_default();
+        let fits = |want: &str, word: &[u8]| want == "*" || want.as_bytes() == word;
+        let replaced = match &self.change {
+            Change::Become(entry) => {
+                entry.name().as_bytes() == name && entry.kind().as_bytes() == kind
+            }
+            _ => false,
         };
-        fits(&self.name) && fits(&self.kind)
+        replaced || fits(&self.name, name) && fits(&self.kind, kind)
     }
 }
 
@@ -73,7 +80,7 @@ pub(super) fn master_cf(
     let path = format!("{}/master.cf", request.directory());
     let old = read_to_edit(&path)?;
     let new = if section == Section::Services {
-        whole_entries(&old, &mut wishes)?
+        whole_entries(&path, &old, &mut wishes)?
     } else {
         within_entries(&path, &old, &mut wishes, out)?
     };
@@ -141,6 +148,7 @@ fn entry_change(
     };
     let rows = rows("", value.as_bytes(), &mut Vec::new());
     let row = rows.ok().and_then(|rows| rows.into_iter().next()).unwrap_or_default();
+    let row = row.split_by_braces();
     if row.columns.len() < FIELDS.len() {
         return Err(Fatal(format!("bad field count: \"{typed}\"")));
     }
@@ -154,12 +162,35 @@ fn field_change(field: &str, value: &str) -> Result<Change, Fatal> {
     if at != COMMAND && blank {
         return Err(Fatal("-Fe does not accept whitespace in non-command field".to_owned()));
     }
+    Ok(Change::Field(at, value.to_owned()))
+}
+
+/// Whether a column may be `value`; asked only when there is an entry that it is for.
+fn check_field(at: usize, value: &str) -> Result<(), Fatal> {
     let checked = (1..COMMAND).contains(&at) && !value.is_empty();
     let empty_command = at == COMMAND && value.is_empty();
     if empty_command || (checked && !fits(at, value)) {
+        let field = FIELDS[at];
         return Err(Fatal(format!("invalid {field} field \"{value}\" in \"{value}\"")));
     }
-    Ok(Change::Field(at, value.to_owned()))
+    Ok(())
+}
+
+/// Postfix finds entries by what stands on their first line.
+fn check_line(path: &str, number: usize, line: &[u8]) -> Result<(), Fatal> {
+    let bad = |what: &str| Err(Fatal(format!("file {path}: line {number}: {what}")));
+    let text = String::from_utf8_lossy(line);
+    let mut words = text.split_ascii_whitespace();
+    let (Some(name), Some(kind)) = (words.next(), words.next()) else {
+        return bad("specify service name and type on the same line");
+    };
+    for (what, word) in [("name", name), ("type", kind)] {
+        if word.contains('=') {
+            let editing = "is unsupported with -Me, -Fe, -Pe, -X, or -#";
+            return bad(&format!("service {what} syntax \"{word}\" {editing}"));
+        }
+    }
+    Ok(())
 }
 
 fn setting_change(name: &str, value: Option<&str>) -> Result<Change, Fatal> {
@@ -191,12 +222,13 @@ enum Rest {
 }
 
 /// -M: entries replaced, removed or commented out; new ones appended.
-fn whole_entries(old: &[u8], wishes: &mut [Wish]) -> Result<Vec<u8>, Fatal> {
+fn whole_entries(path: &str, old: &[u8], wishes: &mut [Wish]) -> Result<Vec<u8>, Fatal> {
     let mut new = Vec::with_capacity(old.len());
     let mut rest = Rest::Keep;
-    for line in old.split_inclusive(|byte| *byte == b'\n') {
+    for (number, line) in (1..).zip(old.split_inclusive(|byte| *byte == b'\n')) {
         let kind = kind_of(line);
         if kind == Kind::Setting {
+            check_line(path, number, line)?;
             rest = Rest::Keep;
             if let Some(wish) = last_match(wishes, line) {
                 rest = match &wish.change {
@@ -243,6 +275,7 @@ fn within_entries(
     for (number, line) in (1..).zip(old.split_inclusive(|byte| *byte == b'\n')) {
         let kind = kind_of(line);
         if kind == Kind::Setting {
+            check_line(path, number, line)?;
             flush(path, held.take(), wishes, (&mut new, out))?;
             if wishes.iter().any(|wish| wish.fits(line)) {
                 held = Some((number, Vec::new()));
@@ -267,17 +300,22 @@ fn flush(
     let Some((number, lines)) = held else { return Ok(()) };
     let bad = |what: &str| Fatal(format!("file {path}: line {number}: {what}"));
     let rows = rows(path, &lines, &mut Vec::new()).map_err(|_| bad("non-UTF-8 input"))?;
-    let Some(mut row) = rows.into_iter().next() else { return Ok(()) };
+    let Some(row) = rows.into_iter().next() else { return Ok(()) };
+    let mut row = row.split_by_braces();
     row.line = u32::try_from(number).unwrap_or(u32::MAX);
     let mut entry = parse_entry(path, &row, out)?;
     for wish in wishes.iter_mut().filter(|wish| wish.fits(&lines)) {
         wish.matches += 1;
         match &wish.change {
             Change::Field(at, value) if *at == COMMAND => {
+                check_field(*at, value)?;
                 let words = entry_of_words(value);
                 (entry.columns[COMMAND], entry.args) = words;
             }
-            Change::Field(at, value) => entry.columns[*at].clone_from(value),
+            Change::Field(at, value) => {
+                check_field(*at, value)?;
+                entry.columns[*at].clone_from(value);
+            }
             Change::Setting(name, value) => entry.set(name, value.as_deref()),
             Change::Become(_) | Change::Remove | Change::CommentOut => {}
         }

@@ -45,8 +45,9 @@ impl Entry {
     fn overrides(&self) -> std::collections::BTreeMap<String, String> {
         let mut out = std::collections::BTreeMap::new();
         let mut args = self.args.iter();
-        while let Some(option) = args.next().filter(|arg| arg.len() > 1 && arg.starts_with('-')) {
-            let setting = if option == "-o" { args.next() } else { None };
+        while let Some(option) = args.next().filter(|arg| arg.starts_with('-')) {
+            let value = if matches!(option.as_str(), "-" | "-o") { args.next() } else { None };
+            let setting = value.filter(|_| option == "-o");
             let pair = setting.and_then(|text| config::main_cf::split_name_value(text).ok());
             out.extend(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
@@ -128,7 +129,8 @@ pub(super) fn read(path: &str, out: &mut Output) -> Result<Result<Vec<Entry>, St
     let rows = rows(path, &data, &mut warnings)
         .map_err(|line| Fatal(format!("file {path}: line {line}: non-UTF-8 input")))?;
     warnings.iter().for_each(|warning| out.warn(&warning.to_string()));
-    rows.iter().map(|row| parse_entry(path, row, out)).collect::<Result<_, _>>().map(Ok)
+    let rows = rows.into_iter().map(Row::split_by_braces);
+    rows.map(|row| parse_entry(path, &row, out)).collect::<Result<_, _>>().map(Ok)
 }
 
 /// One row, its columns checked; `path` is for messages.
@@ -137,8 +139,7 @@ pub(super) fn parse_entry(path: &str, row: &Row, out: &mut Output) -> Result<Ent
         return Err(Fatal(format!("file {path}: line {}: bad field count", row.line)));
     }
     let bad = |field: usize| {
-        let text = [row.columns.join(" "), row.args.join(" ")].join(" ");
-        let text = text.trim_end();
+        let text = &row.text;
         let (name, value) = (FIELDS[field], &row.columns[field]);
         Fatal(format!("invalid {name} field \"{value}\" in \"{text}\""))
     };
@@ -176,7 +177,13 @@ fn normal_args(words: Vec<String>) -> Vec<String> {
     let mut words = words.into_iter();
     let mut options = true;
     while let Some(word) = words.next() {
-        options &= word.starts_with('-') && word.len() > 1;
+        options &= word.starts_with('-');
+        // Postfix takes it for an option with a value.
+        if options && word == "-" {
+            out.push(word);
+            out.extend(words.next());
+            continue;
+        }
         let Some((before, rest)) = word.split_once('o').filter(|_| options) else {
             out.push(word);
             continue;
@@ -355,9 +362,10 @@ fn folded_args(out: &mut String, entry: &Entry) {
         options &= arg.starts_with('-');
         let mut text = quoted(arg);
         at += 1;
-        let value = entry.args.get(at).filter(|_| options && arg == "-o");
+        let with_value = options && matches!(arg.as_str(), "-" | "-o");
+        let value = entry.args.get(at).filter(|_| with_value);
         if let Some(value) = value {
-            text = format!("-o {}", quoted(value));
+            text = format!("{arg} {}", quoted(value));
             at += 1;
         }
         let apart = value.is_some() || after_setting;

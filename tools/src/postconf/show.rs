@@ -47,10 +47,7 @@ fn visible(request: &Request, loaded: &Loaded) -> BTreeSet<String> {
         names.extend(user_names(loaded));
     }
     // Old names are known where they are asked for.
-    let old = request.names.iter().filter(|name| table::is_legacy(name));
-    if request.action == Action::Defaults {
-        names.extend(old.cloned());
-    }
+    names.extend(request.names.iter().filter(|name| table::is_legacy(name)).cloned());
     names
 }
 
@@ -78,10 +75,10 @@ fn one(request: &Request, params: &Params, name: &str, out: &mut Output) -> Resu
         return Ok(());
     }
     let value = match request.action {
-        Action::Defaults if table::is_legacy(name) => Some(String::new()),
         Action::Defaults => params.default_of(name),
         _ => params.value_of(name).map(Into::into),
     };
+    let value = value.or_else(|| table::is_legacy(name).then(String::new));
     let Some(mut value) = value else { return Ok(()) };
     let delayed = table::find(name).is_some_and(|row| matches!(row.kind, Kind::Raw { .. }));
     if request.expand && !request.hide_value && !delayed {

@@ -21,10 +21,12 @@
 //! | bytes of letters that are no UTF-8 are `?` in warnings | Postfix writes some as they are |
 //! | the place of an error in a `pcre:` pattern | is that of the library's version |
 //! | a key on the command line is UTF-8 | other bytes come by `-q -` |
-//! | `postconf -Me` keeps braces around words with blanks | Postfix loses them |
+//! | `postconf` keeps braces around words with blanks (-M, -F, -Me) | Postfix loses them |
+//! | `{ -o name=value }` of master.cf is a setting | for its smtpd(8), not for its `postconf -P` |
 //! | `postconf -Fh` has a blank before the first argument | Postfix loses it behind a long name |
 //! | `charset` of `mysql:` and `expansion_limit` of `memcache:` are used | Postfix has neither |
 //! | `sasl_...` of `ldap:` is unused | so it is here: `bind = sasl` is refused |
+//! | what `-x` showed before a fatal error is shown | Postfix loses what is in its buffer |
 //! | accounts are checked for root only | anybody else runs the system as himself |
 
 mod broken;
@@ -77,6 +79,13 @@ const FILES: &[(&str, &str)] = &[
         "hosts = x\nnosuch = $a\nbind = yes\ndbname = ${x\n  y\nquery = z\nhosts = y\ndomain = d\n\
          user = u\n",
     ),
+    (
+        "old",
+        "/abc/!/abcd/ X\n/(p)/i!!/q/ W $1\n/a/!/b/!/c/ X\n/(a)/!/(b)/ $2\n/a/!/b/z X\n/a/!\n/a/!x\n\
+         !/a/!/b/ $0\n/./ $x $0 $y $\n!/z/ $1\n/(/\n\u{e9}a\n/a/\u{e9} x\n/last\\",
+    ),
+    ("net2", "a/33 x\n::/129 x\na::b/128 x\nif 1.0.0.0/8\nif 2.0.0.0/8\n1.2.3.4 x\n"),
+    ("bad", " lead\u{e9}\n"),
     ("cf2", "  hosts = x\nkey_format = x\n"),
     ("cf3", "hosts = x\ngarbage\n"),
     ("tf", "a ./fa\nc fa, fa\nd ./nosuch\ne fe\nA fa\nq ,\n"),
