@@ -5,9 +5,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -160,9 +162,13 @@ pub fn run(command: &mut Command) -> Output {
     spawn(piped).wait_with_output().unwrap()
 }
 
-/// A port nobody uses now.
+/// A port nobody listens at, below those the system gives to clients, each only once per run.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 30_000 + (std::process::id() % 27) as u16 * 100;
+    let ports = || start + NEXT.fetch_add(1, Ordering::Relaxed);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(ports).find(free).unwrap()
 }
 
 /// `mail_owner` and `setgid_group`: the caller, or daemon when he is root.
