@@ -27,6 +27,7 @@ use config::params::BadValue;
 use evaluate::{CONFIGURATION, Evaluation};
 use mail::Address;
 use mail::address::Printable;
+use protocol::smtp::faults::Faults;
 use protocol::smtp::reply::Reply;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -106,8 +107,8 @@ pub struct Question<'a> {
 pub struct Judgement {
     /// Why it is refused, when it is.
     pub refusal: Option<Refusal>,
-    /// It is refused because nobody has the address.
-    pub unlisted: bool,
+    /// What it is refused for, or would be without `warn_if_reject`.
+    pub faults: Faults,
     /// What is ordered for the message.
     pub orders: Orders,
     /// Headers to be put on top of the message.
@@ -222,9 +223,10 @@ impl Judgement {
         permits && silent && pause.is_zero() && *orders == Orders::default()
     }
 
-    /// A refusal and nothing else.
-    pub fn refused(reply: Reply) -> Judgement {
-        Judgement { refusal: Some(Refusal::Reply(reply)), ..Judgement::default() }
+    /// What a mistake in the configuration leads to.
+    pub fn misconfigured() -> Judgement {
+        let (refusal, faults) = (Some(Refusal::Reply(CONFIGURATION)), Faults::SOFTWARE);
+        Judgement { refusal, faults, ..Judgement::default() }
     }
 }
 
@@ -304,7 +306,7 @@ impl Restrictions {
     /// Whether the recipient is accepted.
     pub fn recipient(&self, question: &Question<'_>) -> Judgement {
         if self.unsafe_lists || question.snapshot.closed {
-            return Judgement::refused(CONFIGURATION);
+            return Judgement::misconfigured();
         }
         // What is thrown away anyway may have any recipient.
         if question.orders.discard {

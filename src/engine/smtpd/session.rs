@@ -4,6 +4,9 @@
 mod commands;
 mod history;
 mod judge;
+mod message;
+mod rehearsal;
+mod reply_footer;
 
 use super::Service;
 use super::door::Pass;

@@ -22,6 +22,7 @@ use crate::smtpd::access::Access;
 use crate::smtpd::unlisted::{Listed, Party, not_now};
 use crate::trivial_rewrite::{Class, Resolved};
 use mail::Address;
+use protocol::smtp::faults::Faults;
 use protocol::smtp::reply::Reply;
 use std::borrow::Cow;
 
@@ -84,6 +85,7 @@ impl<'a> Evaluation<'a> {
         let judgement = &mut self.judgement;
         let permits = judgement.refusal.is_none() && !judgement.orders.discard;
         if let Some(reply) = self.defer_if_permit.take().filter(|_| permits) {
+            judgement.faults |= Faults::POLICY;
             judgement.refusal = Some(Refusal::Reply(reply));
         }
         permits && judgement.refusal.is_none()
@@ -96,7 +98,13 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Refuses because of a mistake in the configuration.
-    pub(super) fn misconfigured(&mut self, reply: Reply) -> Step {
+    pub(super) fn misconfigured(&mut self) -> Step {
+        self.fail(CONFIGURATION, Faults::SOFTWARE)
+    }
+
+    /// Refuses because of what is wrong here, whatever `warn_if_reject` says.
+    pub(super) fn fail(&mut self, reply: Reply, fault: Faults) -> Step {
+        self.judgement.faults |= fault;
         self.judgement.refusal = Some(Refusal::Reply(reply));
         Step::End
     }
@@ -105,7 +113,7 @@ impl<'a> Evaluation<'a> {
         if self.depth == DEPTH_MAX {
             let text = "restriction classes are nested too deep".to_string();
             self.judgement.warnings.push(text);
-            return self.misconfigured(CONFIGURATION);
+            return self.misconfigured();
         }
         self.depth += 1;
         let outer = self.warns;
@@ -130,16 +138,16 @@ impl<'a> Evaluation<'a> {
         match restriction {
             Restriction::Permit => Step::Ok,
             Restriction::Never | Restriction::WarnIfReject => Step::Next,
-            Restriction::Unknown => self.misconfigured(CONFIGURATION),
+            Restriction::Unknown => self.misconfigured(),
             Restriction::Foreign(word) => {
                 let text = format!("unknown smtpd restriction: \"{word}\"");
                 self.judgement.warnings.push(text);
-                self.misconfigured(CONFIGURATION)
+                self.misconfigured()
             }
             Restriction::Bare(table) => self.bare(table, subject),
             Restriction::Class(name) => match self.lists.classes.get(name) {
                 Some(list) => self.walk(list, subject),
-                None => self.misconfigured(CONFIGURATION),
+                None => self.misconfigured(),
             },
             Restriction::Access(checked, access) => self.access(*checked, access),
             Restriction::Sleep(pause) => {
@@ -199,6 +207,12 @@ impl<'a> Evaluation<'a> {
     }
 
     pub(super) fn refuse(&mut self, reply: Reply) -> Step {
+        self.refuse_for(Faults::POLICY, reply)
+    }
+
+    fn refuse_for(&mut self, fault: Faults, reply: Reply) -> Step {
+        // What would have been refused is held against the client as what is.
+        self.judgement.faults |= fault;
         if self.warns {
             self.judgement.note("reject_warning", reply.0.into_owned());
             return Step::Next;
@@ -210,6 +224,7 @@ impl<'a> Evaluation<'a> {
 
     pub(super) fn defer_if_permit(&mut self, reply: Reply) -> Step {
         if self.warns {
+            self.judgement.faults |= Faults::POLICY;
             self.judgement.note("reject_warning", reply.0.into_owned());
         } else {
             self.defer_if_permit.get_or_insert(reply);
@@ -238,7 +253,7 @@ impl<'a> Evaluation<'a> {
              check_helo_access, check_sender_access, check_recipient_access, check_etrn_access) \
              before {list} restriction \"{table}\""
         ));
-        self.misconfigured(CONFIGURATION)
+        self.misconfigured()
     }
 
     fn mynetworks(&mut self) -> Step {
@@ -246,7 +261,7 @@ impl<'a> Evaluation<'a> {
         match service.mynetworks.contains(*client, &client_name.name) {
             Match::Yes => Step::Ok,
             Match::No => Step::Next,
-            Match::Unknown => self.misconfigured(temporary(&client_name.to_string())),
+            Match::Unknown => self.fail(temporary(&client_name.to_string()), Faults::DATA),
         }
     }
 
@@ -268,7 +283,7 @@ impl<'a> Evaluation<'a> {
             (Resolved::BadSyntax, _) => {
                 self.refuse(Reply::fixed("501 5.1.3 Bad recipient address syntax"))
             }
-            (Resolved::Unknown(_), _) => self.misconfigured(temporary(&recipient.to_string())),
+            (Resolved::Unknown(_), _) => self.fail(temporary(&recipient.to_string()), Faults::DATA),
         }
     }
 
@@ -285,16 +300,13 @@ impl<'a> Evaluation<'a> {
         };
         match service.recipients.check((party, address), &resolved, snapshot, *accounts) {
             Listed::Yes => Step::Next,
-            Listed::No(reply) => {
-                self.judgement.unlisted = !self.warns;
-                self.refuse(reply)
-            }
+            Listed::No(reply) => self.refuse_for(Faults::BOUNCE, reply),
             Listed::Unknown(why) => {
                 // What resolving a recipient has met is said where it is resolved.
                 if party == Party::Sender || !matches!(*resolved, Resolved::Unknown(_)) {
                     self.judgement.warnings.push(why);
                 }
-                self.misconfigured(not_now(address))
+                self.fail(not_now(address), Faults::DATA)
             }
             Listed::Ask(name) => {
                 // It goes on, so that a rehearsal asks all tables; nothing of it counts.

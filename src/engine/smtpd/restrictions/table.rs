@@ -5,7 +5,7 @@
 //!
 //! **Standards**: access(5): ACTIONS.
 
-use super::evaluate::{CONFIGURATION, Evaluation, Step};
+use super::evaluate::{Evaluation, Step};
 use super::word::{Restriction, simple};
 use super::{Checked, Refusal, Subject};
 use crate::cleanup::orders;
@@ -13,6 +13,7 @@ use crate::smtpd::access::action::{Action, Code, Text};
 use crate::smtpd::access::{Access, Unanswered};
 use crate::trivial_rewrite::Resolved;
 use mail::{Address, header};
+use protocol::smtp::faults::Faults;
 use protocol::smtp::reply::Reply;
 
 impl Evaluation<'_> {
@@ -46,7 +47,7 @@ impl Evaluation<'_> {
                 self.judgement.warnings.extend(complaints);
                 let subject = checked.subject().describe(question);
                 let text = format!("451 4.3.5 {subject} rejected: Server configuration error");
-                self.misconfigured(Reply::from(text))
+                self.fail(Reply::from(text), Faults::POLICY)
             }
         }
     }
@@ -170,7 +171,7 @@ impl Evaluation<'_> {
                 "do not specify lookup tables inside SMTPD access maps".into(),
                 "define a restriction class and specify its name instead.".into(),
             ]);
-            return self.misconfigured(CONFIGURATION);
+            return self.misconfigured();
         }
         let mut list = Vec::new();
         let mut split = config::params::split(words).into_iter();

@@ -1,34 +1,32 @@
-//! What the dialogue asks: policy and the transaction answer, and the log hears of refusals.
+//! What the dialogue asks of its commands: policy and the transaction answer, and the log hears of
+//! refusals.
 
-use super::super::restrictions::Judgement;
-use super::super::transaction::{Kind, Sender, Transaction};
-use super::judge::{About, Judged, fault_of_content};
-use super::{END_OF_MESSAGE, End, Task};
-use crate::lookup::servers;
+use super::super::transaction::{Kind, Transaction};
+use super::judge::{About, Judged};
+use super::{End, Task};
 use crate::maillog::{Daemon, Event as LogEvent};
 use mail::Address;
-use mail::date::LogDate;
 use protocol::smtp::command::{Mail, Rcpt, Vrfy};
 use protocol::smtp::faults::Faults;
 use protocol::smtp::path::{BAD_RECIPIENT, BAD_SENDER};
 use protocol::smtp::reply::Reply;
-use protocol::smtp::server::{Closing, Event};
+use protocol::smtp::server::Event;
 
 /// A command that the system's accounts decide about.
-struct Doubtful {
+pub(super) struct Doubtful {
     command: Doubted,
     /// The account to ask for.
     name: String,
 }
 
-enum Doubted {
+pub(super) enum Doubted {
     Mail(Mail),
     Rcpt(Rcpt),
     Data,
 }
 
 impl Doubtful {
-    fn new(command: Doubted, name: String) -> Option<Box<Doubtful>> {
+    pub(super) fn new(command: Doubted, name: String) -> Option<Box<Doubtful>> {
         Some(Box::new(Doubtful { command, name }))
     }
 }
@@ -77,59 +75,6 @@ impl Task {
         Ok(())
     }
 
-    /// Has servers asked for what the answer to `event` depends on.
-    pub(super) async fn rehearse(&mut self, event: Event) -> Event {
-        self.look_up(&event).await;
-        event
-    }
-
-    async fn look_up(&self, event: &Event) {
-        let core = self.core.clone();
-        let asker = core.agents.asker(&Daemon::Smtpd);
-        let cleanup = core.agents.asker(&Daemon::Cleanup);
-        let sender = self.transaction.as_ref().map(|it| it.envelope.sender.clone());
-        let sender = sender.unwrap_or_default();
-        match event {
-            Event::Helo => {
-                let look_up = || {
-                    drop(self.judge_helo());
-                    drop(self.service.discarded(&self.client.address));
-                };
-                servers::rehearse(asker, look_up).await;
-            }
-            Event::Mail(mail) => {
-                let look_up = || {
-                    drop(self.judge_sender(&mail.sender));
-                    drop(self.is_local());
-                };
-                servers::rehearse(asker, look_up).await;
-            }
-            Event::Rcpt(rcpt) => {
-                let look_up = || drop(self.judge_recipient(&sender, &rcpt.address));
-                servers::rehearse(asker, look_up).await;
-            }
-            Event::Vrfy(vrfy) => {
-                let look_up = || drop(self.judge_recipient(&sender, &vrfy.address));
-                servers::rehearse(asker, look_up).await;
-            }
-            Event::Data => {
-                servers::rehearse(asker, || drop(self.judge_message(false))).await;
-                let Some(transaction) = &self.transaction else { return };
-                servers::rehearse(cleanup, || transaction.look_up_sender(&core)).await;
-            }
-            Event::Content | Event::EndOfData => {
-                let Some(transaction) = &self.transaction else { return };
-                let ends = matches!(event, Event::EndOfData);
-                if ends && self.service.restrictions.has_end_of_data() {
-                    let asker = core.agents.asker(&Daemon::Smtpd);
-                    servers::rehearse(asker, || drop(self.judge_message(true))).await;
-                }
-                servers::rehearse(cleanup, || transaction.look_up(&core, ends)).await;
-            }
-            _ => {}
-        }
-    }
-
     fn helo(&mut self) -> Result<(), End> {
         let about = About { stage: self.session.verb().name(), sender: None, recipient: None };
         let judgement = self.judge_helo();
@@ -146,23 +91,34 @@ impl Task {
         Ok(())
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         if let Some(transaction) = self.transaction.take() {
             transaction.abandon(&self.core);
         }
     }
 
     fn mail(&mut self, mail: Mail) -> Result<Option<Box<Doubtful>>, End> {
-        if let Some(visit) = &self.visit
-            && let Err(reply) = self.service.rates.message(&self.core, visit, &self.client)
-        {
-            self.session.blame(Faults::POLICY);
-            return self.refuse_quietly(reply).map(|()| None);
+        let rates = &self.service.rates;
+        let rate = match &self.visit {
+            Some(visit) => rates.message(&self.core, visit, &self.client),
+            None => Ok(()),
+        };
+        match self.check(rate, &mail.sender, BAD_SENDER) {
+            Ok(()) => self.begin(mail),
+            Err(reply) => self.refuse_quietly(reply).map(|()| None),
         }
-        if let Err(reply) = self.check_address(&mail.sender, BAD_SENDER) {
-            return self.refuse_quietly(reply).map(|()| None);
-        }
-        self.begin(mail)
+    }
+
+    /// What MAIL and RCPT are asked first: whether the client keeps its rate, and whether the
+    /// address is one.
+    fn check(
+        &mut self,
+        rate: Result<(), Reply>,
+        address: &Address,
+        bad: Reply,
+    ) -> Result<(), Reply> {
+        rate.inspect_err(|_| self.session.blame(Faults::POLICY))?;
+        self.check_address(address, bad)
     }
 
     /// Begins a transaction, if there is room and the sender is accepted.
@@ -230,16 +186,15 @@ impl Task {
 
     /// Decides on a recipient, or leaves that to [`Task::settle`].
     fn rcpt(&mut self, rcpt: Rcpt) -> Result<Option<Box<Doubtful>>, End> {
-        if let Some(visit) = &self.visit
-            && let Err(reply) = self.service.rates.recipient(&self.core, visit, &self.client)
-        {
-            self.session.blame(Faults::POLICY);
-            return self.refuse_quietly(reply).map(|()| None);
+        let rates = &self.service.rates;
+        let rate = match &self.visit {
+            Some(visit) => rates.recipient(&self.core, visit, &self.client),
+            None => Ok(()),
+        };
+        match self.check(rate, &rcpt.address, BAD_RECIPIENT) {
+            Ok(()) => self.decide_on(rcpt),
+            Err(reply) => self.refuse_quietly(reply).map(|()| None),
         }
-        if let Err(reply) = self.check_address(&rcpt.address, BAD_RECIPIENT) {
-            return self.refuse_quietly(reply).map(|()| None);
-        }
-        self.decide_on(rcpt)
     }
 
     fn decide_on(&mut self, rcpt: Rcpt) -> Result<Option<Box<Doubtful>>, End> {
@@ -314,121 +269,9 @@ impl Task {
     }
 
     /// Whether the client's headers are completed as those of local mail.
-    fn is_local(&self) -> Result<bool, String> {
+    pub(super) fn is_local(&self) -> Result<bool, String> {
         let snapshot = self.core.snapshot();
         self.service.local_clients.has(&self.service, &snapshot, self.address, &self.client)
-    }
-
-    /// What comes of a judgement on the message as a whole; the reply, when it is refused.
-    fn take_whole(&mut self, stage: &str, judgement: Judgement) -> Result<Option<Reply>, End> {
-        let (sender, recipient) = self.named();
-        let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
-        self.take(judgement, About { stage, sender, recipient })
-    }
-
-    /// Sender and only recipient, as lines about the whole message name them.
-    fn named(&self) -> (Option<Address>, Option<Address>) {
-        let from = |it: &Transaction| it.mail_from.clone().unwrap_or(it.envelope.sender.clone());
-        (self.transaction.as_deref().map(from), self.only_recipient().cloned())
-    }
-
-    fn data(&mut self) -> Result<Option<Box<Doubtful>>, End> {
-        let mut judgement = self.judge_message(false);
-        if let Some(name) = judgement.asks.take() {
-            return Ok(Doubtful::new(Doubted::Data, name));
-        }
-        if let Some(reply) = self.take_whole("DATA", judgement)? {
-            let (sender, recipient) = self.named();
-            let stage = self.session.verb().name();
-            self.refuse(stage, reply, sender.as_ref(), recipient.as_ref())?;
-            // The last chunk has ended the transaction.
-            if !self.session.in_transaction() {
-                self.reset();
-            }
-            return Ok(None);
-        }
-        let helo = self.session.helo().unwrap_or(&self.client.name).to_string();
-        let protocol = self.protocol();
-        let Some(transaction) = &mut self.transaction else {
-            unreachable!("the dialogue asks for content only within a transaction");
-        };
-        if self.service.restrictions.has_end_of_data() {
-            transaction.mail_from = Some(transaction.envelope.sender.clone());
-        }
-        let sender = Sender { client: &self.client, helo: &helo, protocol };
-        transaction.begin(&self.core, &sender);
-        self.content_bytes = 0;
-        self.session.accept();
-        Ok(None)
-    }
-
-    async fn content(&mut self) {
-        if let Some(transaction) = &mut self.transaction
-            && transaction.content(&self.core)
-        {
-            // Boxed, as rare things are: an idle session should be small.
-            Box::pin(transaction.spill_content(&self.core)).await;
-        }
-    }
-
-    async fn judge_content(&mut self) -> Judgement {
-        let mut judgement = self.judge_message(true);
-        while let Some(name) = judgement.asks.take() {
-            self.ask(name).await;
-            judgement = self.judge_message(true);
-        }
-        self.accounts.clear();
-        judgement
-    }
-
-    async fn end_of_data(&mut self) -> Result<(), End> {
-        let findings = self.session.findings();
-        let mut refusal = None;
-        if self.service.restrictions.has_end_of_data() {
-            let judgement = self.judge_content().await;
-            refusal = self.take_whole(END_OF_MESSAGE, judgement)?;
-        }
-        let bare_newline = findings.bare_newline && self.session.rejects_bare_newline();
-        if bare_newline {
-            self.log_refused_content("bare <LF> received");
-        }
-        if let Some(reply) = &refusal {
-            self.log_refused_content(&self.soft(reply.clone()).0);
-        }
-        let refused = refusal.is_some();
-        if let Some(transcript) = self.transcript.as_mut().filter(|_| refused) {
-            transcript.stay_open();
-        }
-        let Some(mut transaction) = self.transaction.take() else {
-            unreachable!("content belongs to a transaction");
-        };
-        if bare_newline {
-            let code = self.service.bare_newline_code;
-            let hostname = &self.service.protocol.hostname;
-            let reply = format!("{code} 5.5.2 {hostname} Error: bare <LF> received");
-            transaction.failure.get_or_insert(Reply::from(reply));
-        }
-        if let Some(reply) = refusal {
-            transaction.failure.get_or_insert(reply);
-        }
-        // Boxed: the commit's state is needed only now, not in every idle session.
-        let reply = Box::pin(transaction.commit(&self.core, findings)).await;
-        if reply.is_error() && !refused {
-            self.session.blame(fault_of_content(&reply));
-        }
-        let code = reply.code();
-        self.after = END_OF_MESSAGE;
-        self.session.finish(&self.service.protocol, reply);
-        match code {
-            421 | 521 => Err(End::Closed(Closing::Refused)),
-            _ => Ok(()),
-        }
-    }
-
-    fn log_refused_content(&self, text: &str) {
-        let (sender, recipient) = self.named();
-        let (sender, recipient) = (sender.as_ref(), recipient.as_ref());
-        self.log_verdict("reject", text, About { stage: END_OF_MESSAGE, sender, recipient });
     }
 
     pub(super) fn protocol(&self) -> &'static str {
@@ -441,7 +284,7 @@ impl Task {
     }
 
     /// Refuses, and logs it.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         stage: &str,
         reply: Reply,
@@ -461,56 +304,6 @@ impl Task {
         match self.session.refuse(&self.service.protocol, reply) {
             Some(closing) => Err(End::Closed(closing)),
             None => Ok(()),
-        }
-    }
-
-    /// Has servers asked whether the client is counted.
-    pub(super) async fn look_up_client(&self) {
-        let look_up = || {
-            let _verdict = self.service.rates.is_exempt(self.address, &self.client);
-            drop(self.judge_client());
-        };
-        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
-    }
-
-    /// Has servers asked for the footer of the reply that begins at `start`.
-    pub(super) async fn look_up_footer(&self, start: usize) {
-        let Some(footer) = &self.service.footer else { return };
-        let Ok(reply) = str::from_utf8(self.session.output_from(start)) else { return };
-        let look_up = || drop(footer.apply(reply, &|name| self.value(name)));
-        servers::rehearse(self.core.agents.asker(&Daemon::Smtpd), look_up).await;
-    }
-
-    /// Gives the reply that begins at `start` its footer, if it has one.
-    pub(super) fn add_footer(&mut self, start: usize) {
-        let Some(footer) = &self.service.footer else { return };
-        let Ok(reply) = str::from_utf8(self.session.output_from(start)) else { return };
-        match footer.apply(reply, &|name| self.value(name)) {
-            Ok(Some(replies)) => self.session.amend(start, &replies),
-            Ok(None) => {}
-            Err(why) => self.core.log.warn(Daemon::Smtpd, &why),
-        }
-    }
-
-    /// What a name in a footer stands for.
-    fn value(&self, name: &str) -> Option<String> {
-        let sender = || self.transaction.as_ref().map(|t| t.envelope.sender.to_string());
-        match name {
-            "client" => Some(self.client.to_string()),
-            "client_address" => Some(self.client.address.clone()),
-            "client_name" => Some(self.client.name.clone()),
-            "client_port" => self.stream.peer().ok().map(|peer| peer.port().to_string()),
-            "helo_name" => self.session.helo().map(String::from),
-            "localtime" => {
-                let unix = self.core.rt.unix_time().seconds();
-                let offset = self.core.local.at(unix).offset;
-                Some(LogDate { unix, offset, zero: true }.to_string())
-            }
-            "protocol_name" | "protocol" => Some(self.protocol().to_string()),
-            "recipient" => self.recipient.as_ref().map(Address::to_string),
-            "sender" => sender(),
-            "server_name" => Some(self.service.protocol.hostname.clone()),
-            _ => None,
         }
     }
 }

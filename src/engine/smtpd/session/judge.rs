@@ -153,11 +153,8 @@ impl Task {
         about: About<'_>,
     ) -> Result<Option<Reply>, End> {
         self.say(&judgement, about);
-        // What would have been refused is held against the client as what is.
-        let warned = judgement.notes.iter().filter(|note| note.action == "reject_warning");
-        let warned = warned.map(|note| fault_of_policy(&note.text));
-        self.session.blame(warned.fold(Faults::NONE, |all, one| all | one));
-        let Judgement { refusal, orders, prepends, pause, unlisted, .. } = judgement;
+        let Judgement { refusal, faults, orders, prepends, pause, .. } = judgement;
+        self.session.blame(faults);
         if let Some(transaction) = &mut self.transaction {
             transaction.orders.add(orders);
             transaction.prepends.extend(prepends);
@@ -165,13 +162,7 @@ impl Task {
         self.pause = self.pause.max(pause.as_millis() as u32);
         match refusal {
             None => Ok(None),
-            Some(Refusal::Reply(reply)) => {
-                self.session.blame(match unlisted {
-                    true => Faults::BOUNCE,
-                    false => fault_of_policy(&reply.0),
-                });
-                Ok(Some(reply))
-            }
+            Some(Refusal::Reply(reply)) => Ok(Some(reply)),
             Some(Refusal::HangUp) => Err(End::HungUp),
         }
     }
@@ -202,23 +193,6 @@ impl Task {
             helo: self.session.helo(),
         });
     }
-}
-
-/// What a restriction's refusal is about. Its words tell: what a table makes a client hear always
-/// has `rejected:` in it, so that it cannot be taken for a failure of ours.
-fn fault_of_policy(refusal: &str) -> Faults {
-    match refusal {
-        text if text.starts_with("451 4.3.5 Server configuration") => Faults::SOFTWARE,
-        text if is_unanswered(text) => Faults::DATA,
-        _ => Faults::POLICY,
-    }
-}
-
-/// Whether a table could not answer.
-fn is_unanswered(text: &str) -> bool {
-    text.starts_with("451 4.3.0 ")
-        && text.contains("Temporary lookup ")
-        && !text.contains(" rejected: ")
 }
 
 /// What the refusal of a message's content is about.
