@@ -100,54 +100,57 @@ pub fn defaults() -> Vec<Template> {
     .into()
 }
 
-/// The templates of a file over the built-in ones, and what is to be warned about.
-pub fn parse(file: &str, data: &str) -> (Vec<Template>, Vec<String>) {
+/// The templates of a file over the built-in ones; what is left out is told to `warn`.
+///
+/// # Errors
+/// A line is not `name = value`, in Postfix's words.
+pub fn parse(
+    file: &str,
+    data: &str,
+    warn: &mut dyn FnMut(String),
+) -> Result<Vec<Template>, String> {
     let mut templates = defaults();
-    let mut warnings = Vec::new();
     let mut lines = (1usize..).zip(data.lines());
     while let Some((number, line)) = lines.next() {
         if trim(line).is_empty() || trim(line).starts_with('#') {
             continue;
         }
+        // Postfix has read a line end more.
         let at = |number: usize| format!("{file}, line {}", number + 1);
-        let (name, value) = match split_name_value(line) {
-            Ok(pair) => pair,
-            Err(bad) => {
-                warnings.push(format!("{file}, line {number}: {bad}: \"{line}\""));
-                continue;
-            }
-        };
+        let (name, value) =
+            split_name_value(line).map_err(|bad| format!("{}: {bad}: \"{line}\"", at(number)))?;
         let (mut text, mut last) = (Vec::new(), number);
-        match value.strip_prefix("<<") {
+        match value.strip_prefix("<<").map(trim) {
             None => text.push(value.to_string()),
             Some(marker) => {
                 let mut ended = false;
-                for (number, line) in lines.by_ref() {
+                while !ended && let Some((number, line)) = lines.next() {
                     last = number;
-                    ended = line == trim(marker);
-                    if ended {
-                        break;
-                    }
-                    text.push(line.to_string());
+                    ended = line == marker;
+                    text.extend((!ended).then(|| line.to_string()));
                 }
                 if !ended {
-                    let marker = trim(marker);
-                    warnings.push(format!("{}: missing \"{marker}\" end marker", at(last)));
+                    warn(format!("{}: missing \"{marker}\" end marker", at(last)));
                 }
             }
         }
         let class = name.strip_suffix("_template").unwrap_or_default();
         let Some(template) = templates.iter_mut().find(|template| template.class == class) else {
             let what = format!("unknown template name: {name} -- ignoring this template");
-            warnings.push(format!("{}: {what}", at(last)));
+            warn(format!("{}: {what}", at(last)));
             continue;
         };
         match filled(template, text) {
-            Ok(new) => *template = Template { file: file.into(), ..new },
-            Err(why) => warnings.push(format!("{file}: {why} -- ignoring this template")),
+            Ok(new) if is_plain(&new) => *template = Template { file: file.into(), ..new },
+            Ok(Template { class, .. }) => {
+                warn(format!("{file}: 8-bit message text in {class} template"));
+                warn("please specify a charset value other than us-ascii".into());
+                warn("-- ignoring this template for now".into());
+            }
+            Err(why) => warn(format!("{file}: {why} -- ignoring this template")),
         }
     }
-    (templates, warnings)
+    Ok(templates)
 }
 
 /// `old` with the headers and the text of `lines`.
@@ -156,7 +159,16 @@ fn filled(old: &Template, lines: Vec<String>) -> Result<Template, String> {
     let class = old.class;
     let mut rest = lines.as_slice();
     while let Some((label, value)) = rest.first().and_then(|line| header(line)) {
-        let value = trim(value).to_string();
+        let bad = |what: &str, part: &str| {
+            format!("{what} \"{label}\" header {part} in {class} template")
+        };
+        if value.is_empty() {
+            return Err(bad("empty", "value"));
+        }
+        if !value.is_ascii() {
+            return Err(bad("non-ASCII", "value"));
+        }
+        let value = value.to_string();
         match label.to_ascii_lowercase().as_str() {
             "charset" => new.charset = value,
             "from" => new.from = value,
@@ -164,28 +176,30 @@ fn filled(old: &Template, lines: Vec<String>) -> Result<Template, String> {
             "postmaster-subject" if new.postmaster_subject.is_some() => {
                 new.postmaster_subject = Some(value);
             }
-            "postmaster-subject" => {
-                return Err(format!("inapplicable \"{label}\" header label in {class} template"));
-            }
-            _ => return Err(format!("unknown \"{label}\" header label in {class} template")),
+            "postmaster-subject" => return Err(bad("inapplicable", "label")),
+            _ => return Err(bad("unknown", "label")),
         }
         rest = &rest[1..];
     }
-    if rest.first().is_some_and(|line| trim(line).is_empty()) {
-        rest = &rest[1..];
-    }
-    if rest.is_empty() {
+    let text = rest.iter().skip_while(|line| trim(line).is_empty());
+    new.text = text.cloned().collect();
+    if new.text.is_empty() {
         return Err(format!("missing message text in {class} template"));
     }
-    new.text = rest.to_vec();
     Ok(new)
+}
+
+/// Whether the text may have the charset that is to be told.
+fn is_plain(template: &Template) -> bool {
+    !template.charset.eq_ignore_ascii_case("us-ascii") || template.text.iter().all(|l| l.is_ascii())
 }
 
 /// The label and the value of a header.
 fn header(line: &str) -> Option<(&str, &str)> {
     let (label, value) = line.split_once(':')?;
+    let label = label.trim_end_matches([' ', '\t']);
     let valid = !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_graphic());
-    valid.then_some((label, value))
+    valid.then(|| (label, value.trim_ascii_start()))
 }
 
 impl Template {

@@ -164,7 +164,7 @@ impl Name {
         let out = Self::of_source(text, default);
         if out.kind.is_empty() || out.path.is_empty() {
             let form = "expecting \"type:name\" form instead of";
-            return Err(BadTable(format!("open dictionary: {form} \"{text}\"")));
+            return Err(BadTable(format!("open dictionary: {form} \"{out}\"")));
         }
         Ok(out)
     }

@@ -54,7 +54,8 @@ pub struct Output {
 pub struct Fatal(pub String);
 
 impl Output {
-    /// Writes everything and gives the exit code: 1 after a fatal error.
+    /// Writes everything and gives the exit code: 1 after a fatal error. Postfix's daemons take
+    /// UTF-8 for text, its postconf knows no smtputf8_enable.
     pub fn emit(&self, program: &str, result: Result<(), Fatal>) -> ExitCode {
         let daemon = self.daemon.as_ref().map(|(from, name)| (*from, name.as_str()));
         let speaker = |at: usize| match daemon {
@@ -62,15 +63,15 @@ impl Output {
             _ => program,
         };
         for (at, warning) in self.warnings.iter().enumerate() {
-            // Postfix's postconf knows no smtputf8_enable.
-            eprintln!("{}: {}", speaker(at), printable(warning, false));
+            eprintln!("{}: {}", speaker(at), printable(warning, speaker(at) != program));
         }
         let written = std::io::stdout().lock().write_all(self.text.as_bytes());
         match (result, written) {
             (Ok(()), Ok(())) => ExitCode::SUCCESS,
             (Err(Fatal(text)), _) if text.is_empty() => ExitCode::FAILURE,
             (Err(Fatal(text)), _) => {
-                let (speaker, text) = (speaker(self.warnings.len()), printable(&text, false));
+                let speaker = speaker(self.warnings.len());
+                let text = printable(&text, speaker != program);
                 eprintln!("{speaker}: fatal: {text}");
                 ExitCode::FAILURE
             }

@@ -67,6 +67,9 @@ fn change(text: &str, how: How) -> Result<Change, Fatal> {
         if text.is_empty() {
             return Err(Fatal("-X or -# requires non-blank parameter names".to_owned()));
         }
+        if text.contains('=') {
+            return Err(Fatal("-X or -# requires parameter names without value".to_owned()));
+        }
         return Ok(Change { name: text.to_owned(), line: String::new(), lines_seen: 0 });
     }
     let (name, value) =
@@ -78,7 +81,7 @@ fn change(text: &str, how: How) -> Result<Change, Fatal> {
 fn add_change(changes: &mut Vec<Change>, new: Change, out: &mut Output) {
     match changes.iter_mut().find(|old| old.name == new.name) {
         Some(old) => {
-            if old.line != new.line {
+            if !old.line.is_empty() {
                 out.warn(&format!("ignoring earlier request: '{}'", old.line));
             }
             *old = new;

@@ -138,6 +138,9 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
     // `name=value` asks for -e where it comes first.
     let edit = !"aAbltmT".contains(given) && names.first().is_some_and(|name| name.contains('='));
     let has = |letter: char| given(letter) || (letter == 'e' && edit);
+    if options.iter().filter(|option| matches!(option.letter, 'b' | 't')).count() > 1 {
+        return Err(Fatal("specify one of -b and -t".to_owned()));
+    }
     conflicts(&has)?;
     let mut tls_mode = String::new();
     for option in &options {
@@ -162,14 +165,10 @@ pub(super) fn parse(args: &[String], out: &mut Output) -> Result<Request, Fatal>
 /// Options that do not go together.
 fn conflicts(has: &dyn Fn(char) -> bool) -> Result<(), Fatal> {
     /// Only one of each; editing, the last three of most groups, goes with none of the rest.
-    const EXCLUSIVE: &[&str] =
-        &["aAblmFMpPtT", "deoX#", "denX#", "exX#", "efX#", "ehX#", "eHX#", "hH"];
+    const EXCLUSIVE: &[&str] = &["aAbFlmMpPtT", "denX#", "efX#", "exX#", "deoX#", "ehHX#"];
     /// What cannot be added to an option.
     const WITHOUT: &[(&str, &str)] =
-        &[("aAblmtT", "dnoxfhHeX#"), ("M", "dnhH"), ("F", "dn"), ("P", "dn")];
-    if has('b') && has('t') {
-        return Err(Fatal("specify one of -b and -t".to_owned()));
-    }
+        &[("aAblmtT", "defhHnoxX#"), ("M", "dhHn"), ("F", "dn"), ("P", "dn")];
     for group in EXCLUSIVE {
         let given: Vec<String> =
             group.chars().filter(|c| has(*c)).map(|c| format!("-{c}")).collect();
@@ -179,9 +178,9 @@ fn conflicts(has: &dyn Fn(char) -> bool) -> Result<(), Fatal> {
     }
     for (options, others) in WITHOUT {
         let option = options.chars().find(|c| has(*c));
-        let other = others.chars().find(|c| has(*c));
-        if let (Some(option), Some(other)) = (option, other) {
-            return Err(Fatal(format!("with option -{option}, do not specify -{other}")));
+        let others: String = others.chars().filter(|c| has(*c)).map(|c| format!(" -{c}")).collect();
+        if let Some(option) = option.filter(|_| !others.is_empty()) {
+            return Err(Fatal(format!("with option -{option}, do not specify{others}")));
         }
     }
     Ok(())

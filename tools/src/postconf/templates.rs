@@ -4,6 +4,9 @@
 //!
 //! **Diagnostics**: under the name of the bounce daemon, which Postfix asks for them.
 
+use std::fs::File;
+use std::io::Read;
+
 use config::Params;
 use config::template::{self, BadTemplate, Template};
 
@@ -33,11 +36,13 @@ pub(super) fn show(
     };
     let mut templates = template::defaults();
     if !file.is_empty() {
-        let open = |error| Fatal(format!("open {file}: {}", reason(&error)));
-        let data = std::fs::read(&file).map_err(open)?;
-        let (parsed, warnings) = template::parse(&file, &String::from_utf8_lossy(&data));
-        warnings.iter().for_each(|warning| out.warn(warning));
-        templates = parsed;
+        let failed = |what: &str, error| Fatal(format!("{what} {file}: {}", reason(&error)));
+        let mut data = Vec::new();
+        let mut opened = File::open(&file).map_err(|error| failed("open", error))?;
+        opened.read_to_end(&mut data).map_err(|error| failed("read", error))?;
+        let text = String::from_utf8_lossy(&data);
+        let parsed = template::parse(&file, &text, &mut |warning| out.warn(&warning));
+        templates = parsed.map_err(Fatal)?;
     }
     let mut parts = Vec::new();
     for template in &templates {

@@ -86,7 +86,8 @@ pub(super) fn parse(program: &Program, args: &[String], syntax: Syntax) -> Resul
     let action = action(&given)?;
     let parts = message_parts(program, &given)?;
     if names.is_empty() {
-        return Err(usage(program, syntax));
+        let lists = action == Action::List;
+        return Err(if lists { Exit::silent(1) } else { usage(program, syntax) });
     }
     let last = given.iter().rev().find(|option| option.letter == 'c');
     let nul = given.iter().rev().find(|option| matches!(option.letter, 'n' | 'N'));

@@ -168,7 +168,7 @@ pub(super) fn list(run: &Run<'_>) -> Result<u8, Exit> {
 /// The tables of the command line, opened one by one.
 struct Tables<'a> {
     run: &'a Run<'a>,
-    names: Vec<Name>,
+    default: String,
     opened: Vec<Opened>,
     /// Only UTF-8 is a key, and only that is a value.
     text: bool,
@@ -177,18 +177,19 @@ struct Tables<'a> {
 impl<'a> Tables<'a> {
     fn new(run: &'a Run<'a>) -> Result<Self, Exit> {
         let default = run.settings.text("default_database_type")?;
-        let names = run.options.names.iter().map(|name| Name::of_table(name, &default));
         // Content may be anything.
         let text = run.utf8 && run.options.parts.is_none();
-        Ok(Self { run, names: names.collect::<Result<_, _>>()?, opened: Vec::new(), text })
+        Ok(Self { run, default, opened: Vec::new(), text })
     }
 
     fn find(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Exit> {
-        for (index, name) in self.names.iter().enumerate() {
+        for (index, name) in self.run.options.names.iter().enumerate() {
             if index == self.opened.len() {
-                source_files(self.run, name)?;
-                self.opened.push(self.run.open(name.clone())?);
+                let name = Name::of_table(name, &self.default)?;
+                source_files(self.run, &name)?;
+                self.opened.push(self.run.open(name)?);
             }
+            let name = &self.opened[index].name;
             if self.text && core::str::from_utf8(key).is_err() {
                 not_a_key(self.run, name, key);
                 continue;

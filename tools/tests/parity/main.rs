@@ -114,6 +114,10 @@ const FILES: &[(&str, &str)] = &[
     ("bad1", "failure_template = <<EOF\nx $nope\nEOF\n"),
     ("bad2", "failure_template = <<EOF\nx ${\nEOF\n"),
     ("bad3", "failure_template = <<EOF\nBogus: x\n\nb\nEOF\n"),
+    ("bad4", "# c\nabc\u{e9}\nfailure_template = <<EOF\n"),
+    ("bad5", "delay_template = <<EOF\nb\u{e9}\nEOF\nverify_template = <<EOF\nFrom:\n\nb\nEOF\n"),
+    ("bad6", "delay_template = <<EOF\nFrom : x\nSubject:  y \n\n\nb\nEOF\n"),
+    ("bad7", "delay_template = <<EOF\nFoo: \u{e9}\n\nb\nEOF\nx = y\n"),
 ];
 
 /// One command: its words after `-c .`, and its standard input.

@@ -71,6 +71,7 @@ static TABLES: &[&str] = &[
     "-q|x|regexp:{/x/ y} ; -q|x|regexp:{{/x/ y} ; -q|x|pcre:{{/x/ y}z} ; -q|x|cidr:{{::1 x}} y ; -q|x|regexp:{} ; -q|x|pcre:{{/x/ y}}",
     "-s|nis:x ; -d|x|nis:x ; -s|proxy:t1 ; proxy:hash:t1 ; -i|proxy:hash:t1",
     "-q|-|static:x < \u{e9}\n ; -b|-q|-|regexp:pat < a\n\nbc\n",
+    "-s ; -p|-s ; -s| ; -d|x| ; -q|a|texthash:t1| ; -q|key2|texthash:t1| ; @-s",
     "@t1 ; @-b|al ; @-U|al ; @-d|x|static:y ; @regexp:al ; @",
 ];
 
