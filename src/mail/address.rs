@@ -93,12 +93,7 @@ impl Address {
         if self.is_null() {
             return;
         }
-        let local = self.local_part();
-        if is_dot_string(local) {
-            out.extend_from_slice(local);
-        } else {
-            quote(local, out);
-        }
+        write_local_part(self.local_part(), out);
         if let Some(domain) = self.domain() {
             out.push(b'@');
             out.extend_from_slice(domain);
@@ -157,6 +152,14 @@ pub fn needs_quotes(local: &[u8]) -> bool {
     !is_dot_string(local)
 }
 
+/// Appends a local part as it stands in an external form, `@` in it being no more than a byte.
+pub fn write_local_part(local: &[u8], out: &mut Vec<u8>) {
+    match is_dot_string(local) {
+        true => out.extend_from_slice(local),
+        false => quote(local, out),
+    }
+}
+
 fn is_dot_string(local: &[u8]) -> bool {
     !local.is_empty()
         && local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty())
@@ -167,7 +170,8 @@ fn is_atom(byte: u8) -> bool {
     !(byte.is_ascii_control() || b" ()<>@,;:\\\"[]".contains(&byte))
 }
 
-fn quote(local: &[u8], out: &mut Vec<u8>) {
+/// Appends text in quotes, backslashes where they are needed.
+pub fn quote(local: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in local {
         if matches!(byte, b'"' | b'\\' | b'\r') {
