@@ -41,8 +41,13 @@ pub fn unavailable(core: &Core, request: DeliverRequest) -> Outcome {
 
 /// discard(8): success without a trace.
 pub fn discard(core: &Core, request: DeliverRequest) -> Outcome {
-    let text = if request.nexthop.is_empty() { "none" } else { &request.nexthop };
-    let dsn = Dsn::local(Status::new(2, 0, 0), text);
+    let (dsn, ignored) = match request.nexthop.as_ref() {
+        "" => (Dsn::local(Status::new(2, 0, 0), "none"), None),
+        nexthop => reason(nexthop, Status::new(2, 0, 0)),
+    };
+    if let Some(status) = ignored {
+        core.log.warn(Daemon::Discard, &format!("sent: ignoring dsn code \"{status}\""));
+    }
     finish(core, request, &Daemon::Discard, "none", &dsn)
 }
 

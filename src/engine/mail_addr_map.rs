@@ -72,7 +72,7 @@ impl Mapper<'_> {
             let address = Address::from_internal(&found.value);
             results.push(self.extended(self.resolver.canonical_form(address), extension));
         } else {
-            let list = AddressList::parse(&found.value, TOKENS_MAX);
+            let list = AddressList::parse_header(&found.value, TOKENS_MAX);
             let canonical = |(address, operators)| {
                 self.extended(self.resolver.canonical_written(address, operators), extension)
             };

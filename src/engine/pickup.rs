@@ -380,7 +380,7 @@ impl Scene<'_> {
         let resolver = &self.snapshot.resolver;
         envelope.sender = resolver.canonical(&envelope.sender);
         for recipient in &mut envelope.recipients {
-            let address = resolver.canonical(&recipient.address);
+            let address = resolver.canonical_recipient(&recipient.address);
             recipient.address = resolver.localized(address);
         }
     }

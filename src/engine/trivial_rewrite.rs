@@ -173,6 +173,16 @@ impl Resolver {
         self.canonical_written(address, Operators::of(address))
     }
 
+    /// The canonical form of a recipient: for nobody stands `empty_address_recipient`.
+    pub fn canonical_recipient(&self, address: &Address) -> Address {
+        match address.is_null() {
+            true => {
+                self.canonical(&Address::from_internal(self.empty_address_recipient.as_bytes()))
+            }
+            false => self.canonical(address),
+        }
+    }
+
     /// The same of an address that is written in another way than its external form.
     pub fn canonical_written(&self, address: &Address, operators: Operators) -> Address {
         self.qualified((address, operators), &self.myorigin, self.mydomain.as_deref())

@@ -78,6 +78,14 @@ impl Address {
         Address([self.local_part(), b"@", domain].concat().into())
     }
 
+    /// Behind the colon of a route, `@a,@b:`; 0 where there is none.
+    pub fn route_end(&self) -> usize {
+        match self.0.first() {
+            Some(b'@') => self.0.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1),
+            _ => 0,
+        }
+    }
+
     /// Whether two addresses differ at most in letter case.
     pub fn same_as(&self, other: &Address) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
@@ -88,10 +96,16 @@ impl Address {
         !self.0.is_ascii()
     }
 
-    /// Appends the external form: the local part quoted where RFC 5321 asks for it.
+    /// Appends the external form: the local part quoted where RFC 5321 asks for it, but for a route
+    /// in front of it.
     pub fn write_external(&self, out: &mut Vec<u8>) {
         if self.is_null() {
             return;
+        }
+        let end = self.route_end();
+        if end > 0 {
+            out.extend_from_slice(&self.0[..end]);
+            return Address::from_internal(&self.0[end..]).write_external(out);
         }
         write_local_part(self.local_part(), out);
         if let Some(domain) = self.domain() {

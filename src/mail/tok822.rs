@@ -1,9 +1,9 @@
 //! Addresses in a message header: from text to a list of pieces and back.
 //!
-//! [`AddressList::parse`] takes the value of a header such as To: apart; the addresses in it may be
-//! changed one by one, and [`AddressList::write`] puts the list together again. Phrases, comments
-//! and groups stay as they were; what stands between pieces becomes one blank. Who changes nothing
-//! keeps the text instead.
+//! [`AddressList::parse_header`] takes the value of a header such as To: apart; the addresses in it
+//! may be changed one by one, and [`AddressList::write`] puts the list together again. Phrases,
+//! comments and groups stay as they were; what stands between pieces becomes one blank. Who changes
+//! nothing keeps the text instead.
 //!
 //! | text | pieces |
 //! | --- | --- |
@@ -72,9 +72,7 @@ impl Spelling {
         if address.is_null() {
             return out.extend_from_slice(&self.text);
         }
-        let (route, rest) = address.as_bytes().split_at(self.operators.route_end);
-        out.extend_from_slice(route);
-        Address::from_internal(rest).write_external(out);
+        address.write_external(out);
     }
 }
 
@@ -96,15 +94,17 @@ pub struct Operators {
 impl Operators {
     /// Those of an address that is written in its external form.
     pub fn of(address: &Address) -> Operators {
-        let bytes = address.as_bytes();
-        if let Some(domain) = address.domain() {
-            let has_dot = domain.contains(&b'.');
-            return Operators { has_at: true, has_dot, ..Operators::default() };
+        let route_end = address.route_end();
+        let bytes = &address.as_bytes()[route_end..];
+        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'@') {
+            let has_dot = bytes[at..].contains(&b'.');
+            return Operators { route_end, has_at: true, has_dot, ..Operators::default() };
         }
         if needs_quotes(bytes) {
-            return Operators::default();
+            return Operators { route_end, ..Operators::default() };
         }
         Operators {
+            route_end,
             first_bang: bytes.iter().position(|byte| *byte == b'!'),
             last_percent: bytes.iter().rposition(|byte| *byte == b'%'),
             ..Operators::default()
@@ -129,8 +129,8 @@ struct Reader<'a> {
     /// The last piece first, with its spelling where that is not its external form.
     backwards: Vec<(Piece, Option<Spelling>)>,
     in_group: bool,
-    /// Nothing opens a bracket to the left: it has been looked for.
-    unopened: bool,
+    /// Whether a blank stands between words of an address.
+    is_spaced: bool,
 }
 
 /// A token; the text is as it was written.
@@ -144,11 +144,22 @@ enum Token<'a> {
 }
 
 impl AddressList {
-    /// Takes a header's value apart; at most `limit` tokens of it.
+    /// Takes arguments or an alias apart, at most `limit` tokens: words next to each other in an
+    /// address are one.
     pub fn parse(value: &[u8], limit: usize) -> AddressList {
+        AddressList::read(value, limit, false)
+    }
+
+    /// Takes a header's value or a table's apart, in which such words stay apart if one of them is
+    /// quoted.
+    pub fn parse_header(value: &[u8], limit: usize) -> AddressList {
+        AddressList::read(value, limit, true)
+    }
+
+    fn read(value: &[u8], limit: usize, is_spaced: bool) -> AddressList {
         let tokens: Vec<(Token<'_>, bool)> = Scanner { rest: value }.take(limit).collect();
         let mut reader =
-            Reader { tokens: &tokens, backwards: Vec::new(), in_group: false, unopened: false };
+            Reader { tokens: &tokens, backwards: Vec::new(), in_group: false, is_spaced };
         let mut end = tokens.len();
         while end > 0 {
             end = reader.element(end);
@@ -298,14 +309,14 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// `Name <...>`, whose `>` is at `close`. What is not opened is an address all the same.
+    /// `Name <...>`, whose `>` is at `close`. What is not opened is one address, all of it.
     fn bracketed(&mut self, close: usize) -> usize {
-        // Looked for again and again, it would cost the square of a header's length.
-        let before = if self.unopened { 0..0 } else { 0..close };
-        let Some(open) = before.rev().find(|at| self.special(*at) == Some(b'<')) else {
-            self.unopened = true;
+        let Some(open) = (0..close).rev().find(|at| self.special(*at) == Some(b'<')) else {
             self.push(Piece::Close);
-            return if close == 0 { 0 } else { self.bare(close) };
+            if close > 0 {
+                self.address(0, close);
+            }
+            return 0;
         };
         self.push(Piece::Close);
         self.address(open + 1, close);
@@ -345,12 +356,17 @@ impl<'a> Reader<'a> {
         start
     }
 
-    /// Where `@a` starts that stands before the colon. What a comma separates from it is another
-    /// address.
+    /// Where `@a` starts that stands before the colon. What a comma or a colon separates from it is
+    /// no part of the route.
     fn start_of_route(&self, colon: usize) -> Option<usize> {
         let ends = |at: &usize| matches!(self.special(*at), Some(b',' | b';' | b'<' | b'>' | b':'));
-        let start = (0..colon).rev().find(ends).map_or(0, |at| at + 1);
-        (start < colon && self.special(start) == Some(b'@')).then_some(start)
+        let before = (0..colon).rev().find(ends);
+        let start = before.map_or(0, |at| at + 1);
+        let is_word = |at: usize| self.special(at).is_none();
+        let is_one = (start + 1..colon).all(|at| !is_word(at - 1) || !is_word(at));
+        let behind_colon = before.is_some_and(|at| self.special(at) == Some(b':'));
+        let begins = start < colon && self.special(start) == Some(b'@');
+        (begins && is_one && !behind_colon).then_some(start)
     }
 
     /// The words between, as an address; comments among them follow it.
@@ -367,7 +383,7 @@ impl<'a> Reader<'a> {
         if words.is_empty() && !bracketed {
             return;
         }
-        let (address, operators) = internal_with_operators(&words);
+        let (address, operators) = internal_with_operators(&words, self.is_spaced);
         let text = spelled(&words);
         let differs = text != address.external();
         let spelling = differs.then_some(Spelling { text, operators });
@@ -420,17 +436,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The internal form: quotes, backslashes and blanks gone, but for one between words.
+/// The internal form: quotes, backslashes and blanks gone.
 fn internal(tokens: &[&(Token<'_>, bool)]) -> Address {
-    internal_with_operators(tokens).0
+    internal_with_operators(tokens, false).0
 }
 
-fn internal_with_operators(tokens: &[&(Token<'_>, bool)]) -> (Address, Operators) {
+fn internal_with_operators(tokens: &[&(Token<'_>, bool)], is_spaced: bool) -> (Address, Operators) {
     let mut out = Vec::new();
     let mut operators = Operators::default();
     let mut before = None;
     for (token, _) in tokens {
-        if token.is_apart(before) {
+        if is_spaced && token.is_apart(before) {
             out.push(b' ');
         }
         before = Some(*token);

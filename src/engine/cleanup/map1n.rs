@@ -61,7 +61,7 @@ impl Excess {
             Excess::Size => format!("unreasonable {NAME} map expansion size for {asked}"),
             Excess::Nesting => format!("unreasonable {NAME} map nesting for {asked}"),
             Excess::Length(result) => {
-                let shown = result.to_string();
+                let shown = Printable(result.as_bytes()).to_string();
                 format!(
                     "unreasonable {NAME} result {shown:.300}... in virtual alias expansion for {asked}"
                 )

@@ -260,7 +260,7 @@ impl Mapping {
         let buffers = Buffers::default();
         let job = self.job(resolver, None, warn, &buffers);
         for recipient in recipients.iter_mut().filter(|it| it.dsn_orcpt.is_none()) {
-            let mut address = resolver.canonical(&recipient.original);
+            let mut address = resolver.canonical_recipient(&recipient.original);
             job.one(Class::EnvelopeRecipient, &mut address)?;
             let orcpt = [b"rfc822;", address.as_bytes()].concat();
             recipient.dsn_orcpt = Some(orcpt).filter(|_| !address.is_8bit());
@@ -368,7 +368,7 @@ impl Job<'_> {
     /// Everybody a recipient stands for.
     fn recipient(&self, recipient: Recipient, done: &mut Recipients) -> Result<(), Trouble> {
         let resolver = self.mapper.resolver;
-        let mut address = resolver.canonical(&recipient.original);
+        let mut address = resolver.canonical_recipient(&recipient.original);
         self.one(Class::EnvelopeRecipient, &mut address)?;
         self.expanded(recipient, address, done)
     }

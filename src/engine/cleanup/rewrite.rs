@@ -114,7 +114,7 @@ pub fn rewrite_line(
     };
     let colon = line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
     let (name, value) = line.split_at(colon);
-    let mut list = AddressList::parse(value, tokens_max);
+    let mut list = AddressList::parse_header(value, tokens_max);
     let changed = list.rewrite(|address, operators| match address.is_null() {
         true => None,
         false => change(class, address, operators),

@@ -124,6 +124,7 @@ impl TransportMaps {
 /// What a value makes of a route: the transport, and the next hop.
 pub fn apply(value: &str, domain: &str, transport: &mut String, nexthop: &mut String) {
     let (name, host) = value.split_once(':').unwrap_or((value, ""));
+    let host = host.trim_start();
     if !name.is_empty() {
         *transport = name.to_string();
         *nexthop = match (name, host) {
