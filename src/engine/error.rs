@@ -148,5 +148,6 @@ mod tests {
         assert_eq!(told("4.3.2 deferred transport", 4).0, Status::new(4, 3, 2));
         let odd = (Status::new(5, 0, 0), "odd".to_string(), Some(Status::new(4, 3, 0)));
         assert_eq!(told("4.3.0 odd", 5), odd);
+        assert_eq!(told("2.1.5 text", 2), (Status::new(2, 1, 5), "text".to_string(), None));
     }
 }

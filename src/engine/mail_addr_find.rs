@@ -110,10 +110,13 @@ impl Finder {
         (maps, address): (&'m Maps, &Address),
         key: &mut Vec<u8>,
     ) -> Result<Option<Found<'m>>, String> {
-        if maps.is_empty() || address.is_null() {
+        if maps.is_empty() || address.is_null() && forms == Forms::Both {
             return Ok(None);
         }
         let mut search = Search { maps, key, splitting: &self.splitting, forms };
+        if address.is_null() {
+            return search.nobody();
+        }
         let (local, domain) = (address.local_part(), address.domain());
         if let Some(found) = search.with_and_without(local, domain, Part::Whole)? {
             return Ok(Some(found));
@@ -129,6 +132,13 @@ impl Finder {
 }
 
 impl<'m> Search<'_, 'm> {
+    /// Nobody, a null sender say, as `""`: a pattern for everybody has that too.
+    fn nobody(&mut self) -> Result<Option<Found<'m>>, String> {
+        self.key.clear();
+        self.key.extend_from_slice(b"\"\"");
+        self.ask(Part::Whole)
+    }
+
     /// A local part as it is, then without its extension.
     fn with_and_without(
         &mut self,
@@ -230,6 +240,24 @@ mod tests {
         for (key, address) in [("user", "user@other.example"), ("user", "+user@ours.example")] {
             assert_eq!(find(&format!("inline:{{{key}=v}}"), address), Ok(None), "{key}");
         }
+    }
+
+    /// As Postfix 3.7.11 maps addresses: `"a."@x` is in quotes or not found; nobody is `""`.
+    #[test]
+    fn what_maps_addresses_is_asked_in_quotes_only() {
+        let find = |maps: &str, address: &str| {
+            let snapshot = testing::snapshot(&format!("canonical_maps = {maps}\n"));
+            let (finder, maps) = (&snapshot.mapping.finder, &snapshot.mapping.canonical.maps);
+            let address = Address::from_internal(address.as_bytes());
+            let (mut key, resolver) = (Vec::new(), &snapshot.resolver);
+            let found = finder.find_as(Forms::External, resolver, (maps, &address), &mut key);
+            let has = found.unwrap().is_some();
+            let both = finder.find(resolver, maps, &address, &mut Vec::new()).unwrap().is_some();
+            (has, both)
+        };
+        assert_eq!(find("inline:{a.@x.example=v}", "a.@x.example"), (false, true));
+        assert_eq!(find("inline:{{\"a.\"@x.example=v}}", "a.@x.example"), (true, true));
+        assert_eq!(find("inline:{{\"\"=v}}", ""), (true, false));
     }
 
     #[test]

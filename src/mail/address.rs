@@ -262,6 +262,8 @@ mod tests {
         assert_eq!(shown("a\"b@c"), "\"a\\\"b\"@c");
         assert_eq!(shown(""), "");
         assert_eq!(shown("a\nb@c"), "\"a?b\"@c");
+        assert_eq!(shown("@x,@y:a b@c"), "@x,@y:\"a b\"@c");
+        assert_eq!(shown("@a@b"), "\"@a\"@b");
     }
 
     #[test]

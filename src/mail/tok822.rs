@@ -11,7 +11,8 @@
 //! | `a@b (comment)` | address, comment |
 //! | `Group: a, b;` | phrase, group, address, comma, address, end |
 //! | `@route:a@b`, `<@route:a@b>` | address, its route in its local part |
-//! | `a@b c@d`, `a c@d`, `a;b` | address, comma, address |
+//! | `a@b c@d`, `a c@d`, `"a"b@c`, `a;b` | address, comma, address |
+//! | `a: b <c@d>` | address, colon, phrase, open, address, close |
 //! | `a:b`, `<a` | address; only what is closed has a group or a bracket |
 //!
 //! **Diagnostics**: none; any bytes are some list.
@@ -206,7 +207,14 @@ impl AddressList {
         let mut changed = false;
         for at in 0..self.pieces.len() {
             let Piece::Address(address) = &self.pieces[at] else { continue };
+            // Empty brackets are nobody's; an address in empty quotes may become somebody's.
+            if address.is_null() && self.spelling(at).is_none() {
+                continue;
+            }
             let Some(new) = change(address, self.operators(at, address)) else { continue };
+            if address.is_null() && new.is_null() {
+                continue;
+            }
             changed |= self.spelling(at).is_some() || new != *address;
             if let Ok(found) = self.spelled.binary_search_by_key(&at, |(index, _)| *index) {
                 self.spelled.remove(found);
@@ -301,7 +309,7 @@ impl<'a> Reader<'a> {
         last
     }
 
-    /// Whether a name in front of brackets has just been read: a colon before it belongs to nothing.
+    /// Whether a name in front of brackets has just been read: a colon before it is nobody's.
     fn is_behind_colon(&self) -> bool {
         matches!(
             self.backwards.last(),

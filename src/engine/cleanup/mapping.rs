@@ -356,9 +356,6 @@ impl Job<'_> {
         if class == Class::EnvelopeSender && is_daemon(address, self.mapper.resolver) {
             *address = Address::null();
         }
-        if address.is_null() {
-            return Ok(());
-        }
         let mut warn = |text: String| (self.warn)(&text);
         special.apply(self.mapper, class, address, &mut warn)?;
         canonical.apply(self.mapper, class, address, &mut warn)?;

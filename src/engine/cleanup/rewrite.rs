@@ -115,10 +115,7 @@ pub fn rewrite_line(
     let colon = line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
     let (name, value) = line.split_at(colon);
     let mut list = AddressList::parse_header(value, tokens_max);
-    let changed = list.rewrite(|address, operators| match address.is_null() {
-        true => None,
-        false => change(class, address, operators),
-    });
+    let changed = list.rewrite(|address, operators| change(class, address, operators));
     changed.then(|| folded(name, &list))
 }
 
@@ -192,6 +189,12 @@ mod tests {
             ("Errors-To: host!user", "Errors-To: user@host.dom.example"),
             ("Bcc: user%y.example", "Bcc: user@y.example"),
             ("From: @r.example:a@b.example.", "From: a@b.example"),
+            ("From: \"x.example!u\"", "From: x.example!u@origin.example"),
+            ("From: <x.example!\"u v\">", "From: <\"u v\"@x.example>"),
+            ("From: \"u@x.example\"", "From: \"u@x.example\"@origin.example"),
+            ("From: \"u\"+e@x.example", "From: u@origin.example, +e@x.example"),
+            ("From: <@>, u", "From: <\"\">, u@origin.example"),
+            ("From: Re: foo <u>", "From: Re@origin.example:foo <u@origin.example>"),
         ] {
             assert_eq!(local(line).as_deref(), Some(new), "{line}");
         }

@@ -97,7 +97,9 @@ impl Generic {
         warn: &dyn Fn(&str),
     ) -> Result<Envelope, String> {
         let mut out = envelope.clone();
-        if let Some(sender) = self.address(&envelope.sender, warn)? {
+        if !envelope.sender.is_null()
+            && let Some(sender) = self.address(&envelope.sender, warn)?
+        {
             out.sender = sender;
         }
         for index in recipients {
@@ -144,7 +146,8 @@ mod tests {
         let said = RefCell::new(Vec::new());
         let warn = |text: &str| said.borrow_mut().push(text.to_string());
         let address = mail::Address::from_internal(b"u@a.example");
-        assert_eq!(generic.address(&address, &warn).unwrap().as_bytes(), b"x@b.example");
+        let found = generic.address(&address, &warn).unwrap().unwrap();
+        assert_eq!(found.as_bytes(), b"x@b.example");
         let expected = "multi-valued smtp_generic_maps result for u@a.example";
         assert_eq!(said.into_inner(), [expected]);
     }

@@ -73,6 +73,18 @@ fn what_is_no_address_stays_as_it_was_written() {
         ("a:b;c <d> e", "a: b!;c <d!>, e!"),
         ("N : x <a>, b:;", "N: x <a!>, b: ;"),
         ("Gr\u{fc}\u{df}e <a@b>", "Gr\u{fc}\u{df}e <a@b!>"),
+        ("A < B <u>", "A < B <u!>"),
+        ("A <(c) <u>", "A <(c) <u!>"),
+        ("SPAM: Joe <u>", "SPAM!:Joe <u!>"),
+        ("a: (c) <u>", "a!:(c) <u!>"),
+        ("<u> \"J\" <v>", "<u!>\"J\" <v!>"),
+        ("<u> <v>", "<u!> <v!>"),
+        ("<u>,", "<u!>, "),
+        ("u >, v", "u!>, v!"),
+        ("a\\ b <u>", "\"a b\" <u!>"),
+        ("\"a(b\\)c\" <u>", "\"a(b)c\" <u!>"),
+        ("100% sure! <u>", "100%sure! <u!>"),
+        ("@a,@b:u@x", "\"\"@a!, @b:u@x!"),
     ] {
         assert_eq!(rewritten(text), out, "{text}");
     }
@@ -138,4 +150,32 @@ proptest::proptest! {
         AddressList::parse(&bytes, usize::MAX).write(b' ', &mut out);
         proptest::prop_assert!(out.len() <= 4 * bytes.len() && !out.contains(&b'\n'));
     }
+}
+
+/// What routes an address is what stands outside of quotes.
+#[test]
+fn operators_are_told_as_they_are_written() {
+    let operators = |text: &str| list(text).written().next().unwrap().1;
+    let plain = Operators::default();
+    assert_eq!(operators("<\"a!b\">"), plain);
+    assert_eq!(operators("<a!\"b c\">"), Operators { first_bang: Some(1), ..plain });
+    assert_eq!(operators("<\"a%b\"%c>"), Operators { last_percent: Some(3), ..plain });
+    assert_eq!(operators("<\"a@b\">"), plain);
+    let routed = Operators { route_end: 3, has_at: true, has_dot: true, ..plain };
+    assert_eq!(operators("<@x:a@b.c>"), routed);
+    assert_eq!(operators("<a@\"b.c\">"), Operators { has_at: true, ..plain });
+}
+
+/// Where nothing else changes it, an address in empty quotes stays.
+#[test]
+fn empty_quotes_are_not_empty_brackets() {
+    let mut it = list("\"\", <>, a@b");
+    let asked = core::cell::Cell::new(0);
+    it.rewrite(|address, _| {
+        asked.set(asked.get() + 1);
+        Some(address.clone())
+    });
+    let mut out = Vec::new();
+    it.write(b' ', &mut out);
+    assert_eq!((asked.get(), out.as_slice()), (2, &b"\"\", <>, a@b"[..]));
 }

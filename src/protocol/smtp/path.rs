@@ -178,6 +178,8 @@ mod tests {
             ("<a@[::1]>", false, false, false),
             ("<a@[ipv6:::1]>", true, true, true),
             ("<@x.example:>", true, false, true),
+            ("<a@12345>", true, true, true),
+            ("<a%b.example@>", true, true, true),
         ] {
             let path = path.as_bytes();
             assert_eq!(loose.sender(path, false).is_ok(), sender, "{path:?}");
