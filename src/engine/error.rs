@@ -41,8 +41,13 @@ pub fn unavailable(core: &Core, request: DeliverRequest) -> Outcome {
 
 /// discard(8): success without a trace.
 pub fn discard(core: &Core, request: DeliverRequest) -> Outcome {
-    let text = if request.nexthop.is_empty() { "none" } else { &request.nexthop };
-    let dsn = Dsn::local(Status::new(2, 0, 0), text);
+    let (dsn, ignored) = match request.nexthop.as_ref() {
+        "" => (Dsn::local(Status::new(2, 0, 0), "none"), None),
+        nexthop => reason(nexthop, Status::new(2, 0, 0)),
+    };
+    if let Some(status) = ignored {
+        core.log.warn(Daemon::Discard, &format!("sent: ignoring dsn code \"{status}\""));
+    }
     finish(core, request, &Daemon::Discard, "none", &dsn)
 }
 
@@ -143,5 +148,6 @@ mod tests {
         assert_eq!(told("4.3.2 deferred transport", 4).0, Status::new(4, 3, 2));
         let odd = (Status::new(5, 0, 0), "odd".to_string(), Some(Status::new(4, 3, 0)));
         assert_eq!(told("4.3.0 odd", 5), odd);
+        assert_eq!(told("2.1.5 text", 2), (Status::new(2, 1, 5), "text".to_string(), None));
     }
 }

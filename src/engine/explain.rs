@@ -106,7 +106,7 @@ impl Report<'_> {
     fn route(&self, sender: &Address, recipient: &Address) {
         self.head(format!("route to <{recipient}>"));
         let Route { class, transport, nexthop, .. } =
-            match self.snapshot.resolver.resolve(sender, recipient) {
+            match self.snapshot.resolver.resolve_queued(sender, recipient) {
                 Resolved::Route(route) => route,
                 Resolved::BadSyntax => return self.step("bounces", "5.1.3 bad address syntax"),
                 Resolved::Unknown(why) => {

@@ -231,7 +231,7 @@ impl Delivery<'_> {
     fn resolve(&self, address: &Address) -> Place {
         let resolver = &self.snapshot.resolver;
         let sender = &self.request.message.envelope.sender;
-        match resolver.resolve(sender, &resolver.canonical(address)) {
+        match resolver.resolve(sender, address) {
             Resolved::BadSyntax => Place::BadSyntax,
             Resolved::Unknown(why) => Place::Unknown(why),
             Resolved::Route(route) => match route.transport == *self.request.transport {

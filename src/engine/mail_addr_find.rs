@@ -21,7 +21,7 @@ use crate::trivial_rewrite::Resolver;
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
-use mail::address::needs_quotes;
+use mail::address::{needs_quotes, write_local_part};
 use mail::extension::Splitting;
 use std::borrow::Cow;
 use tables::Lookup;
@@ -59,6 +59,16 @@ struct Search<'a, 'm> {
     maps: &'m Maps,
     key: &'a mut Vec<u8>,
     splitting: &'a Splitting,
+    forms: Forms,
+}
+
+/// How a key is spelled that has to be quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// In quotes: what maps one address to another.
+    External,
+    /// In quotes; where no table has it, without.
+    Both,
 }
 
 impl Finder {
@@ -86,10 +96,27 @@ impl Finder {
         address: &Address,
         key: &mut Vec<u8>,
     ) -> Result<Option<Found<'m>>, String> {
-        if maps.is_empty() || address.is_null() {
+        self.find_as(Forms::Both, resolver, (maps, address), key)
+    }
+
+    /// The same with keys in certain forms.
+    ///
+    /// # Errors
+    /// A table cannot answer; why.
+    pub fn find_as<'m>(
+        &self,
+        forms: Forms,
+        resolver: &Resolver,
+        (maps, address): (&'m Maps, &Address),
+        key: &mut Vec<u8>,
+    ) -> Result<Option<Found<'m>>, String> {
+        if maps.is_empty() || address.is_null() && forms == Forms::Both {
             return Ok(None);
         }
-        let mut search = Search { maps, key, splitting: &self.splitting };
+        let mut search = Search { maps, key, splitting: &self.splitting, forms };
+        if address.is_null() {
+            return search.nobody();
+        }
         let (local, domain) = (address.local_part(), address.domain());
         if let Some(found) = search.with_and_without(local, domain, Part::Whole)? {
             return Ok(Some(found));
@@ -105,6 +132,13 @@ impl Finder {
 }
 
 impl<'m> Search<'_, 'm> {
+    /// Nobody, a null sender say, as `""`: a pattern for everybody has that too.
+    fn nobody(&mut self) -> Result<Option<Found<'m>>, String> {
+        self.key.clear();
+        self.key.extend_from_slice(b"\"\"");
+        self.ask(Part::Whole)
+    }
+
     /// A local part as it is, then without its extension.
     fn with_and_without(
         &mut self,
@@ -127,21 +161,27 @@ impl<'m> Search<'_, 'm> {
         domain: Option<&[u8]>,
         part: Part,
     ) -> Result<Option<Found<'m>>, String> {
+        if !local.is_empty() && needs_quotes(local) {
+            self.key.clear();
+            write_local_part(local, self.key);
+            self.at(domain);
+            let found = self.ask(part)?;
+            if found.is_some() || self.forms == Forms::External {
+                return Ok(found);
+            }
+        }
         self.key.clear();
         self.key.extend_from_slice(local);
+        self.at(domain);
+        self.ask(part)
+    }
+
+    /// Completes the key.
+    fn at(&mut self, domain: Option<&[u8]>) {
         if let Some(domain) = domain {
             self.key.push(b'@');
             self.key.extend_from_slice(domain);
         }
-        if !local.is_empty() && needs_quotes(local) {
-            let plain = std::mem::take(self.key);
-            *self.key = Address::from_internal(&plain).external();
-            if let Some(found) = self.ask(part)? {
-                return Ok(Some(found));
-            }
-            *self.key = plain;
-        }
-        self.ask(part)
     }
 
     fn ask(&self, part: Part) -> Result<Option<Found<'m>>, String> {
@@ -200,6 +240,24 @@ mod tests {
         for (key, address) in [("user", "user@other.example"), ("user", "+user@ours.example")] {
             assert_eq!(find(&format!("inline:{{{key}=v}}"), address), Ok(None), "{key}");
         }
+    }
+
+    /// As Postfix 3.7.11 maps addresses: `"a."@x` is in quotes or not found; nobody is `""`.
+    #[test]
+    fn what_maps_addresses_is_asked_in_quotes_only() {
+        let find = |maps: &str, address: &str| {
+            let snapshot = testing::snapshot(&format!("canonical_maps = {maps}\n"));
+            let (finder, maps) = (&snapshot.mapping.finder, &snapshot.mapping.canonical.maps);
+            let address = Address::from_internal(address.as_bytes());
+            let (mut key, resolver) = (Vec::new(), &snapshot.resolver);
+            let found = finder.find_as(Forms::External, resolver, (maps, &address), &mut key);
+            let has = found.unwrap().is_some();
+            let both = finder.find(resolver, maps, &address, &mut Vec::new()).unwrap().is_some();
+            (has, both)
+        };
+        assert_eq!(find("inline:{a.@x.example=v}", "a.@x.example"), (false, true));
+        assert_eq!(find("inline:{{\"a.\"@x.example=v}}", "a.@x.example"), (true, true));
+        assert_eq!(find("inline:{{\"\"=v}}", ""), (true, false));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! **Standards**: canonical(5), virtual(5), postconf(5) `propagate_unmatched_extensions`.
 
 use crate::lookup::Maps;
-use crate::mail_addr_find::{Finder, Found};
+use crate::mail_addr_find::{Finder, Forms, Found};
 use crate::trivial_rewrite::Resolver;
 use mail::Address;
 use mail::tok822::AddressList;
@@ -58,7 +58,7 @@ impl Mapper<'_> {
         results: &mut Vec<Address>,
     ) -> Result<bool, String> {
         let mut key = self.buffers.key.borrow_mut();
-        let Some(found) = self.finder.find(self.resolver, maps, address, &mut key)? else {
+        let Some(found) = self.search(maps, address, &mut key)? else {
             return Ok(false);
         };
         let extension = if propagates { found.extension(address) } else { &[] };
@@ -67,16 +67,21 @@ impl Mapper<'_> {
             let local = address.local_part();
             let kept = &local[..local.len() - found.unmatched];
             let whole = Address::from_internal(&[kept, &found.value].concat());
-            results.push(self.extended(whole, extension));
+            results.push(self.extended(self.resolver.canonical_form(whole), extension));
         } else if is_plain(&found.value) {
-            results.push(self.extended(Address::from_internal(&found.value), extension));
+            let address = Address::from_internal(&found.value);
+            results.push(self.extended(self.resolver.canonical_form(address), extension));
         } else {
-            let list = AddressList::parse(&found.value, TOKENS_MAX);
-            results.extend(list.addresses().map(|it| self.extended(it.clone(), extension)));
+            let list = AddressList::parse_header(&found.value, TOKENS_MAX);
+            let canonical = |(address, operators)| {
+                self.extended(self.resolver.canonical_written(address, operators), extension)
+            };
+            results.extend(list.written().map(canonical));
         }
         if results.is_empty() {
             let value = String::from_utf8_lossy(&found.value);
-            return Err(format!("malformed result for {address}: \"{value}\""));
+            let what = format!("{parameter} lookup of {address}");
+            return Err(format!("{what} returns non-address result \"{value}\""));
         }
         if let Some(watch) = self.watch {
             watch(parameter, address, &key, &found, results);
@@ -84,8 +89,16 @@ impl Mapper<'_> {
         Ok(true)
     }
 
-    fn extended(&self, result: Address, extension: &[u8]) -> Address {
-        let address = self.resolver.canonical_form(result);
+    fn search<'m>(
+        &self,
+        maps: &'m Maps,
+        address: &Address,
+        key: &mut Vec<u8>,
+    ) -> Result<Option<Found<'m>>, String> {
+        self.finder.find_as(Forms::External, self.resolver, (maps, address), key)
+    }
+
+    fn extended(&self, address: Address, extension: &[u8]) -> Address {
         if extension.is_empty() {
             return address;
         }

@@ -380,7 +380,8 @@ impl Scene<'_> {
         let resolver = &self.snapshot.resolver;
         envelope.sender = resolver.canonical(&envelope.sender);
         for recipient in &mut envelope.recipients {
-            recipient.address = resolver.localized(std::mem::take(&mut recipient.address));
+            let address = resolver.canonical_recipient(&recipient.address);
+            recipient.address = resolver.localized(address);
         }
     }
 

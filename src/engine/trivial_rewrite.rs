@@ -15,6 +15,7 @@ use crate::match_list::{Domains, Match};
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
+use mail::tok822::Operators;
 use std::net::IpAddr;
 use tables::{Lookup, Table};
 
@@ -169,10 +170,25 @@ impl Resolver {
 
     /// The canonical form of an envelope address: qualified with the local domains.
     pub fn canonical(&self, address: &Address) -> Address {
-        self.qualified(address, &self.myorigin, self.mydomain.as_deref())
+        self.canonical_written(address, Operators::of(address))
     }
 
-    /// The same of an address that nobody else needs.
+    /// The canonical form of a recipient: for nobody stands `empty_address_recipient`.
+    pub fn canonical_recipient(&self, address: &Address) -> Address {
+        match address.is_null() {
+            true => {
+                self.canonical(&Address::from_internal(self.empty_address_recipient.as_bytes()))
+            }
+            false => self.canonical(address),
+        }
+    }
+
+    /// The same of an address that is written in another way than its external form.
+    pub fn canonical_written(&self, address: &Address, operators: Operators) -> Address {
+        self.qualified((address, operators), &self.myorigin, self.mydomain.as_deref())
+    }
+
+    /// The canonical form of an address that nobody else needs.
     pub fn canonical_form(&self, address: Address) -> Address {
         if self.is_canonical(address.as_bytes()) { address } else { self.canonical(&address) }
     }
@@ -188,21 +204,34 @@ impl Resolver {
 
     /// The canonical form of an address in a header of remote mail, where `domain` stands for the
     /// local ones.
-    pub fn canonical_at(&self, address: &Address, domain: &str) -> Address {
-        self.qualified(address, domain, self.mydomain.is_some().then_some(domain))
+    pub fn canonical_at(&self, address: &Address, operators: Operators, domain: &str) -> Address {
+        let parent = self.mydomain.is_some().then_some(domain);
+        self.qualified((address, operators), domain, parent)
     }
 
-    fn qualified(&self, address: &Address, origin: &str, parent: Option<&str>) -> Address {
-        if address.is_null() || self.is_canonical(address.as_bytes()) {
+    fn qualified(
+        &self,
+        (address, operators): (&Address, Operators),
+        origin: &str,
+        parent: Option<&str>,
+    ) -> Address {
+        let Operators { route_end, has_at, has_dot, .. } = operators;
+        let has_route = route_end > 0;
+        if address.is_null() || !has_route && has_dot && self.is_canonical(address.as_bytes()) {
             return address.clone();
         }
-        let mut bytes = without_route(address.as_bytes()).to_vec();
-        if !bytes.contains(&b'@') {
-            bytes = self.qualify(bytes, origin);
+        let rest = &address.as_bytes()[route_end..];
+        if matches!(rest, b"" | b"@") && (has_at || has_route) {
+            return Address::null();
         }
+        let mut bytes = match has_at {
+            true => rest.to_vec(),
+            false => self.qualify(rest, operators, origin),
+        };
         if let (Some(parent), Some(at)) = (parent, rightmost(&bytes, b'@')) {
             let domain = &bytes[at + 1..];
-            if !domain.is_empty() && !domain.contains(&b'.') && domain[0] != b'[' {
+            let has_dot = if has_at { has_dot } else { domain.contains(&b'.') };
+            if !domain.is_empty() && !has_dot && domain[0] != b'[' {
                 bytes.push(b'.');
                 bytes.extend_from_slice(parent.as_bytes());
             }
@@ -250,11 +279,10 @@ impl Resolver {
         Ok(out)
     }
 
-    /// An address without its local routing operators, as it is queued.
+    /// An address in canonical form without its local routing operators, as it is queued.
     pub fn localized(&self, address: Address) -> Address {
-        let address = self.canonical_form(address);
         let domain = String::from_utf8_lossy(address.domain().unwrap_or_default());
-        if self.is_local(&domain) == Match::No {
+        if !domain.is_empty() && self.is_local(&domain) == Match::No {
             return self.bracketed(&address).unwrap_or(address);
         }
         let deliverable = |address: &Address| {
@@ -273,20 +301,19 @@ impl Resolver {
         }
     }
 
-    /// A bare local part becomes an address: bang paths, the percent hack, then `@origin`.
-    fn qualify(&self, bytes: Vec<u8>, origin: &str) -> Vec<u8> {
-        let bang = bytes.iter().position(|byte| *byte == b'!').filter(|_| self.swap_bangpath);
-        if let Some(bang) = bang {
+    /// A bare local part becomes an address: bang paths, the percent hack, then `@origin`. What has
+    /// to be quoted is a name and no path.
+    fn qualify(&self, bytes: &[u8], operators: Operators, origin: &str) -> Vec<u8> {
+        if let Some(bang) = operators.first_bang.filter(|_| self.swap_bangpath) {
             return [&bytes[bang + 1..], b"@", &bytes[..bang]].concat();
         }
-        let percent = rightmost(&bytes, b'%').filter(|_| self.allow_percent_hack);
-        if let Some(percent) = percent {
+        if let Some(percent) = operators.last_percent.filter(|_| self.allow_percent_hack) {
             return [&bytes[..percent], b"@", &bytes[percent + 1..]].concat();
         }
-        if self.append_at_myorigin {
-            return [&bytes[..], b"@", origin.as_bytes()].concat();
+        match self.append_at_myorigin {
+            true => [bytes, b"@", origin.as_bytes()].concat(),
+            false => bytes.to_vec(),
         }
-        bytes
     }
 
     /// Whether an address has a domain that could be one, in the end; where a table cannot tell, it
@@ -297,7 +324,7 @@ impl Resolver {
         if plain && self.is_deliverable(address, address) && address.domain().is_some() {
             return true;
         }
-        let localized = || self.localize(address);
+        let localized = || self.localize(&self.canonical(address));
         address.is_null() || localized().is_none_or(|found| self.is_deliverable(&found, address))
     }
 
@@ -312,8 +339,14 @@ impl Resolver {
         !option && (bracketed || is_deliverable_domain(&domain))
     }
 
-    /// Where an address goes that `sender` sends to.
+    /// Where an address from outside goes that `sender` sends to.
     pub fn resolve(&self, sender: &Address, address: &Address) -> Resolved {
+        self.resolve_queued(sender, &self.canonical(address))
+    }
+
+    /// Where an address goes that is in canonical form already: made so again, `user@localhost.`
+    /// would become another host's.
+    pub fn resolve_queued(&self, sender: &Address, address: &Address) -> Resolved {
         let Some(recipient) = self.localize(address) else {
             return Resolved::Unknown(self.local_trouble(address.domain().unwrap_or_default()));
         };
@@ -338,7 +371,7 @@ impl Resolver {
     /// Takes local domains off until something else or a plain local part is left; `None` when a
     /// table would have to tell whether a domain is local.
     fn localize(&self, address: &Address) -> Option<Address> {
-        let mut current = self.canonical(address);
+        let mut current = address.clone();
         let mut taken: Option<Vec<u8>> = None;
         // All of a local part that says no more of where to go, `@` included.
         let mut left: Option<Vec<u8>> = None;
@@ -347,7 +380,8 @@ impl Resolver {
             let local = current.local_part();
             if domain.is_empty() && (self.takes_null_domain || self.has_operators(local)) {
                 // Nothing stands for this host.
-                current = Address::from_internal(local);
+                let inner = Address::from_internal(local);
+                current = if self.has_operators(local) { self.opened(inner) } else { inner };
                 continue;
             }
             match self.is_local(&String::from_utf8_lossy(domain)) {
@@ -369,8 +403,7 @@ impl Resolver {
                 left = Some(local);
                 break;
             }
-            let inner = Address::from_internal(&local);
-            current = if local.contains(&b'@') { inner } else { self.canonical(&inner) };
+            current = self.opened(Address::from_internal(&local));
         }
         let local = match left.as_deref().unwrap_or(current.local_part()) {
             [] => self.empty_address_recipient.as_bytes().to_vec(),
@@ -387,6 +420,22 @@ impl Resolver {
             || local.contains(&b'!') && self.swap_bangpath
             || local.contains(&b'%') && self.allow_percent_hack;
         operators && (self.dequotes || !mail::address::needs_quotes(local))
+    }
+
+    /// What a local part with operators says: the address in it. In quotes the percent hack comes
+    /// first.
+    fn opened(&self, local: Address) -> Address {
+        let bytes = local.as_bytes();
+        if bytes.contains(&b'@') || !mail::address::needs_quotes(bytes) {
+            return self.canonical(&local);
+        }
+        let percent = rightmost(bytes, b'%').filter(|_| self.allow_percent_hack);
+        let bang = || bytes.iter().position(|byte| *byte == b'!');
+        match (percent, percent.map_or_else(bang, |_| None)) {
+            (Some(at), _) => self.canonical(&joined(&bytes[..at], &bytes[at + 1..])),
+            (None, Some(at)) => self.canonical(&joined(&bytes[at + 1..], &bytes[..at])),
+            (None, None) => self.canonical(&local),
+        }
     }
 
     /// `user@1.2.3.4` as `user@[1.2.3.4]`, where `resolve_numeric_domain` has it so.
@@ -538,23 +587,18 @@ impl Resolver {
     }
 }
 
+fn joined(local: &[u8], domain: &[u8]) -> Address {
+    Address::from_internal(&[local, b"@", domain].concat())
+}
+
 /// `transport:nexthop`; the nexthop may be missing.
 fn transport(text: &str) -> (String, String) {
     let (transport, nexthop) = text.split_once(':').unwrap_or((text, ""));
     (transport.to_string(), nexthop.to_string())
 }
 
-/// An address without `@a,@b:` in front.
 fn literal_of(address: &Address) -> String {
     String::from_utf8_lossy(address.domain().unwrap_or_default()).into_owned()
-}
-
-fn without_route(address: &[u8]) -> &[u8] {
-    let colon = address.iter().position(|byte| *byte == b':');
-    match (address.first(), colon) {
-        (Some(b'@'), Some(colon)) => &address[colon + 1..],
-        _ => address,
-    }
 }
 
 fn rightmost(bytes: &[u8], byte: u8) -> Option<usize> {

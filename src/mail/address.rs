@@ -78,6 +78,14 @@ impl Address {
         Address([self.local_part(), b"@", domain].concat().into())
     }
 
+    /// Behind the colon of a route, `@a,@b:`; 0 where there is none.
+    pub fn route_end(&self) -> usize {
+        match self.0.first() {
+            Some(b'@') => self.0.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1),
+            _ => 0,
+        }
+    }
+
     /// Whether two addresses differ at most in letter case.
     pub fn same_as(&self, other: &Address) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
@@ -88,17 +96,18 @@ impl Address {
         !self.0.is_ascii()
     }
 
-    /// Appends the external form: the local part quoted where RFC 5321 asks for it.
+    /// Appends the external form: the local part quoted where RFC 5321 asks for it, but for a route
+    /// in front of it.
     pub fn write_external(&self, out: &mut Vec<u8>) {
         if self.is_null() {
             return;
         }
-        let local = self.local_part();
-        if is_dot_string(local) {
-            out.extend_from_slice(local);
-        } else {
-            quote(local, out);
+        let end = self.route_end();
+        if end > 0 {
+            out.extend_from_slice(&self.0[..end]);
+            return Address::from_internal(&self.0[end..]).write_external(out);
         }
+        write_local_part(self.local_part(), out);
         if let Some(domain) = self.domain() {
             out.push(b'@');
             out.extend_from_slice(domain);
@@ -157,6 +166,14 @@ pub fn needs_quotes(local: &[u8]) -> bool {
     !is_dot_string(local)
 }
 
+/// Appends a local part as it stands in an external form, `@` in it being no more than a byte.
+pub fn write_local_part(local: &[u8], out: &mut Vec<u8>) {
+    match is_dot_string(local) {
+        true => out.extend_from_slice(local),
+        false => quote(local, out),
+    }
+}
+
 fn is_dot_string(local: &[u8]) -> bool {
     !local.is_empty()
         && local.split(|byte| *byte == b'.').all(|atom| !atom.is_empty())
@@ -167,7 +184,8 @@ fn is_atom(byte: u8) -> bool {
     !(byte.is_ascii_control() || b" ()<>@,;:\\\"[]".contains(&byte))
 }
 
-fn quote(local: &[u8], out: &mut Vec<u8>) {
+/// Appends text in quotes, backslashes where they are needed.
+pub fn quote(local: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in local {
         if matches!(byte, b'"' | b'\\' | b'\r') {
@@ -244,6 +262,8 @@ mod tests {
         assert_eq!(shown("a\"b@c"), "\"a\\\"b\"@c");
         assert_eq!(shown(""), "");
         assert_eq!(shown("a\nb@c"), "\"a?b\"@c");
+        assert_eq!(shown("@x,@y:a b@c"), "@x,@y:\"a b\"@c");
+        assert_eq!(shown("@a@b"), "\"@a\"@b");
     }
 
     #[test]

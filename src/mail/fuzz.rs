@@ -90,7 +90,7 @@ pub fn fuzz_tok822(data: &[u8]) {
     let list = AddressList::parse(&first, usize::MAX);
     let mut again = list.clone();
     // A change may be that of its spelling.
-    let _spelled = again.rewrite(|address| Some(address.clone()));
+    let _spelled = again.rewrite(|address, _| Some(address.clone()));
     assert_eq!(again.pieces, list.pieces, "the same address is the same list");
     let few = AddressList::parse(data, 8);
     assert!(few.pieces.len() <= 32, "tokens are bounded");

@@ -1,9 +1,9 @@
 //! Addresses in a message header: from text to a list of pieces and back.
 //!
-//! [`AddressList::parse`] takes the value of a header such as To: apart; the addresses in it may be
-//! changed one by one, and [`AddressList::write`] puts the list together again. Phrases, comments
-//! and groups stay as they were; what stands between pieces becomes one blank. Who changes nothing
-//! keeps the text instead.
+//! [`AddressList::parse_header`] takes the value of a header such as To: apart; the addresses in it
+//! may be changed one by one, and [`AddressList::write`] puts the list together again. Phrases,
+//! comments and groups stay as they were; what stands between pieces becomes one blank. Who changes
+//! nothing keeps the text instead.
 //!
 //! | text | pieces |
 //! | --- | --- |
@@ -11,7 +11,8 @@
 //! | `a@b (comment)` | address, comment |
 //! | `Group: a, b;` | phrase, group, address, comma, address, end |
 //! | `@route:a@b`, `<@route:a@b>` | address, its route in its local part |
-//! | `a@b c@d`, `a c@d`, `a;b` | address, comma, address |
+//! | `a@b c@d`, `a c@d`, `"a"b@c`, `a;b` | address, comma, address |
+//! | `a: b <c@d>` | address, colon, phrase, open, address, close |
 //! | `a:b`, `<a` | address; only what is closed has a group or a bracket |
 //!
 //! **Diagnostics**: none; any bytes are some list.
@@ -22,10 +23,10 @@ pub mod path;
 
 use alloc::vec::Vec;
 
-use crate::address::Address;
+use crate::address::{Address, needs_quotes, quote, write_local_part};
 
-/// What separates the words of a header.
-const SPECIALS: &[u8] = b"<>,;:@.";
+/// What separates the words of a header: more than RFC 5322 has, for what routes mail by itself.
+const SPECIALS: &[u8] = b"<>,;:@.%!|";
 
 /// A piece of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Piece {
     Close,
     /// `,`
     Comma,
+    /// `:` that is no group's.
+    Colon,
     /// `:` after a group's name.
     Group,
     /// `;`
@@ -54,7 +57,70 @@ pub struct AddressList {
     /// In order.
     pub pieces: Vec<Piece>,
     /// Addresses that are written in another way than their external form: where, and how.
-    spelled: Vec<(usize, Vec<u8>)>,
+    spelled: Vec<(usize, Spelling)>,
+}
+
+/// How an address is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Spelling {
+    text: Vec<u8>,
+    operators: Operators,
+}
+
+impl Spelling {
+    /// The address with no quotes but where they are needed, its route kept.
+    fn write(&self, address: &Address, out: &mut Vec<u8>) {
+        if address.is_null() {
+            return out.extend_from_slice(&self.text);
+        }
+        address.write_external(out);
+    }
+}
+
+/// Where what routes mail stands in an address's internal form: outside of quotes only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Operators {
+    /// Behind the colon of a route in front of the address; all else is counted from here.
+    pub route_end: usize,
+    /// Whether there is an `@`.
+    pub has_at: bool,
+    /// Whether the domain has a dot.
+    pub has_dot: bool,
+    /// The first `!`.
+    pub first_bang: Option<usize>,
+    /// The last `%`.
+    pub last_percent: Option<usize>,
+}
+
+impl Operators {
+    /// Those of an address that is written in its external form.
+    pub fn of(address: &Address) -> Operators {
+        let route_end = address.route_end();
+        let bytes = &address.as_bytes()[route_end..];
+        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'@') {
+            let has_dot = bytes[at..].contains(&b'.');
+            return Operators { route_end, has_at: true, has_dot, ..Operators::default() };
+        }
+        if needs_quotes(bytes) {
+            return Operators { route_end, ..Operators::default() };
+        }
+        Operators {
+            route_end,
+            first_bang: bytes.iter().position(|byte| *byte == b'!'),
+            last_percent: bytes.iter().rposition(|byte| *byte == b'%'),
+            ..Operators::default()
+        }
+    }
+
+    fn note(&mut self, byte: u8, at: usize) {
+        match byte {
+            b'@' => (self.has_at, self.has_dot) = (true, false),
+            b'.' => self.has_dot = self.has_at,
+            b'!' if self.first_bang.is_none() => self.first_bang = Some(at),
+            b'%' => self.last_percent = Some(at),
+            _ => {}
+        }
+    }
 }
 
 /// Reads tokens from right to left, as Postfix does: what stands to the right of a word tells what
@@ -62,10 +128,10 @@ pub struct AddressList {
 struct Reader<'a> {
     tokens: &'a [(Token<'a>, bool)],
     /// The last piece first, with its spelling where that is not its external form.
-    backwards: Vec<(Piece, Option<Vec<u8>>)>,
+    backwards: Vec<(Piece, Option<Spelling>)>,
     in_group: bool,
-    /// Nothing opens a bracket to the left: it has been looked for.
-    unopened: bool,
+    /// Whether a blank stands between words of an address.
+    is_spaced: bool,
 }
 
 /// A token; the text is as it was written.
@@ -79,11 +145,22 @@ enum Token<'a> {
 }
 
 impl AddressList {
-    /// Takes a header's value apart; at most `limit` tokens of it.
+    /// Takes arguments or an alias apart, at most `limit` tokens: words next to each other in an
+    /// address are one.
     pub fn parse(value: &[u8], limit: usize) -> AddressList {
+        AddressList::read(value, limit, false)
+    }
+
+    /// Takes a header's value or a table's apart, in which such words stay apart if one of them is
+    /// quoted.
+    pub fn parse_header(value: &[u8], limit: usize) -> AddressList {
+        AddressList::read(value, limit, true)
+    }
+
+    fn read(value: &[u8], limit: usize, is_spaced: bool) -> AddressList {
         let tokens: Vec<(Token<'_>, bool)> = Scanner { rest: value }.take(limit).collect();
         let mut reader =
-            Reader { tokens: &tokens, backwards: Vec::new(), in_group: false, unopened: false };
+            Reader { tokens: &tokens, backwards: Vec::new(), in_group: false, is_spaced };
         let mut end = tokens.len();
         while end > 0 {
             end = reader.element(end);
@@ -101,24 +178,51 @@ impl AddressList {
 
     /// The addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Address(address) => Some(address),
+        self.written().map(|(address, _)| address)
+    }
+
+    /// The addresses, each with what routes it as it is written.
+    pub fn written(&self) -> impl Iterator<Item = (&Address, Operators)> {
+        self.pieces.iter().enumerate().filter_map(|(at, piece)| match piece {
+            Piece::Address(address) => Some((address, self.operators(at, address))),
             _ => None,
         })
     }
 
+    fn operators(&self, at: usize, address: &Address) -> Operators {
+        self.spelling(at).map_or_else(|| Operators::of(address), |spelling| spelling.operators)
+    }
+
+    fn spelling(&self, at: usize) -> Option<&Spelling> {
+        let found = self.spelled.binary_search_by_key(&at, |(index, _)| *index).ok()?;
+        Some(&self.spelled[found].1)
+    }
+
     /// Lets `change` give addresses another form; whether anything is written in another way then,
     /// be it only an address with quotes that it does not need.
-    pub fn rewrite(&mut self, mut change: impl FnMut(&Address) -> Option<Address>) -> bool {
+    pub fn rewrite(
+        &mut self,
+        mut change: impl FnMut(&Address, Operators) -> Option<Address>,
+    ) -> bool {
         let mut changed = false;
-        for (at, piece) in self.pieces.iter_mut().enumerate() {
-            if let Piece::Address(address) = piece
-                && let Some(new) = change(address)
-            {
-                let respelled = self.spelled.binary_search_by_key(&at, |(index, _)| *index).is_ok();
-                changed |= respelled || new != *address;
-                *address = new;
+        for at in 0..self.pieces.len() {
+            let Piece::Address(address) = &self.pieces[at] else { continue };
+            // Empty brackets are nobody's; an address in empty quotes may become somebody's.
+            if address.is_null() && self.spelling(at).is_none() {
+                continue;
             }
+            let Some(new) = change(address, self.operators(at, address)) else { continue };
+            if address.is_null() && new.is_null() {
+                continue;
+            }
+            changed |= self.spelling(at).is_some() || new != *address;
+            if let Ok(found) = self.spelled.binary_search_by_key(&at, |(index, _)| *index) {
+                self.spelled.remove(found);
+            }
+            self.pieces[at] = match new.is_null() {
+                true => Piece::Phrase(b"\"\"".to_vec()),
+                false => Piece::Address(new),
+            };
         }
         changed
     }
@@ -126,10 +230,13 @@ impl AddressList {
     /// Writes the list; after each comma stands `separator`.
     pub fn write(&self, separator: u8, out: &mut Vec<u8>) {
         for (at, piece) in self.pieces.iter().enumerate() {
-            piece.write(out);
+            match (piece, self.spelling(at)) {
+                (Piece::Address(address), Some(spelling)) => spelling.write(address, out),
+                _ => piece.write(out),
+            }
             match (piece, self.pieces.get(at + 1)) {
-                (_, None) => {}
                 (Piece::Comma, _) => out.push(separator),
+                (_, None) => {}
                 (piece, Some(next)) if blank_between(piece, next) => out.push(b' '),
                 _ => {}
             }
@@ -145,7 +252,7 @@ impl Piece {
             Piece::Open => out.push(b'<'),
             Piece::Close => out.push(b'>'),
             Piece::Comma => out.push(b','),
-            Piece::Group => out.push(b':'),
+            Piece::Group | Piece::Colon => out.push(b':'),
             Piece::End => out.push(b';'),
         }
     }
@@ -153,9 +260,20 @@ impl Piece {
 
 /// A blank stands behind `,` and `:`, before `<`, and between words.
 fn blank_between(piece: &Piece, next: &Piece) -> bool {
-    let is_word =
-        |piece: &Piece| matches!(piece, Piece::Address(_) | Piece::Phrase(_) | Piece::Comment(_));
-    matches!(piece, Piece::Group) || *next == Piece::Open || is_word(piece) && is_word(next)
+    let special = |byte: Option<&u8>| byte.is_some_and(|byte| SPECIALS.contains(byte));
+    let ends = match piece {
+        Piece::Phrase(text) => !special(text.last()),
+        piece => matches!(piece, Piece::Address(_) | Piece::Comment(_)),
+    };
+    let begins = match next {
+        Piece::Phrase(text) => !special(text.first()),
+        next => matches!(next, Piece::Address(_) | Piece::Comment(_)),
+    };
+    let opens = match next {
+        Piece::Phrase(text) => text.starts_with(b"<"),
+        next => *next == Piece::Open,
+    };
+    matches!(piece, Piece::Group) || opens || ends && begins
 }
 
 impl<'a> Reader<'a> {
@@ -184,29 +302,34 @@ impl<'a> Reader<'a> {
                 self.push(Piece::Group);
                 return self.phrase(last, b",");
             }
+            Token::Special(b':') if self.is_behind_colon() => self.push(Piece::Colon),
             Token::Special(b'>') => return self.bracketed(last),
             _ => return self.bare(end),
         }
         last
     }
 
-    /// `Name <...>`, whose `>` is at `close`. What is not opened is an address all the same.
+    /// Whether a name in front of brackets has just been read: a colon before it is nobody's.
+    fn is_behind_colon(&self) -> bool {
+        matches!(
+            self.backwards.last(),
+            Some((Piece::Phrase(_) | Piece::Comment(_) | Piece::Open, _))
+        )
+    }
+
+    /// `Name <...>`, whose `>` is at `close`. What is not opened is one address, all of it.
     fn bracketed(&mut self, close: usize) -> usize {
-        // Looked for again and again, it would cost the square of a header's length.
-        let before = if self.unopened { 0..0 } else { 0..close };
-        let Some(open) = before.rev().find(|at| self.special(*at) == Some(b'<')) else {
-            self.unopened = true;
-            return if close == 0 { 0 } else { self.bare(close) };
+        let Some(open) = (0..close).rev().find(|at| self.special(*at) == Some(b'<')) else {
+            self.push(Piece::Close);
+            if close > 0 {
+                self.address(0, close);
+            }
+            return 0;
         };
         self.push(Piece::Close);
         self.address(open + 1, close);
         self.push(Piece::Open);
-        let ends: &[u8] = if self.in_group { b">,;:" } else { b">,;" };
-        let start = self.phrase(open, ends);
-        if start.checked_sub(1).is_some_and(|before| self.special(before) == Some(b'>')) {
-            self.push(Piece::Comma);
-        }
-        start
+        self.phrase(open, b">,;:")
     }
 
     /// An address without brackets, through the token before `end`.
@@ -233,7 +356,7 @@ impl<'a> Reader<'a> {
                 Token::Special(b',' | b';' | b'>') => break,
                 Token::Special(_) => next = None,
                 Token::Comment(_) => {}
-                _ if next.is_some_and(|next| self.apart(at, next)) => break,
+                _ if next.is_some() => break,
                 _ => next = Some(at),
             }
             start = at;
@@ -241,28 +364,17 @@ impl<'a> Reader<'a> {
         start
     }
 
-    /// Whether blanks are all there is between two words.
-    fn apart(&self, word: usize, next: usize) -> bool {
-        self.tokens[word + 1..=next].iter().any(|(_, blank)| *blank)
-    }
-
-    /// Where `@a,@b` starts that stands before the colon.
+    /// Where `@a` starts that stands before the colon. What a comma or a colon separates from it is
+    /// no part of the route.
     fn start_of_route(&self, colon: usize) -> Option<usize> {
-        let mut found = None;
-        let mut end = colon;
-        loop {
-            let ends =
-                |at: &usize| matches!(self.special(*at), Some(b',' | b';' | b'<' | b'>' | b':'));
-            let start = (0..end).rev().find(ends).map_or(0, |at| at + 1);
-            if self.special(start) != Some(b'@') || start >= end {
-                return found;
-            }
-            found = Some(start);
-            if start == 0 || self.special(start - 1) != Some(b',') {
-                return found;
-            }
-            end = start - 1;
-        }
+        let ends = |at: &usize| matches!(self.special(*at), Some(b',' | b';' | b'<' | b'>' | b':'));
+        let before = (0..colon).rev().find(ends);
+        let start = before.map_or(0, |at| at + 1);
+        let is_word = |at: usize| self.special(at).is_none();
+        let is_one = (start + 1..colon).all(|at| !is_word(at - 1) || !is_word(at));
+        let behind_colon = before.is_some_and(|at| self.special(at) == Some(b':'));
+        let begins = start < colon && self.special(start) == Some(b'@');
+        (begins && is_one && !behind_colon).then_some(start)
     }
 
     /// The words between, as an address; comments among them follow it.
@@ -279,11 +391,11 @@ impl<'a> Reader<'a> {
         if words.is_empty() && !bracketed {
             return;
         }
-        let address = internal(&words);
-        let mut spelled = Vec::new();
-        words.iter().for_each(|(token, _)| token.write_closed(&mut spelled));
-        let differs = spelled != address.external();
-        self.backwards.push((Piece::Address(address), differs.then_some(spelled)));
+        let (address, operators) = internal_with_operators(&words, self.is_spaced);
+        let text = spelled(&words);
+        let differs = text != address.external();
+        let spelling = differs.then_some(Spelling { text, operators });
+        self.backwards.push((Piece::Address(address), spelling));
     }
 
     /// Words that are no address, back to one of `ends`; comments apart. Blanks stay between words
@@ -298,8 +410,16 @@ impl<'a> Reader<'a> {
             let apart = core::mem::replace(&mut after_word, is_word) && is_word;
             match (token, pieces.last_mut()) {
                 (Token::Comment(text), _) => pieces.push(Piece::Comment(unfolded(text))),
+                (token, last) if token.has_backslash() => {
+                    let mut text = if apart { b" ".to_vec() } else { Vec::new() };
+                    token.write_anew(&mut text);
+                    match last {
+                        Some(Piece::Phrase(phrase)) => phrase.extend(text),
+                        _ => pieces.push(Piece::Phrase(text)),
+                    }
+                }
                 (token, Some(Piece::Phrase(text))) => {
-                    if apart {
+                    if apart || *token == Token::Special(b'<') {
                         text.push(b' ');
                     }
                     token.write_closed(text);
@@ -326,15 +446,46 @@ impl<'a> Reader<'a> {
 
 /// The internal form: quotes, backslashes and blanks gone.
 fn internal(tokens: &[&(Token<'_>, bool)]) -> Address {
+    internal_with_operators(tokens, false).0
+}
+
+fn internal_with_operators(tokens: &[&(Token<'_>, bool)], is_spaced: bool) -> (Address, Operators) {
     let mut out = Vec::new();
+    let mut operators = Operators::default();
+    let mut before = None;
     for (token, _) in tokens {
+        if is_spaced && token.is_apart(before) {
+            out.push(b' ');
+        }
+        before = Some(*token);
         match token {
             Token::Quoted(text) => unquote(&text[1..], &mut out),
             Token::Word(text) => unquote(text, &mut out),
+            Token::Special(byte) => {
+                operators.note(*byte, out.len() - operators.route_end);
+                out.push(*byte);
+                if *byte == b':' && out[0] == b'@' && operators.route_end == 0 {
+                    operators = Operators { route_end: out.len(), ..Operators::default() };
+                }
+            }
             other => other.write_closed(&mut out),
         }
     }
-    Address::from_internal(&out)
+    (Address::from_internal(&out), operators)
+}
+
+/// An address as it was written, on one line, with one blank between words.
+fn spelled(tokens: &[&(Token<'_>, bool)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut before = None;
+    for (token, _) in tokens {
+        if token.is_apart(before) {
+            out.push(b' ');
+        }
+        before = Some(*token);
+        token.write_anew(&mut out);
+    }
+    out
 }
 
 /// Text on one line.
@@ -357,6 +508,52 @@ fn unquote(text: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Token<'_> {
+    fn is_plain(self) -> bool {
+        matches!(self, Token::Word(_)) && !self.has_backslash()
+    }
+
+    fn has_backslash(self) -> bool {
+        match self {
+            Token::Word(text) | Token::Quoted(text) | Token::Literal(text) => text.contains(&b'\\'),
+            Token::Comment(_) | Token::Special(_) => false,
+        }
+    }
+
+    /// Whether a blank stands between a token of an address and this one. Plain words next to each
+    /// other are one.
+    fn is_apart(self, before: Option<Token<'_>>) -> bool {
+        let is_word = !matches!(self, Token::Special(_));
+        match before {
+            None => false,
+            Some(Token::Special(byte)) => byte == b',',
+            Some(before) => is_word && !(self.is_plain() && before.is_plain()),
+        }
+    }
+
+    /// With no backslash but where one is needed; a word that needs one is in quotes then.
+    fn write_anew(self, out: &mut Vec<u8>) {
+        if !self.has_backslash() {
+            return self.write_closed(out);
+        }
+        let mut plain = Vec::new();
+        match self {
+            Token::Quoted(text) => {
+                unquote(&text[1..], &mut plain);
+                quote(&plain, out);
+            }
+            Token::Literal(text) => {
+                let inner = text.strip_suffix(b"]").filter(|_| is_closed(text, b']'));
+                out.extend(inner.unwrap_or(text).iter().filter(|byte| **byte != b'\\'));
+                out.push(b']');
+            }
+            Token::Word(text) | Token::Comment(text) => {
+                unquote(text, &mut plain);
+                write_local_part(&plain, out);
+            }
+            Token::Special(byte) => out.push(byte),
+        }
+    }
+
     /// As it was written; what is not closed is closed.
     fn write_closed(&self, out: &mut Vec<u8>) {
         self.write(out);

@@ -126,6 +126,7 @@ async fn queue(
     let receive = Receive { checks_content, ..Receive::default() };
     let rehearsed = || {
         let mut envelope = envelope.clone();
+        let _verdict = mapping.sender(core, resolver, name.id, &mut envelope.sender);
         let _verdict = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
         if let Some(rewriting) = Rewriting::new(core, name.id, Context::Local, receive) {
             rewriting.look_up(&write());
@@ -135,7 +136,11 @@ async fn queue(
         }
     };
     servers::rehearse(core.agents.asker(&Daemon::Cleanup), rehearsed).await;
-    let mapped = mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None);
+    // A table for everybody is asked for nobody too.
+    let mapped = mapping
+        .sender(core, resolver, name.id, &mut envelope.sender)
+        .and_then(|()| mapping.name_originals(resolver, &mut envelope.recipients, &|_| ()))
+        .and_then(|()| mapping.recipients(core, resolver, name.id, &mut envelope, Copies::None));
     if let Err(trouble) = mapped {
         trouble.told(core, name.id);
         return false;

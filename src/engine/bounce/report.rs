@@ -227,9 +227,10 @@ impl<'a> Writer<'a> {
             Some(orcpt) => self.line(format_args!("Original-Recipient: {}", Printable(orcpt))),
             // The members of a list with an owner have no past.
             None if recipient.original.is_null() => {}
+            // As the client has named it.
             None => {
-                let original = self.scene.snapshot.resolver.canonical(&recipient.original);
-                let kind = self.kind(&original);
+                let original = &recipient.original;
+                let kind = self.kind(original);
                 self.line(format_args!("Original-Recipient: {kind};{original}"));
             }
         }

@@ -60,21 +60,16 @@ impl Map11 {
         }
         let mut results = mapper.buffers.found.borrow_mut();
         results.clear();
-        let mut first: Option<Address> = None;
         for _ in 0..STEPS_MAX {
             let found = mapper.map(self.name, &self.maps, address, self.propagates, &mut results);
-            let asked = || first.as_ref().unwrap_or(address);
-            if !found.map_err(|why| Trouble::lookup(self.name, asked(), &why))? {
+            if !found.map_err(|why| Trouble::lookup(self.name, address, &why))? {
                 return Ok(());
             }
             if results.len() > 1 {
-                warn(format!("multi-valued {} entry for {}", self.name, asked()));
+                warn(format!("multi-valued {} entry for {address}", self.name));
             }
             let result = results.drain(..).next().expect("one at least");
-            let same = result.same_as(address);
-            let before = std::mem::replace(address, result);
-            first.get_or_insert(before);
-            if same {
+            if std::mem::replace(address, result).same_as(address) {
                 return Ok(());
             }
         }

@@ -14,6 +14,7 @@ use crate::mail_addr_map::Mapper;
 use config::Params;
 use config::params::BadValue;
 use mail::Address;
+use mail::address::Printable;
 use std::collections::BTreeSet;
 
 const NAME: &str = "virtual_alias_maps";
@@ -55,11 +56,12 @@ enum Excess {
 
 impl Excess {
     fn text(&self, asked: &Address) -> String {
+        let asked = Printable(asked.as_bytes());
         match self {
             Excess::Size => format!("unreasonable {NAME} map expansion size for {asked}"),
             Excess::Nesting => format!("unreasonable {NAME} map nesting for {asked}"),
             Excess::Length(result) => {
-                let shown = result.to_string();
+                let shown = Printable(result.as_bytes()).to_string();
                 format!(
                     "unreasonable {NAME} result {shown:.300}... in virtual alias expansion for {asked}"
                 )
@@ -107,7 +109,7 @@ impl Map1n {
         while at < expansion.results.len() {
             let settled = match expansion.results.len() > self.results_max {
                 true => Err(Excess::Size),
-                false => self.settle(mapper, &mut expansion, at)?,
+                false => self.settle(mapper, (address, at), &mut expansion)?,
             };
             settled.map_err(|excess| Trouble::expansion(&excess.text(address)))?;
             at += 1;
@@ -119,8 +121,8 @@ impl Map1n {
     fn settle(
         &self,
         mapper: Mapper<'_>,
+        (asked, at): (&Address, usize),
         expansion: &mut Expansion<'_>,
-        at: usize,
     ) -> Result<Result<(), Excess>, Trouble> {
         for _ in 0..self.steps_max {
             if expansion.keeps(at) {
@@ -129,7 +131,8 @@ impl Map1n {
             let Expansion { results, kept, found } = expansion;
             let from = &results[at];
             let has = mapper.map(NAME, &self.maps, from, self.propagates, found);
-            if !has.map_err(|why| Trouble::lookup(NAME, from, &why))? {
+            let asked = Printable(asked.as_bytes());
+            if !has.map_err(|why| Trouble::lookup(NAME, &asked, &why))? {
                 return Ok(Ok(()));
             }
             let from = std::mem::take(&mut results[at]);

@@ -26,6 +26,7 @@ use mail::envelope::notify;
 use mail::queue_id::QueueId;
 use mail::{Address, Envelope, Recipient};
 use protocol::smtp::reply::Reply;
+use std::fmt::Display;
 
 /// Where an address stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Classes {
 
 impl Trouble {
     /// A table cannot answer for `address`.
-    pub fn lookup(name: &str, address: &Address, why: &str) -> Trouble {
+    pub fn lookup(name: &str, address: &dyn Display, why: &str) -> Trouble {
         let reply = Reply::fixed("451 4.3.0 Error: queue file write error");
         let what = format!("{name} map lookup problem for {address}");
         Trouble { said: why.to_string(), text: not_accepted(&what), reply }
@@ -239,7 +240,7 @@ impl Mapping {
             Copies::None => Vec::new(),
         };
         for address in copies {
-            job.recipient(blind_copy(&address), &mut done)?;
+            job.copied(&address, &mut done)?;
         }
         envelope.recipients = done.out;
         Ok(())
@@ -259,7 +260,7 @@ impl Mapping {
         let buffers = Buffers::default();
         let job = self.job(resolver, None, warn, &buffers);
         for recipient in recipients.iter_mut().filter(|it| it.dsn_orcpt.is_none()) {
-            let mut address = resolver.canonical(&recipient.original);
+            let mut address = resolver.canonical_recipient(&recipient.original);
             job.one(Class::EnvelopeRecipient, &mut address)?;
             let orcpt = [b"rfc822;", address.as_bytes()].concat();
             recipient.dsn_orcpt = Some(orcpt).filter(|_| !address.is_8bit());
@@ -355,9 +356,6 @@ impl Job<'_> {
         if class == Class::EnvelopeSender && is_daemon(address, self.mapper.resolver) {
             *address = Address::null();
         }
-        if address.is_null() {
-            return Ok(());
-        }
         let mut warn = |text: String| (self.warn)(&text);
         special.apply(self.mapper, class, address, &mut warn)?;
         canonical.apply(self.mapper, class, address, &mut warn)?;
@@ -367,8 +365,25 @@ impl Job<'_> {
     /// Everybody a recipient stands for.
     fn recipient(&self, recipient: Recipient, done: &mut Recipients) -> Result<(), Trouble> {
         let resolver = self.mapper.resolver;
-        let mut address = resolver.canonical(&recipient.original);
+        let mut address = resolver.canonical_recipient(&recipient.original);
         self.one(Class::EnvelopeRecipient, &mut address)?;
+        self.expanded(recipient, address, done)
+    }
+
+    /// The same of a blind copy: reports and the log know it by its mapped address.
+    fn copied(&self, address: &Address, done: &mut Recipients) -> Result<(), Trouble> {
+        let mut address = self.mapper.resolver.canonical(address);
+        self.one(Class::EnvelopeRecipient, &mut address)?;
+        self.expanded(blind_copy(&address), address, done)
+    }
+
+    fn expanded(
+        &self,
+        recipient: Recipient,
+        address: Address,
+        done: &mut Recipients,
+    ) -> Result<(), Trouble> {
+        let resolver = self.mapper.resolver;
         let Recipients { out, mapped, results } = done;
         self.mapping.virtual_alias.expand(self.mapper, &address, results)?;
         if !self.mapping.recipient_bcc.is_empty() {

@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 use mail::Address;
 use mail::header::{self, Addresses};
 use mail::queue_id::QueueId;
-use mail::tok822::AddressList;
+use mail::tok822::{AddressList, Operators};
 use protocol::smtp::reply::Reply;
 use std::sync::Arc;
 
@@ -66,8 +66,8 @@ impl<'a> Rewriting<'a> {
     pub fn header(&self, line: &[u8]) -> Result<Option<Vec<u8>>, Reply> {
         let mut trouble = None;
         let limit = self.snapshot.cleanup.address_token_limit;
-        let new = rewrite_line(line, limit, |class, address| match trouble {
-            None => self.address(class, address).map_err(|why| trouble = Some(why)).ok(),
+        let new = rewrite_line(line, limit, |class, address, operators| match trouble {
+            None => self.address(class, address, operators).map_err(|why| trouble = Some(why)).ok(),
             Some(_) => None,
         });
         match trouble {
@@ -83,11 +83,16 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    fn address(&self, class: Class, address: &Address) -> Result<Address, Trouble> {
+    fn address(
+        &self,
+        class: Class,
+        address: &Address,
+        operators: Operators,
+    ) -> Result<Address, Trouble> {
         let Snapshot { resolver, mapping, remote_rewrite_domain, .. } = &*self.snapshot;
         let mut address = match self.context {
-            Context::Local => resolver.canonical(address),
-            Context::Remote => resolver.canonical_at(address, remote_rewrite_domain),
+            Context::Local => resolver.canonical_written(address, operators),
+            Context::Remote => resolver.canonical_at(address, operators, remote_rewrite_domain),
         };
         if self.receive.maps_addresses {
             Mapping::header(mapping, self.core, resolver, self.id, class, &mut address)?;
@@ -101,7 +106,7 @@ impl<'a> Rewriting<'a> {
 pub fn rewrite_line(
     line: &[u8],
     tokens_max: usize,
-    mut change: impl FnMut(Class, &Address) -> Option<Address>,
+    mut change: impl FnMut(Class, &Address, Operators) -> Option<Address>,
 ) -> Option<Vec<u8>> {
     let class = match header::name(line).and_then(header::addresses)? {
         Addresses::Sender => Class::HeaderSender,
@@ -109,11 +114,8 @@ pub fn rewrite_line(
     };
     let colon = line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
     let (name, value) = line.split_at(colon);
-    let mut list = AddressList::parse(value, tokens_max);
-    let changed = list.rewrite(|address| match address.is_null() {
-        true => None,
-        false => change(class, address),
-    });
+    let mut list = AddressList::parse_header(value, tokens_max);
+    let changed = list.rewrite(|address, operators| change(class, address, operators));
     changed.then(|| folded(name, &list))
 }
 
@@ -187,6 +189,12 @@ mod tests {
             ("Errors-To: host!user", "Errors-To: user@host.dom.example"),
             ("Bcc: user%y.example", "Bcc: user@y.example"),
             ("From: @r.example:a@b.example.", "From: a@b.example"),
+            ("From: \"x.example!u\"", "From: x.example!u@origin.example"),
+            ("From: <x.example!\"u v\">", "From: <\"u v\"@x.example>"),
+            ("From: \"u@x.example\"", "From: \"u@x.example\"@origin.example"),
+            ("From: \"u\"+e@x.example", "From: u@origin.example, +e@x.example"),
+            ("From: <@>, u", "From: <\"\">, u@origin.example"),
+            ("From: Re: foo <u>", "From: Re@origin.example:foo <u@origin.example>"),
         ] {
             assert_eq!(local(line).as_deref(), Some(new), "{line}");
         }

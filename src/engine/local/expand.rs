@@ -379,7 +379,7 @@ impl<'a> Expansion<'a> {
         if let Some(end) = self.alias(&mut branch, &user.local) {
             return end;
         }
-        if !user.extension.is_empty() {
+        if user.delimiter().is_some() {
             if self.settings.propagates_alias {
                 branch.unmatched = user.local[user.name.len()..].to_vec();
             }

@@ -140,13 +140,7 @@ fn delivery(out: &mut String, event: &Event<'_>) -> fmt::Result {
     };
     write!(out, "{id}: to=<{recipient}>")?;
     if !is_same(recipient, original) {
-        // A route is no local part: it is shown as it came.
-        match original.as_bytes() {
-            [b'@', route @ ..] if route.contains(&b':') => {
-                write!(out, ", orig_to=<{}>", Printable(original.as_bytes()))?
-            }
-            _ => write!(out, ", orig_to=<{original}>")?,
-        }
+        write!(out, ", orig_to=<{original}>")?;
     }
     write!(out, ", relay={relay}")?;
     if *conn_use > 1 {

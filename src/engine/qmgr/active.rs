@@ -251,7 +251,7 @@ async fn rehearse_routes(core: &Rc<Core>, info: &MessageInfo, indices: &[u32]) {
     let resolve = || {
         for index in indices {
             let recipient = &info.envelope.recipients[*index as usize].address;
-            let _route = snapshot.resolver.resolve(&info.envelope.sender, recipient);
+            let _route = snapshot.resolver.resolve_queued(&info.envelope.sender, recipient);
         }
     };
     servers::rehearse(core.agents.asker(&Daemon::Qmgr), resolve).await;

@@ -83,7 +83,7 @@ impl Qmgr {
     ) -> Routed {
         let snapshot = core.snapshot.borrow();
         let to = |transport: &str, text: &str| self.routed_to(index, transport, text, None);
-        let resolved = snapshot.resolver.resolve(sender, address);
+        let resolved = snapshot.resolver.resolve_queued(sender, address);
         if let Resolved::Route(route) = &resolved
             && let Some(warning) = snapshot.resolver.doubly_listed(route)
         {

@@ -73,17 +73,17 @@ impl Generic {
         }))
     }
 
-    /// What an address is outside: of several, the first.
-    fn address(&self, address: &Address, warn: &dyn Fn(&str)) -> Result<Address, String> {
+    /// What an address is outside, if that is something else: of several, the first.
+    fn address(&self, address: &Address, warn: &dyn Fn(&str)) -> Result<Option<Address>, String> {
         let buffers = Buffers::default();
         let (finder, resolver) = (&self.finder, self.resolver.as_ref());
         let mapper = Mapper { finder, resolver, watch: None, buffers: &buffers };
         let mut found = Vec::new();
-        mapper.map("smtp_generic_maps", &self.maps, address, self.propagates, &mut found)?;
+        mapper.map(&self.parameter, &self.maps, address, self.propagates, &mut found)?;
         if found.len() > 1 {
             warn(&format!("multi-valued {} result for {address}", self.parameter));
         }
-        Ok(found.into_iter().next().unwrap_or_else(|| address.clone()))
+        Ok(found.into_iter().next())
     }
 
     /// The envelope with the sender and these recipients mapped.
@@ -97,10 +97,16 @@ impl Generic {
         warn: &dyn Fn(&str),
     ) -> Result<Envelope, String> {
         let mut out = envelope.clone();
-        out.sender = self.address(&envelope.sender, warn)?;
+        if !envelope.sender.is_null()
+            && let Some(sender) = self.address(&envelope.sender, warn)?
+        {
+            out.sender = sender;
+        }
         for index in recipients {
             let recipient = &mut out.recipients[*index as usize];
-            recipient.address = self.address(&recipient.address, warn)?;
+            if let Some(address) = self.address(&recipient.address, warn)? {
+                recipient.address = address;
+            }
         }
         Ok(out)
     }
@@ -115,8 +121,8 @@ impl Generic {
         let whole = read.len() as u64 == content.len();
         for line in head::logical_lines(&read, whole) {
             let mut failed = None;
-            let new = rewrite_line(line, self.tokens_max, |_, address| {
-                self.address(address, warn).map_err(|why| failed = Some(why)).ok()
+            let new = rewrite_line(line, self.tokens_max, |_, address, _| {
+                self.address(address, warn).map_err(|why| failed = Some(why)).ok().flatten()
             });
             if let Some(why) = failed {
                 return Err(why);
@@ -140,7 +146,8 @@ mod tests {
         let said = RefCell::new(Vec::new());
         let warn = |text: &str| said.borrow_mut().push(text.to_string());
         let address = mail::Address::from_internal(b"u@a.example");
-        assert_eq!(generic.address(&address, &warn).unwrap().as_bytes(), b"x@b.example");
+        let found = generic.address(&address, &warn).unwrap().unwrap();
+        assert_eq!(found.as_bytes(), b"x@b.example");
         let expected = "multi-valued smtp_generic_maps result for u@a.example";
         assert_eq!(said.into_inner(), [expected]);
     }

@@ -83,6 +83,29 @@ fn domains_that_are_nothing_or_numbers_and_quoted_operators() {
         ("resolve_dequoted_address = no", "a b!c@localhost", "a b!c@localhost", here, true),
         ("resolve_dequoted_address = no", "some@remote.example@", "", "", false),
         ("resolve_dequoted_address = no", "a!b@example.test", "b@a", "a", false),
+        ("", "a b!c%d@localhost", "a b!c@d", "d", true),
+        (
+            "append_dot_mydomain = yes\nmydomain = dom.example",
+            "u@x@example.test",
+            "u@x.dom.example",
+            "x.dom.example",
+            false,
+        ),
+        (
+            "append_dot_mydomain = yes\nmydomain = dom.example",
+            "u@localhost.",
+            "u@localhost",
+            here,
+            false,
+        ),
+        (
+            "append_dot_mydomain = yes\nmydomain = dom.example",
+            "u@123",
+            "u@123.dom.example",
+            "123.dom.example",
+            false,
+        ),
+        ("", "a b!c", "", "", false),
         ("swap_bangpath = no", "a!b@example.test", "a!b@example.test", here, true),
     ] {
         let expected = Some((recipient.to_string(), nexthop.to_string(), routed));
@@ -277,4 +300,30 @@ fn the_virtual_alias_class_has_no_way_and_a_broken_table_none_either() {
         way("allow_min_user = yes\n", "s@a.example", "-rf@x.example"),
         "smtp:[relay.example]"
     );
+}
+
+/// As Postfix 3.7.11 asks them: in quotes, then without.
+#[test]
+fn transport_maps_are_asked_in_both_forms_and_next_hops_begin_with_no_blank() {
+    let maps = "transport_maps = inline:{{ta.@x.example=a: 1}, {\"tb.\"@x.example=b:2}}\n";
+    let resolver = resolver(maps);
+    for (address, transport, nexthop) in [("ta.@x.example", "a", "1"), ("tb.@x.example", "b", "2")]
+    {
+        let address = Address::from_internal(address.as_bytes());
+        let Resolved::Route(route) = resolver.resolve(&Address::null(), &address) else { panic!() };
+        assert_eq!((route.transport.as_str(), route.nexthop.as_str()), (transport, nexthop));
+    }
+}
+
+/// In canonical form already, an address stays.
+#[test]
+fn a_queued_address_is_not_qualified_again() {
+    let dot = format!("{BASE}append_dot_mydomain = yes\nmydomain = dom.example\n");
+    let resolver = resolver(&dot);
+    let once = resolver.canonical(&Address::from_internal(b"u@localhost."));
+    assert_eq!(once.as_bytes(), b"u@localhost");
+    match resolver.resolve_queued(&Address::null(), &once) {
+        Resolved::Route(route) => assert_eq!(route.recipient.as_bytes(), b"u@localhost"),
+        other => panic!("{other:?}"),
+    }
 }

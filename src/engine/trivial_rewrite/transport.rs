@@ -68,12 +68,12 @@ impl TransportMaps {
     /// A table cannot answer; why.
     pub fn find(&self, address: &Address) -> Result<Option<Entry<'_>>, String> {
         let (local, domain) = (address.local_part(), address.domain().unwrap_or_default());
-        if let Some(found) = self.ask(&address.external(), Part::Whole)? {
+        if let Some(found) = self.ask_both(address, Part::Whole)? {
             return Ok(Some(found));
         }
         if let Some(at) = self.splitting.at(local) {
             let short = Address::from_internal(&[&local[..at], b"@", domain].concat());
-            if let Some(found) = self.ask(&short.external(), Part::Partial)? {
+            if let Some(found) = self.ask_both(&short, Part::Partial)? {
                 return Ok(Some(found));
             }
         }
@@ -93,6 +93,15 @@ impl TransportMaps {
         let parents =
             dots.map(move |(dot, _)| if plain { &domain[dot + 1..] } else { &domain[dot..] });
         std::iter::once(domain).chain(parents.filter(move |_| !literal))
+    }
+
+    /// In quotes where it needs them; where no table has that, without.
+    fn ask_both(&self, address: &Address, part: Part) -> Result<Option<Entry<'_>>, String> {
+        let found = self.ask(&address.external(), part)?;
+        if found.is_some() || !mail::address::needs_quotes(address.local_part()) {
+            return Ok(found);
+        }
+        self.ask(address.as_bytes(), part)
     }
 
     fn ask(&self, key: &[u8], part: Part) -> Result<Option<Entry<'_>>, String> {
@@ -115,6 +124,7 @@ impl TransportMaps {
 /// What a value makes of a route: the transport, and the next hop.
 pub fn apply(value: &str, domain: &str, transport: &mut String, nexthop: &mut String) {
     let (name, host) = value.split_once(':').unwrap_or((value, ""));
+    let host = host.trim_start();
     if !name.is_empty() {
         *transport = name.to_string();
         *nexthop = match (name, host) {

@@ -66,7 +66,8 @@ fn read(text: &[u8]) -> Result<Path, PathError> {
     let is_comment = |token: &(Token<'_>, bool)| matches!(token.0, Token::Comment(_));
     let words: Vec<(Token<'_>, bool)> =
         tokens.iter().filter(|token| !is_comment(token)).copied().collect();
-    let address = internal(&only_address(&words)?.iter().collect::<Vec<_>>());
+    let (route, inner) = only_address(&words)?;
+    let address = behind(route, internal(&inner.iter().collect::<Vec<_>>()));
     let has_more = words.len() < tokens.len() || has(&words, b';') || is_list(&words);
     let names_somebody = address.is_null() || !address.local_part().is_empty();
     Ok(Path { address, is_proper: begins && ends && !has_more && names_somebody })
@@ -80,8 +81,21 @@ fn is_list(words: &Tokens<'_>) -> bool {
     around.any(is_comma) || behind.any(is_comma)
 }
 
-/// The tokens of the address, without what may stand around it.
-fn only_address<'a, 'b>(words: &'b Tokens<'a>) -> Result<&'b Tokens<'a>, PathError> {
+/// An address behind its route. The route ends at its first colon, be that one of an IPv6 literal.
+fn behind(route: &Tokens<'_>, address: Address) -> Address {
+    let route = internal(&route.iter().collect::<Vec<_>>());
+    let colon = route.as_bytes().iter().position(|byte| *byte == b':');
+    let left = &route.as_bytes()[colon.map_or(0, |at| at + 1)..];
+    match left.is_empty() {
+        true => address,
+        false => Address::from_internal(&[left, address.as_bytes()].concat()),
+    }
+}
+
+/// The tokens of a route and of the address behind it, without what may stand around them.
+fn only_address<'a, 'b>(
+    words: &'b Tokens<'a>,
+) -> Result<(&'b Tokens<'a>, &'b Tokens<'a>), PathError> {
     let end = words.iter().rposition(|word| !is_around(word)).map_or(0, |last| last + 1);
     let (mut inner, behind) = words.split_at(end);
     // A colon is a group's where a semicolon ends it.
@@ -89,12 +103,14 @@ fn only_address<'a, 'b>(words: &'b Tokens<'a>) -> Result<&'b Tokens<'a>, PathErr
         inner = after_last(inner, b':');
     }
     inner = after_name(without_front(inner));
-    if starts_with(inner, b'@') {
-        inner = without_front(&inner[route_end(inner)..]);
+    let end = if starts_with(inner, b'@') { route_end(inner) } else { 0 };
+    let (route, mut inner) = inner.split_at(end);
+    if end > 0 {
+        inner = without_front(inner);
     }
     let is_joined = |pair: &Tokens<'_>| pair.iter().any(|it| matches!(it.0, Token::Special(_)));
     let is_one = !inner.iter().any(is_around) && inner.windows(2).all(is_joined);
-    if is_one { Ok(inner) } else { Err(PathError::Syntax) }
+    if is_one { Ok((route, inner)) } else { Err(PathError::Syntax) }
 }
 
 fn without_front<'a, 'b>(words: &'b Tokens<'a>) -> &'b Tokens<'a> {
@@ -174,6 +190,9 @@ mod tests {
             ("<a . b@c.example>", "a.b@c.example"),
             ("<@x.example,@y.example:a@b.example>", "a@b.example"),
             ("<@x.example:<a@b.example>>", "a@b.example"),
+            ("<@x.example,@[::1]:a@b.example>", "\":1]:a\"@b.example"),
+            ("<x.example!\"a b\">", "\"x.example!a b\""),
+            ("<\"a\"%[192.0.2.1]@b.example>", "\"a%[192.0.2.1]\"@b.example"),
             ("<@:a@b.example>", "a@b.example"),
             ("<@x.example:>", ""),
             ("<a:b@c.example>", "\"a:b\"@c.example"),

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 fn list(text: &str) -> AddressList {
-    AddressList::parse(text.as_bytes(), 81_920)
+    AddressList::parse_header(text.as_bytes(), 81_920)
 }
 
 fn addresses(text: &str) -> Vec<String> {
@@ -14,7 +14,7 @@ fn addresses(text: &str) -> Vec<String> {
 
 fn rewritten(text: &str) -> String {
     let mut list = list(text);
-    list.rewrite(|address| Some(Address::from_internal(format!("{address}!").as_bytes())));
+    list.rewrite(|address, _| Some(Address::from_internal(format!("{address}!").as_bytes())));
     let mut out = Vec::new();
     list.write(b' ', &mut out);
     String::from_utf8(out).unwrap()
@@ -29,12 +29,13 @@ fn addresses_are_found_in_every_form() {
         ("a@b (comment (nested, deep) \\) still)", &["a@b"]),
         ("Group: a@b, Name <c@d>; e@f", &["a@b", "c@d", "e@f"]),
         ("undisclosed-recipients:;", &[]),
-        ("@relay.example:a@b, <@x,@y:c@d>", &["\"@relay.example:a\"@b", "\"@x,@y:c\"@d"]),
+        ("@relay.example:a@b, <@x,@y:c@d>", &["@relay.example:a@b", "@x, @y:c@d"]),
         ("a @ b . c", &["a@b.c"]),
         ("a@b c@d (e) f", &["a@b", "c@d", "f"]),
         ("\"a b\"@c", &["\"a b\"@c"]),
         ("a@[192.0.2.1]", &["a@[192.0.2.1]"]),
         ("John Doe, <foo bar@x>", &["John", "Doe", "foobar@x"]),
+        ("\"a\"+b@c", &["a", "+b@c"]),
         ("a!b%c", &["a!b%c"]),
         ("<>", &[""]),
         ("", &[]),
@@ -46,6 +47,7 @@ fn addresses_are_found_in_every_form() {
         ("a: b; c:d", &["b", "\"c:d\""]),
         ("a;b c@d", &["a", "b", "c@d"]),
         ("<a b>", &["ab"]),
+        ("<\"a\"b> <a\"b\"> <\"a b\" c@d>", &["\"a b\"", "\"a b\"", "\"a b c\"@d"]),
         ("x@[y", &["x@[y]"]),
         ("x\r\n\ty@z", &["x", "y@z"]),
         ("a\\ b@c", &["\"a b\"@c"]),
@@ -71,6 +73,17 @@ fn what_is_no_address_stays_as_it_was_written() {
         ("a:b;c <d> e", "a: b!;c <d!>, e!"),
         ("N : x <a>, b:;", "N: x <a!>, b: ;"),
         ("Gr\u{fc}\u{df}e <a@b>", "Gr\u{fc}\u{df}e <a@b!>"),
+        ("A < B <u>", "A <B <u!>"),
+        ("A <(c) <u>", "A <(c) <u!>"),
+        ("SPAM: Joe <u>", "SPAM!:Joe <u!>"),
+        ("a: (c) <u>", "a!:(c) <u!>"),
+        ("<u> \"J\" <v>", "<u!>\"J\" <v!>"),
+        ("<u> <v>", "<u!> <v!>"),
+        ("<u>,", "<u!>, "),
+        ("u >, v", "u!>, v!"),
+        ("a\\ b <u>", "\"a b\" <u!>"),
+        ("\"a(b\\)c\" <u>", "\"a(b)c\" <u!>"),
+        ("100% sure! <u>", "100%sure! <u!>"),
     ] {
         assert_eq!(rewritten(text), out, "{text}");
     }
@@ -86,18 +99,20 @@ fn an_empty_address_is_left_alone() {
 #[test]
 fn only_a_change_counts_as_one() {
     let mut same = list("a@b, c@d");
-    assert!(!same.rewrite(|address| Some(address.clone())));
-    assert!(!same.rewrite(|_| None));
-    assert!(same.rewrite(|address| (address.to_string() == "c@d").then(Address::null)));
+    assert!(!same.rewrite(|address, _| Some(address.clone())));
+    assert!(!same.rewrite(|_, _| None));
+    assert!(same.rewrite(|address, _| (address.to_string() == "c@d").then(Address::null)));
     for (text, changed) in [
         ("\"a\"@b", true),
-        ("\\a@b", true),
+        ("\\a@b", false),
+        ("a b@c", false),
+        ("\"a\\ b\"@c", false),
         ("a@[b", false),
         ("\"a b\"@c", false),
         ("a @ b", false),
-        ("<@x:a@b>", true),
+        ("<@x:a@b>", false),
     ] {
-        assert_eq!(list(text).rewrite(|address| Some(address.clone())), changed, "{text}");
+        assert_eq!(list(text).rewrite(|address, _| Some(address.clone())), changed, "{text}");
     }
 }
 
@@ -134,4 +149,32 @@ proptest::proptest! {
         AddressList::parse(&bytes, usize::MAX).write(b' ', &mut out);
         proptest::prop_assert!(out.len() <= 4 * bytes.len() && !out.contains(&b'\n'));
     }
+}
+
+/// What routes an address is what stands outside of quotes.
+#[test]
+fn operators_are_told_as_they_are_written() {
+    let operators = |text: &str| list(text).written().next().unwrap().1;
+    let plain = Operators::default();
+    assert_eq!(operators("<\"a!b\">"), plain);
+    assert_eq!(operators("<a!\"b c\">"), Operators { first_bang: Some(1), ..plain });
+    assert_eq!(operators("<\"a%b\"%c>"), Operators { last_percent: Some(3), ..plain });
+    assert_eq!(operators("<\"a@b\">"), plain);
+    let routed = Operators { route_end: 3, has_at: true, has_dot: true, ..plain };
+    assert_eq!(operators("<@x:a@b.c>"), routed);
+    assert_eq!(operators("<a@\"b.c\">"), Operators { has_at: true, ..plain });
+}
+
+/// Where nothing else changes it, an address in empty quotes stays.
+#[test]
+fn empty_quotes_are_not_empty_brackets() {
+    let mut it = list("\"\", <>, a@b");
+    let asked = core::cell::Cell::new(0);
+    it.rewrite(|address, _| {
+        asked.set(asked.get() + 1);
+        Some(address.clone())
+    });
+    let mut out = Vec::new();
+    it.write(b' ', &mut out);
+    assert_eq!((asked.get(), out.as_slice()), (2, &b"\"\", <>, a@b"[..]));
 }

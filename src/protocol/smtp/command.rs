@@ -313,7 +313,7 @@ impl Rcpt {
         for parameter in parameters {
             rcpt.parameter(parameter, offered)?;
         }
-        rcpt.orcpt = rcpt.orcpt.or_else(|| routed_original(path));
+        rcpt.orcpt = rcpt.orcpt.or_else(|| spelled_original(path, &rcpt.address));
         Ok(rcpt)
     }
 
@@ -335,11 +335,12 @@ impl Rcpt {
     }
 }
 
-/// A source route is not followed, but reports name the recipient as the client did.
-fn routed_original(path: &[u8]) -> Option<Vec<u8>> {
+/// A source route is not followed, and needless quotes and comments are dropped, but reports name
+/// the recipient as the client did. So what is spelled in two ways is two recipients.
+fn spelled_original(path: &[u8], address: &Address) -> Option<Vec<u8>> {
     let inner = path.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(path);
-    let is_routed = inner.first() == Some(&b'@') && inner.contains(&b':');
-    is_routed.then(|| [b"rfc822;", inner].concat()).filter(|orcpt| dsn::is_orcpt(orcpt))
+    let differs = inner != address.external();
+    differs.then(|| [b"rfc822;", inner].concat()).filter(|orcpt| dsn::is_orcpt(orcpt))
 }
 
 /// `name=value`.
@@ -553,6 +554,15 @@ mod tests {
         }
         assert!(rcpt("RCPT TO:<a@b> ORCPT=a\rb;c").is_err());
         assert!(rcpt("RCPT TO:<@a\rb:c@d>").is_err());
-        assert_eq!(rcpt("RCPT TO:<@a:c@d>").unwrap().orcpt.unwrap(), b"rfc822;@a:c@d");
+    }
+
+    /// As Postfix 3.7.11 tells the next server.
+    #[test]
+    fn the_original_recipient_is_what_the_client_wrote() {
+        let original = |line: &str| rcpt(line).unwrap().orcpt;
+        assert_eq!(original("RCPT TO:<@a:c@d>").unwrap(), b"rfc822;@a:c@d");
+        assert_eq!(original("RCPT TO:<\"c\"@d>").unwrap(), b"rfc822;\"c\"@d");
+        assert_eq!(original("RCPT TO:<(x)c@d>").unwrap(), b"rfc822;(x)c@d");
+        assert_eq!(original("RCPT TO:<\"a c\"@d>"), None);
     }
 }

@@ -123,22 +123,27 @@ impl Rules {
     }
 
     /// Whether the domain, if there is one, is a host name or an address literal. One trailing dot
-    /// is forgiven.
+    /// is forgiven. What rewriting may turn into an address is left to the resolver.
     fn is_possible(self, address: &Address, utf8: bool) -> bool {
         if address.as_bytes().starts_with(b"-") && !self.allows_hyphen {
             return false;
         }
         match address.domain() {
             None => true,
-            Some([]) => self.takes_null_domain,
+            Some([]) => self.takes_null_domain || address.local_part().iter().any(is_operator),
             Some([b'[', literal @ .., b']']) => parse_literal(literal).is_some(),
             Some(domain) => {
                 let name = domain.strip_suffix(b".").unwrap_or(domain);
                 self.takes_numeric_domain && is_address(domain)
+                    || name.iter().all(u8::is_ascii_digit)
                     || is_valid_hostname(name) && (utf8 || domain.is_ascii())
             }
         }
     }
+}
+
+fn is_operator(byte: &u8) -> bool {
+    matches!(byte, b'@' | b'!' | b'%')
 }
 
 fn is_address(text: &[u8]) -> bool {
@@ -173,6 +178,8 @@ mod tests {
             ("<a@[::1]>", false, false, false),
             ("<a@[ipv6:::1]>", true, true, true),
             ("<@x.example:>", true, false, true),
+            ("<a@12345>", true, true, true),
+            ("<a%b.example@>", true, true, true),
         ] {
             let path = path.as_bytes();
             assert_eq!(loose.sender(path, false).is_ok(), sender, "{path:?}");

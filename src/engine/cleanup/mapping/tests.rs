@@ -249,3 +249,29 @@ fn what_a_submission_does_not_name_is_the_address_after_the_canonical_maps() {
     assert_eq!(named[..3], expected);
     assert_eq!(named[3], given);
 }
+
+/// As Postfix 3.7.11 has it: a table for everybody is for nobody too.
+#[test]
+fn nobody_is_asked_for_in_quotes() {
+    let maps = "sender_canonical_maps = inline:{{\"\"=n@x.example}}\n";
+    assert_eq!(sent(maps, "", &["r@y.example"]).1, "n@x.example");
+}
+
+#[test]
+fn a_blind_copy_is_known_by_its_mapped_address() {
+    let maps = "always_bcc = c1\ncanonical_maps = inline:{{c1=c2@x.example}}\n\
+                virtual_alias_maps = inline:{{c2@x.example=c3@x.example}}\n";
+    assert_eq!(recipients(maps, &["r@y.example"]), ["c3@x.example (c2@x.example)", "r@y.example"]);
+}
+
+#[test]
+fn warnings_name_the_address_that_was_looked_up() {
+    let maps = "canonical_maps = inline:{{a@x.example=b@x.example}, {b@x.example=c@x.example, d}}\n\
+                canonical_classes = envelope_recipient\n";
+    let (reply, _, _) = sent(maps, "s@y.example", &["a@x.example"]);
+    assert!(reply.ends_with("multi-valued canonical_maps entry for b@x.example"), "{reply}");
+    let maps = "canonical_maps = inline:{{a@x.example=(c)}}\n";
+    let (reply, _, _) = sent(maps, "s@y.example", &["a@x.example"]);
+    let warning = "canonical_maps lookup of a@x.example returns non-address result \"(c)\"";
+    assert!(reply.contains(warning), "{reply}");
+}

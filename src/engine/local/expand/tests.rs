@@ -146,6 +146,7 @@ fn an_extension_is_matched_first_and_goes_on_where_that_is_wanted() {
     let plain = site("", &aliases);
     assert_eq!(plain.run("a+x@here"), ["mailbox d@here"]);
     assert_eq!(plain.run("a+y@here"), ["mailbox b@here", "forward c@there"]);
+    assert_eq!(plain.run("a+@here"), ["mailbox b@here", "forward c@there"], "an empty one");
     let site = site("propagate_unmatched_extensions = alias\n", &aliases);
     assert_eq!(site.run("a+y@here"), ["mailbox b+y@here", "forward c+y@there"]);
     assert_eq!(site.run("a+x@here"), ["mailbox d@here"]);
