@@ -205,24 +205,20 @@ impl AddressList {
         mut change: impl FnMut(&Address, Operators) -> Option<Address>,
     ) -> bool {
         let mut changed = false;
-        for at in 0..self.pieces.len() {
-            let Piece::Address(address) = &self.pieces[at] else { continue };
-            // Empty brackets are nobody's; an address in empty quotes may become somebody's.
-            if address.is_null() && self.spelling(at).is_none() {
-                continue;
+        let mut spelled = core::mem::take(&mut self.spelled).into_iter().peekable();
+        for (at, piece) in self.pieces.iter_mut().enumerate() {
+            let spelling = spelled.next_if(|(index, _)| *index == at);
+            let Piece::Address(address) = piece else { continue };
+            match renewed(address, spelling.as_ref().map(|(_, it)| it), &mut change) {
+                None => self.spelled.extend(spelling),
+                Some(new) => {
+                    changed |= spelling.is_some() || new != *address;
+                    *piece = match new.is_null() {
+                        true => Piece::Phrase(b"\"\"".to_vec()),
+                        false => Piece::Address(new),
+                    };
+                }
             }
-            let Some(new) = change(address, self.operators(at, address)) else { continue };
-            if address.is_null() && new.is_null() {
-                continue;
-            }
-            changed |= self.spelling(at).is_some() || new != *address;
-            if let Ok(found) = self.spelled.binary_search_by_key(&at, |(index, _)| *index) {
-                self.spelled.remove(found);
-            }
-            self.pieces[at] = match new.is_null() {
-                true => Piece::Phrase(b"\"\"".to_vec()),
-                false => Piece::Address(new),
-            };
         }
         changed
     }
@@ -242,6 +238,20 @@ impl AddressList {
             }
         }
     }
+}
+
+/// What `change` makes of an address, if anything.
+fn renewed(
+    address: &Address,
+    spelling: Option<&Spelling>,
+    change: &mut impl FnMut(&Address, Operators) -> Option<Address>,
+) -> Option<Address> {
+    // Empty brackets are nobody's; an address in empty quotes may become somebody's.
+    if address.is_null() && spelling.is_none() {
+        return None;
+    }
+    let operators = spelling.map_or_else(|| Operators::of(address), |it| it.operators);
+    change(address, operators).filter(|new| !(address.is_null() && new.is_null()))
 }
 
 impl Piece {
