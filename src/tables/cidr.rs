@@ -177,14 +177,16 @@ impl Pattern {
 
 /// The address without brackets, and what stands behind the slash.
 fn split(text: &str) -> Result<(&str, Option<&str>), String> {
-    let Some(inner) = text.strip_prefix('[') else {
-        return Ok(text.split_once('/').map_or((text, None), |(net, len)| (net, Some(len))));
-    };
+    let plain =
+        |text| str::split_once(text, '/').map_or((text, None), |(net, len)| (net, Some(len)));
+    let Some(inner) = text.strip_prefix('[') else { return Ok(plain(text)) };
     let Some((address, behind)) = inner.split_once(']') else {
         return Err(format!("missing ']' character after \"[{inner}\""));
     };
     match behind.strip_prefix('/') {
         None if !behind.is_empty() => Err(format!("garbage after \"[{address}]\"")),
+        // The length may be within the brackets.
+        None => Ok(plain(address)),
         length => Ok((address, length)),
     }
 }
@@ -295,13 +297,14 @@ mod tests {
     #[test]
     fn patterns_come_in_brackets_and_with_marks_in_front() {
         let (table, said) = parse(
-            "[::1] one\n[2001:db8::]/32 net\n!!192.0.2.1 twice\nif!192.0.2.0/24\n! 198.51.100.0/24 x\n\
-             endif\n[192.0.2.9] nine\n",
+            "[::1] one\n[2001:db8::]/32 net\n[2001:db9::/32] in\n!!192.0.2.1 twice\n\
+             if!192.0.2.0/24\n! 198.51.100.0/24 x\nendif\n[192.0.2.9] nine\n",
         );
         assert!(said.is_empty(), "{said:?}");
         for (key, expected) in [
             ("::1", "one"),
             ("2001:db8::5", "net"),
+            ("2001:db9::5", "in"),
             ("192.0.2.1", "twice"),
             ("192.0.2.9", "nine"),
             ("192.0.2.2", ""),

@@ -32,6 +32,7 @@
 mod broken;
 mod odd;
 mod postconf;
+mod random;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -155,10 +156,9 @@ fn ours(program: &str) -> &'static str {
     }
 }
 
-fn directory(main: &str, master: &str) -> tempfile::TempDir {
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
-    let files = FILES.iter().copied().chain([("main.cf", main), ("master.cf", master)]);
-    for (name, text) in files {
+    for (name, text) in FILES.iter().chain(files) {
         let path = directory.path().join(name);
         let text = text.replace("DIR", &directory.path().display().to_string());
         fs::write(&path, text).expect(name);
@@ -213,14 +213,18 @@ fn compare(main: &str, steps: &[Step<'_>], differences: &mut Vec<String>) {
 
 /// The same with a master.cf.
 fn compare_with(main: &str, master: &str, steps: &[Step<'_>], differences: &mut Vec<String>) {
-    let places = [directory(main, master), directory(main, master)];
+    compare_files(&[("main.cf", main), ("master.cf", master)], steps, differences);
+}
+
+/// The same with files of any name.
+fn compare_files(files: &[(&str, &str)], steps: &[Step<'_>], differences: &mut Vec<String>) {
+    let places = [directory(files), directory(files)];
     for step in steps {
         let theirs = PathBuf::from("/usr/sbin").join(step.0);
         let theirs = run(&theirs, places[0].path(), *step);
         let ours = run(Path::new(ours(step.0)), places[1].path(), *step);
         if ours != theirs {
-            let told =
-                format!("{step:?} with {main:?}, {master:?}\n ours: {ours:?}\ntheirs: {theirs:?}");
+            let told = format!("{step:?} with {files:?}\n ours: {ours:?}\ntheirs: {theirs:?}");
             differences.push(told);
         }
         for file in ["main.cf", "master.cf"] {
