@@ -213,7 +213,8 @@ fn classes(scope: &Scope<'_>, setting: &Setting<'_>) -> Vec<String> {
     if setting.name != RESTRICTION_CLASSES {
         return Vec::new();
     }
-    let value = scope.expanded_without_defaults(setting.value).unwrap_or_default();
+    // What cannot be expanded names nothing; that it cannot is told by `malformed`.
+    let Some(value) = scope.expanded_without_defaults(setting.value) else { return Vec::new() };
     let words = value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
     words.map(ToString::to_string).collect()
 }

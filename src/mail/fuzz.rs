@@ -27,7 +27,8 @@ pub fn fuzz_address(data: &[u8]) {
         _ => false,
     };
     let printable = |domain: &[u8]| address::is_valid_hostname(domain) || literal(domain);
-    if address.domain().is_none_or(printable) {
+    // What looks like a route is written as one, and read without it.
+    if address.route_end() == 0 && address.domain().is_none_or(printable) {
         let path = [b"<", address.external().as_slice(), b">"].concat();
         assert_eq!(Address::parse_path(&path).as_ref(), Ok(&address), "the external form is read");
     }
