@@ -553,7 +553,8 @@ impl Token<'_> {
             }
             Token::Literal(text) => {
                 let inner = text.strip_suffix(b"]").filter(|_| is_closed(text, b']'));
-                out.extend(inner.unwrap_or(text).iter().filter(|byte| **byte != b'\\'));
+                let gone = |byte: &u8| matches!(byte, b'\\' | b'\r' | b'\n');
+                out.extend(inner.unwrap_or(text).iter().filter(|byte| !gone(byte)));
                 out.push(b']');
             }
             Token::Word(text) | Token::Comment(text) => {
