@@ -182,6 +182,6 @@ fn empty_quotes_are_not_empty_brackets() {
 #[test]
 fn a_literal_with_backslashes_and_line_ends_is_on_one_line() {
     let mut out = Vec::new();
-    AddressList::parse_header(b"u@[a\\\r\n b\n]", usize::MAX).write(b' ', &mut out);
-    assert_eq!(out, b"u@[a b]");
+    AddressList::parse_header(b"[a\\\r\n b\n] <u@x>", usize::MAX).write(b' ', &mut out);
+    assert_eq!(out, b"[a b] <u@x>");
 }
