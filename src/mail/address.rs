@@ -80,10 +80,7 @@ impl Address {
 
     /// Behind the colon of a route, `@a,@b:`; 0 where there is none.
     pub fn route_end(&self) -> usize {
-        match self.0.first() {
-            Some(b'@') => self.0.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1),
-            _ => 0,
-        }
+        route_end(&self.0)
     }
 
     /// Whether two addresses differ at most in letter case.
@@ -96,22 +93,21 @@ impl Address {
         !self.0.is_ascii()
     }
 
-    /// Appends the external form: the local part quoted where RFC 5321 asks for it, but for a route
+    /// Appends the external form: the local part quoted where RFC 5321 asks for it, but for routes
     /// in front of it.
     pub fn write_external(&self, out: &mut Vec<u8>) {
-        if self.is_null() {
+        let mut rest: &[u8] = &self.0;
+        // Routes in front of routes, however many, without a call for each.
+        while let end @ 1.. = route_end(rest) {
+            out.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
+        }
+        if rest.is_empty() {
             return;
         }
-        let end = self.route_end();
-        if end > 0 {
-            out.extend_from_slice(&self.0[..end]);
-            return Address::from_internal(&self.0[end..]).write_external(out);
-        }
-        write_local_part(self.local_part(), out);
-        if let Some(domain) = self.domain() {
-            out.push(b'@');
-            out.extend_from_slice(domain);
-        }
+        let at = rest.iter().rposition(|byte| *byte == b'@').unwrap_or(rest.len());
+        write_local_part(&rest[..at], out);
+        out.extend_from_slice(&rest[at..]);
     }
 
     /// The external form.
@@ -123,6 +119,13 @@ impl Address {
 
     fn at(&self) -> Option<usize> {
         self.0.iter().rposition(|byte| *byte == b'@')
+    }
+}
+
+fn route_end(internal: &[u8]) -> usize {
+    match internal.first() {
+        Some(b'@') => internal.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1),
+        _ => 0,
     }
 }
 
@@ -264,6 +267,10 @@ mod tests {
         assert_eq!(shown("a\nb@c"), "\"a?b\"@c");
         assert_eq!(shown("@x,@y:a b@c"), "@x,@y:\"a b\"@c");
         assert_eq!(shown("@a@b"), "\"@a\"@b");
+        assert_eq!(shown("@x:@y:a b@c"), "@x:@y:\"a b\"@c");
+        assert_eq!(shown("@x:"), "@x:");
+        let endless = "@x:".repeat(200_000);
+        assert_eq!(shown(&endless), endless);
     }
 
     #[test]
